@@ -1,0 +1,135 @@
+"""Whether a call fits a task's signature, said at enqueue, where the mistake is."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, suggest
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Signature:
+    """Hold what a task's function takes; made once a task, asked at every enqueue.
+
+    Args:
+        function: the task's function.
+        context: whether the first parameter is the Context, which no caller gives.
+        name: what errors call it; the function's own name if None.
+
+    Raises:
+        ConfigurationError: `context` is set and the function has no positional parameter.
+    """
+
+    __slots__ = ("_anything", "_least", "_most", "_name", "_signature")
+
+    def __init__(
+        self, function: Callable[..., Any], *, context: bool = False, name: str | None = None
+    ) -> None:
+        self._name = name or getattr(function, "__name__", type(function).__name__)
+        self._signature = _signature(function, context, self._name)
+        self._anything = self._signature is None
+        self._least, self._most = 0, -1
+        if self._signature is None:
+            return
+        parameters = self._signature.parameters.values()
+        kinds = [parameter.kind for parameter in parameters]
+        endless = inspect.Parameter.VAR_POSITIONAL in kinds
+        required = [item for item in parameters if item.default is inspect.Parameter.empty]
+        self._least = sum(1 for item in required if item.kind in _POSITIONAL)
+        if any(item.kind is inspect.Parameter.KEYWORD_ONLY for item in required):
+            # No count of positional arguments is enough: every call is bound in full.
+            return
+        self._most = 2**63 if endless else sum(1 for kind in kinds if kind in _POSITIONAL)
+        self._anything = (
+            endless and self._least == 0 and kinds == [kinds[0], inspect.Parameter.VAR_KEYWORD]
+        )
+
+    def check(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+        """Pass when the call fits.
+
+        Args:
+            args: positional arguments, without the Context.
+            kwargs: keyword arguments.
+
+        Raises:
+            BadArgumentsError: it does not; the message names parameters, never values.
+        """
+        if self._anything or (not kwargs and self._least <= len(args) <= self._most):
+            return
+        if self._signature is None:
+            return
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError:
+            raise BadArgumentsError(_complaint(self._name, self._signature, args, kwargs)) from None
+
+
+def bind(
+    function: Callable[..., Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    *,
+    context: bool = False,
+) -> None:
+    """Check one call; `Signature` does the same for many.
+
+    Raises:
+        BadArgumentsError: the call does not fit the function's signature.
+        ConfigurationError: `context` is set and the function has no positional parameter.
+    """
+    Signature(function, context=context).check(args, kwargs)
+
+
+def _signature(function: Callable[..., Any], context: bool, name: str) -> inspect.Signature | None:
+    """Give the signature as callers see it; None when Python cannot tell (some C functions)."""
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+    parameters = list(signature.parameters.values())
+    if not context:
+        return signature
+    if parameters and parameters[0].kind in _POSITIONAL:
+        return signature.replace(parameters=parameters[1:])
+    if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        return signature
+    raise ConfigurationError(
+        f"context=True needs a first parameter for the Context; {name}() has none"
+    )
+
+
+def _complaint(
+    name: str, signature: inspect.Signature, args: Sequence[object], kwargs: Mapping[str, object]
+) -> str:
+    """Say why a call does not fit: the first of unknown, too many, given twice, missing."""
+    parameters = signature.parameters
+    kinds = {item.kind for item in parameters.values()}
+    positional = [item for item in parameters.values() if item.kind in _POSITIONAL]
+    if len(args) > len(positional) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return (
+            f"{name}() takes at most {len(positional)} positional "
+            f"argument{'' if len(positional) == 1 else 's'}; got {len(args)}"
+        )
+    named = [
+        item.name
+        for item in parameters.values()
+        if item.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    ]
+    filled = {item.name for item in positional[: len(args)]}
+    takes_any = inspect.Parameter.VAR_KEYWORD in kinds
+    for key in kwargs:
+        if key not in named and not takes_any:
+            if key in parameters:
+                return f"{name}() takes '{key}' only by position"
+            return f"{name}() got an unexpected argument: {key!r:.80}{suggest(key, named)}"
+        if key in filled and key in named:
+            return f"{name}() got two values for the argument: '{key}'"
+    for item in parameters.values():
+        if item.default is not inspect.Parameter.empty or item.name in filled:
+            continue
+        if item.name in kwargs and item.name in named:
+            continue
+        if item.kind in _POSITIONAL or item.kind is inspect.Parameter.KEYWORD_ONLY:
+            return f"{name}() missing a required argument: '{item.name}'"
+    return f"{name}() does not take these arguments; it is {name}{signature}"

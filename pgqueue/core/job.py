@@ -1,0 +1,110 @@
+"""What a job, an attempt that failed, a worker and a queue look like when read back: values."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from pgqueue.core.states import FINAL, JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Hold one job as it stood when it was read.
+
+    Attributes:
+        args: positional arguments, decoded.
+        kwargs: keyword arguments, decoded.
+        attempt: executions begun so far; 0 before the first.
+        lost: attempts that ended because their worker was lost; they do not count as failures.
+        crashes: attempts that ended because their process died under them.
+        max_attempts: None leaves it to the task.
+        run_at: earliest start; None for at once.
+        expires_at: latest start; None for never.
+        timeout: longest run in seconds; None leaves it to the task.
+        result: what the task returned, decoded; None until it has succeeded.
+        error: the last error's first line; None without one.
+        reason: why it waits or was cancelled; None without one.
+    """
+
+    id: int
+    task: str
+    args: tuple[object, ...] = ()
+    kwargs: dict[str, object] = field(default_factory=dict)
+    queue: str = "default"
+    priority: int = 0
+    state: JobState
+    attempt: int = 0
+    lost: int = 0
+    crashes: int = 0
+    max_attempts: int | None = None
+    run_at: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
+    timeout: float | None = None
+    meta: dict[str, object] = field(default_factory=dict)
+    created_at: dt.datetime
+    started_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+    worker_id: int | None = None
+    result: object = None
+    error: str | None = None
+    reason: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether the job has reached its end."""
+        return self.state in FINAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Hold one failed attempt of a job: a row of `pgqueue.job_errors`."""
+
+    attempt: int
+    kind: str
+    message: str
+    traceback: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """Hold one worker as it last reported itself: a row of `pgqueue.workers`.
+
+    Attributes:
+        queues: the queues it takes, `*` for all.
+        has_lock: whether its session still holds its advisory lock; without it, or without a
+            heartbeat, it counts as lost.
+        processes: children it runs.
+        threads: slots in each child.
+        version: the version of pgqueue it runs.
+    """
+
+    id: int
+    name: str
+    hostname: str
+    pid: int
+    queues: tuple[str, ...]
+    started_at: dt.datetime
+    heartbeat_at: dt.datetime
+    has_lock: bool
+    processes: int
+    threads: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueInfo:
+    """Hold one queue's counts: a row of `pgqueue.queue_stats`.
+
+    Attributes:
+        resume_at: when a pause ends by itself; None for no pause, or one without end.
+        oldest_ready_at: since when the first ready job could have run; None without one.
+    """
+
+    queue: str
+    ready: int
+    scheduled: int
+    blocked: int
+    running: int
+    paused: bool
+    resume_at: dt.datetime | None = None
+    oldest_ready_at: dt.datetime | None = None
