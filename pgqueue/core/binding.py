@@ -4,9 +4,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pgqueue.core.errors import BadArgumentsError, ConfigurationError, suggest
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Signature:
@@ -21,29 +23,34 @@ class Signature:
         ConfigurationError: `context` is set and the function has no positional parameter.
     """
 
-    __slots__ = ("_anything", "_least", "_most", "_name", "_signature")
+    __slots__ = ("_context", "_least", "_most", "_name", "_named", "_required", "_signature")
 
     def __init__(
         self, function: Callable[..., Any], *, context: bool = False, name: str | None = None
     ) -> None:
-        self._name = name or getattr(function, "__name__", type(function).__name__)
-        self._signature = _signature(function, context, self._name)
-        self._anything = self._signature is None
-        self._least, self._most = 0, -1
+        self._name: str = name or getattr(function, "__name__", type(function).__name__)
+        self._signature, self._context = _signature(function, context, self._name)
+        # Fast answers: so many positional arguments and no keyword, or these keywords alone.
+        self._least, self._most = 0, 2**63
+        self._named: frozenset[str] = frozenset()
+        self._required: frozenset[str] = frozenset()
         if self._signature is None:
             return
         parameters = self._signature.parameters.values()
         kinds = [parameter.kind for parameter in parameters]
-        endless = inspect.Parameter.VAR_POSITIONAL in kinds
-        required = [item for item in parameters if item.default is inspect.Parameter.empty]
+        required = [
+            item
+            for item in parameters
+            if item.default is inspect.Parameter.empty and item.kind not in _VARIADIC
+        ]
+        self._named = frozenset(item.name for item in parameters if item.kind in _NAMED)
+        self._required = frozenset(item.name for item in required)
         self._least = sum(1 for item in required if item.kind in _POSITIONAL)
         if any(item.kind is inspect.Parameter.KEYWORD_ONLY for item in required):
-            # No count of positional arguments is enough: every call is bound in full.
-            return
-        self._most = 2**63 if endless else sum(1 for kind in kinds if kind in _POSITIONAL)
-        self._anything = (
-            endless and self._least == 0 and kinds == [kinds[0], inspect.Parameter.VAR_KEYWORD]
-        )
+            # No count of positional arguments is enough.
+            self._most = -1
+        elif inspect.Parameter.VAR_POSITIONAL not in kinds:
+            self._most = sum(1 for kind in kinds if kind in _POSITIONAL)
 
     def check(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Pass when the call fits.
@@ -55,10 +62,17 @@ class Signature:
         Raises:
             BadArgumentsError: it does not; the message names parameters, never values.
         """
-        if self._anything or (not kwargs and self._least <= len(args) <= self._most):
+        if not kwargs:
+            if self._least <= len(args) <= self._most:
+                return
+        elif not args and self._required <= kwargs.keys() <= self._named:
             return
         if self._signature is None:
             return
+        if self._context in kwargs:
+            raise BadArgumentsError(
+                f"{self._name}() got a value for '{self._context}', which is the Context"
+            )
         try:
             self._signature.bind(*args, **kwargs)
         except TypeError:
@@ -81,19 +95,26 @@ def bind(
     Signature(function, context=context).check(args, kwargs)
 
 
-def _signature(function: Callable[..., Any], context: bool, name: str) -> inspect.Signature | None:
-    """Give the signature as callers see it; None when Python cannot tell (some C functions)."""
+def _signature(
+    function: Callable[..., Any], context: bool, name: str
+) -> tuple[inspect.Signature | None, str | None]:
+    """Give the signature as callers see it, and the name under which the Context is passed.
+
+    The signature is None when Python cannot tell it (some functions written in C).
+    """
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError):
-        return None
+        return None, None
     parameters = list(signature.parameters.values())
     if not context:
-        return signature
+        return signature, None
     if parameters and parameters[0].kind in _POSITIONAL:
-        return signature.replace(parameters=parameters[1:])
+        first = parameters[0]
+        taken = first.name if first.kind in _NAMED else None
+        return signature.replace(parameters=parameters[1:]), taken
     if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
-        return signature
+        return signature, None
     raise ConfigurationError(
         f"context=True needs a first parameter for the Context; {name}() has none"
     )
@@ -111,25 +132,19 @@ def _complaint(
             f"{name}() takes at most {len(positional)} positional "
             f"argument{'' if len(positional) == 1 else 's'}; got {len(args)}"
         )
-    named = [
-        item.name
-        for item in parameters.values()
-        if item.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    ]
+    named = [item.name for item in parameters.values() if item.kind in _NAMED]
     filled = {item.name for item in positional[: len(args)]}
     takes_any = inspect.Parameter.VAR_KEYWORD in kinds
     for key in kwargs:
         if key not in named and not takes_any:
             if key in parameters:
                 return f"{name}() takes '{key}' only by position"
-            return f"{name}() got an unexpected argument: {key!r:.80}{suggest(key, named)}"
+            return f"{name}() got an unexpected argument: {shown(key)}{suggest(key, named)}"
         if key in filled and key in named:
             return f"{name}() got two values for the argument: '{key}'"
     for item in parameters.values():
-        if item.default is not inspect.Parameter.empty or item.name in filled:
+        if item.default is not inspect.Parameter.empty or item.kind in _VARIADIC:
             continue
-        if item.name in kwargs and item.name in named:
-            continue
-        if item.kind in _POSITIONAL or item.kind is inspect.Parameter.KEYWORD_ONLY:
+        if item.name not in filled and not (item.name in kwargs and item.name in named):
             return f"{name}() missing a required argument: '{item.name}'"
     return f"{name}() does not take these arguments; it is {name}{signature}"
