@@ -5,7 +5,14 @@ account that may run them; `cluster.py` makes and checks data directories; `keep
 process that outlives us to clean up; `dsn.py` turns an `embedded:` DSN into a real one.
 """
 
-from pgqueue.db.embedded.dsn import ResolvedDsn, resolve_dsn
+from pgqueue.db.embedded.dsn import OpenedDsn, is_embedded, open_dsn, resolve_dsn
 from pgqueue.db.embedded.server import EmbeddedServer, ShutdownMode
 
-__all__ = ["EmbeddedServer", "ResolvedDsn", "ShutdownMode", "resolve_dsn"]
+__all__ = [
+    "EmbeddedServer",
+    "OpenedDsn",
+    "ShutdownMode",
+    "is_embedded",
+    "open_dsn",
+    "resolve_dsn",
+]

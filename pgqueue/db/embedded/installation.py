@@ -143,17 +143,23 @@ def choose_account(data_dir: Path | None) -> Account:
     )
 
 
-def make_private_dir(account: Account) -> Path:
-    """Make a new directory that only the account (and root) can enter, with a short path."""
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+def make_private_dir(account: Account, within: Path | None = None) -> Path:
+    """Make a new directory that only the account (and root) can enter, with a short path.
+
+    Args:
+        within: where to make it, if the account can enter that; the default is the machine's place
+            for temporary files.
+    """
+    preferred = os.fspath(within) if within else tempfile.gettempdir()
+    for place in (preferred, "/tmp", "/var/tmp"):
         parent = Path(place)
         if parent.is_dir() and account.may("x", parent) and len(place) <= _LONGEST_SOCKET_DIR:
             path = Path(tempfile.mkdtemp(prefix="pgqueue-", dir=parent))
             account.own(path)
             return path
     raise ConfigurationError(
-        f"no temporary directory that the server's user can enter; tried "
-        f"{tempfile.gettempdir()}, /tmp and /var/tmp"
+        "expected a temporary directory that the server's user can enter; "
+        f"tried {preferred}, /tmp and /var/tmp"
     )
 
 

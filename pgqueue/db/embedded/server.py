@@ -45,7 +45,8 @@ _LIFELINE = "lifeline"
 _PATIENCE = 60.0
 _LOG_TAIL = 2000
 _LOOK = 0.02
-_DANGEROUS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A commit still reaches the operating system, so that a crash of the server alone loses nothing.
+_DANGEROUS = {"fsync": "off", "full_page_writes": "off"}
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 # Keepers of servers that others still use: kept, because an unreaped child must not be collected.
 _LEFT_RUNNING: list["subprocess.Popen[bytes]"] = []
@@ -78,6 +79,7 @@ class EmbeddedServer:
         self.data_dir = data_dir
         self.bin_dir = installation.bin_dir
         self.version = installation.version
+        self._installation = installation
         self._state = state
         self._base = Path(state.base)
         self._account = account
@@ -96,6 +98,7 @@ class EmbeddedServer:
         bin_dir: Path | str | None = None,
         settings: Mapping[str, str] = _NO_SETTINGS,
         fsync: bool = True,
+        within: Path | None = None,
     ) -> Self:
         """Start a server, or join the one that already runs on this data directory.
 
@@ -106,6 +109,7 @@ class EmbeddedServer:
             settings: configuration parameters, such as `{"max_connections": "200"}`; a server
                 that runs already keeps its own.
             fsync: False trades the data for speed when the machine loses power.
+            within: where to make the temporary directory; the default is the machine's place.
 
         Raises:
             ConfigurationError: the server cannot be started; the sentence says why.
@@ -114,7 +118,7 @@ class EmbeddedServer:
         wanted = {**(_NO_SETTINGS if fsync else _DANGEROUS), **settings}
         if data_dir is None:
             account = choose_account(None)
-            return cls._start_new(None, found, account, wanted, None)
+            return cls._start_new(None, found, account, wanted, None, within)
         directory = Path(data_dir).absolute()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -147,9 +151,10 @@ class EmbeddedServer:
         account: Account,
         settings: Mapping[str, str],
         old: State | None,
+        within: Path | None = None,
     ) -> Self:
         """Start a server that does not run, on a new cluster or (with its old state) a kept one."""
-        base = make_private_dir(account)
+        base = make_private_dir(account, within)
         try:
             installation = readable_installation(found, account, base)
             state = State.renew(old, base)
@@ -190,6 +195,11 @@ class EmbeddedServer:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+    @property
+    def major(self) -> int:
+        """Major version of the server: 18."""
+        return int(self._installation.major)
 
     @property
     def running(self) -> bool:

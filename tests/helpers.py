@@ -1,0 +1,83 @@
+"""What tests share that is not a fixture."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: The top of the checkout.
+ROOT = Path(__file__).resolve().parents[1]
+
+_LOOK = 0.01
+
+
+def eventually(assertion: Callable[[], T], timeout: float = 20) -> T:
+    """Call until it holds: it raises no AssertionError and returns something true, or None.
+
+    So both a function of `assert` statements and `lambda: count() == 3` can be given.
+
+    Returns:
+        What the last call returned.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            found = assertion()
+            assert found is None or found, f"still {found!r} after {timeout} s"
+            return found
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK)
+
+
+async def aeventually(assertion: Callable[[], Awaitable[T]], timeout: float = 20) -> T:
+    """Await until it holds; see `eventually`."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            found = await assertion()
+            assert found is None or found, f"still {found!r} after {timeout} s"
+            return found
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_LOOK)
+
+
+def run_cli(
+    *arguments: str,
+    dsn: str | None = None,
+    env: dict[str, str] | None = None,
+    input: str | None = None,
+    timeout: float = 60,
+    cwd: Path = ROOT,
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m pgqueue …` to its end.
+
+    Args:
+        dsn: given to it as PGQUEUE_DSN; None for none, whatever our own environment says.
+        env: more of the environment.
+        input: what it reads.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    if dsn is not None:
+        environment["PGQUEUE_DSN"] = dsn
+    # Also where pgqueue is not installed but only checked out.
+    path = os.pathsep.join(filter(None, (os.fspath(ROOT), environment.get("PYTHONPATH"))))
+    return subprocess.run(
+        [sys.executable, "-m", "pgqueue", *arguments],
+        env={**environment, "PYTHONPATH": path, **(env or {})},
+        input=input,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=cwd,
+        check=False,
+    )
