@@ -1,0 +1,28 @@
+-- Purpose: the jobs that wait for something other than time: another job, a free slot of a key.
+-- Written by: nothing yet; the moves of limits and flows use it. cancel, retry, the views and
+-- check_invariants already know it, so that "a row in exactly one of five tables" holds from the
+-- first version on.
+CREATE TABLE pgqueue.blocked_jobs (
+    job_id bigint PRIMARY KEY,
+    reason text NOT NULL,
+    key text,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    attempt integer NOT NULL DEFAULT 0,
+    lost integer NOT NULL DEFAULT 0,
+    crashes smallint NOT NULL DEFAULT 0,
+    flags integer NOT NULL DEFAULT 0
+);
+
+COMMENT ON TABLE pgqueue.blocked_jobs IS
+'Position: the job waits for another job or for a free slot. One row a job.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.job_id IS 'The job (pgqueue.jobs.id).';
+COMMENT ON COLUMN pgqueue.blocked_jobs.reason IS 'What it waits for.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.key IS 'The key whose slot it waits for, if any.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.queue IS 'The lane it will wait in.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.priority IS 'Higher first.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.attempt IS 'Attempts started so far.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.lost IS
+'Attempts that ended through no fault of the job; the budget is attempt - lost.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.crashes IS 'Attempts whose process died.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.flags IS 'Features the job uses; see ready_jobs.flags.';

@@ -1,0 +1,41 @@
+-- Purpose: when jobs are deleted, delete what hangs on them.
+-- Fired by: every DELETE on jobs, once a statement. Writes the five position tables, job_errors,
+-- job_progress, cancel_requests. Locks: the rows it deletes.
+-- Why a trigger and no foreign keys: each costs 5 to 10 microseconds a row on the hot path, this
+-- one costs nothing until somebody deletes.
+CREATE FUNCTION pgqueue.jobs_forget() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_ids bigint[] := ARRAY(SELECT o.id FROM old_jobs AS o ORDER BY o.id);
+BEGIN
+    IF cardinality(v_ids) = 0 THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM pgqueue.finished_jobs AS f WHERE f.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.ready_jobs AS r WHERE r.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.blocked_jobs AS b WHERE b.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.running_jobs AS r WHERE r.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.job_errors AS e WHERE e.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.job_progress AS p WHERE p.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.cancel_requests AS c WHERE c.job_id = ANY (v_ids);
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.jobs_forget() IS
+'Delete the position, errors, progress and cancel request of deleted jobs.';
+
+CREATE TRIGGER jobs_forget
+AFTER DELETE ON pgqueue.jobs
+REFERENCING OLD TABLE AS old_jobs
+FOR EACH STATEMENT
+EXECUTE FUNCTION pgqueue.jobs_forget();
+
+ALTER TABLE pgqueue.jobs ENABLE ALWAYS TRIGGER jobs_forget;
+
+COMMENT ON TRIGGER jobs_forget ON pgqueue.jobs IS
+'Deletes what hangs on a deleted job.';

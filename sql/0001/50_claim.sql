@@ -1,0 +1,163 @@
+-- Purpose: take up to max_jobs ready jobs of one queue for a worker, and build the text of the batch.
+-- Called by: dequeue and work only (they check the worker and set the plan settings).
+-- Reads jobs, ready_jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones).
+-- Locks: the rows it takes, in (priority, seq) order, skipping those that others hold; advisory
+-- (70677102, bucket) shared, so that nobody falls asleep past a claim that then rolls back.
+--
+-- How it is written, and why:
+--   * One statement. MATERIALIZED picks exactly once: in `WHERE id IN (SELECT … LIMIT n FOR UPDATE
+--     SKIP LOCKED)` a nested loop may run the inner part again (989 rows were taken with LIMIT 1).
+--   * The floor. Rows leave ready_jobs at the low end of the index, and their dead entries stay
+--     until no snapshot is older. A scan from the first seq walks them all: with a report's snapshot
+--     open for 120,000 jobs a claim fell from 46,600 to 5,500 jobs a second; starting above the last
+--     seq taken it stayed at 49,100. `priorities` and `floors` say, highest first, where this worker
+--     stands; for each the index is entered at (priority, floor), and the gaps between the known
+--     priorities are looked at too. The hint is never a promise: rows that committed late lie below
+--     the floor, so the worker also scans from zero (both arrays empty) about once a second and
+--     always before it sleeps.
+--   * Two range conditions per known priority instead of one: a btree can start in the middle of
+--     (priority DESC, seq) only where priority is compared for equality.
+--   * DELETE by ctid of rows this statement has locked: no second index descent.
+--   * The batch is one text, a line a job: the worker's supervisor passes it on unopened, and a row
+--     a job costs 24 to 28 microseconds against 10 to 15. jsonb never prints a raw newline, so one
+--     bad line cannot spoil its neighbours.
+--   * max_bytes stops the batch early, after at least one job; a compressed value counts as 1 MiB,
+--     the most a job may hold.
+CREATE FUNCTION pgqueue.claim(
+    worker_id bigint,
+    batch_no bigint,
+    queue text,
+    max_jobs integer,
+    max_bytes bigint,
+    priorities integer[],
+    floors bigint[],
+    at timestamptz,
+    OUT job_ids bigint[],
+    OUT attempts integer[],
+    OUT payload text,
+    OUT seen jsonb,
+    OUT taken integer
+)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_queue_json text := to_json(claim.queue)::text;
+    v_expired bigint;
+BEGIN
+    PERFORM pg_try_advisory_xact_lock_shared(70677102, pgqueue.bucket(claim.queue));
+    WITH picked AS MATERIALIZED (
+        SELECT r.tid, r.priority, r.seq, r.job_id, r.attempt, r.lost, r.crashes, r.flags
+        FROM (
+            SELECT
+                g.priority,
+                g.floor,
+                coalesce(lead(g.priority) OVER (ORDER BY g.n), -32769) AS below
+            FROM unnest(32768 || claim.priorities, 0 || claim.floors)
+                WITH ORDINALITY AS g (priority, floor, n)
+            ORDER BY g.n
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM (
+                SELECT
+                    k.ctid AS tid, k.priority, k.seq, k.job_id, k.attempt, k.lost, k.crashes, k.flags
+                FROM pgqueue.ready_jobs AS k
+                WHERE k.queue = claim.queue AND k.priority = s.priority AND k.seq > s.floor
+                ORDER BY k.priority DESC, k.seq
+                FOR UPDATE SKIP LOCKED
+                LIMIT claim.max_jobs
+            ) AS known
+            UNION ALL
+            SELECT *
+            FROM (
+                SELECT
+                    k.ctid AS tid, k.priority, k.seq, k.job_id, k.attempt, k.lost, k.crashes, k.flags
+                FROM pgqueue.ready_jobs AS k
+                WHERE k.queue = claim.queue AND k.priority < s.priority AND k.priority > s.below
+                ORDER BY k.priority DESC, k.seq
+                FOR UPDATE SKIP LOCKED
+                LIMIT claim.max_jobs
+            ) AS gap
+        ) AS r
+        LIMIT claim.max_jobs
+    ),
+    sized AS MATERIALIZED (
+        SELECT
+            p.*,
+            j.id,
+            j.expires_at,
+            sum(
+                CASE
+                    WHEN pg_column_compression(j.args) IS NULL
+                        AND pg_column_compression(j.kwargs) IS NULL
+                    THEN pg_column_size(j.args) + pg_column_size(j.kwargs)
+                    ELSE 1048576
+                END
+            ) OVER (ORDER BY p.priority DESC, p.seq ROWS UNBOUNDED PRECEDING) AS bytes,
+            row_number() OVER (ORDER BY p.priority DESC, p.seq ROWS UNBOUNDED PRECEDING) AS n,
+            CASE WHEN (p.flags & 1) = 1 AND j.expires_at <= claim.at THEN NULL ELSE
+            concat(
+                '[', p.job_id, ',', p.attempt + 1, ',', p.lost, ',', to_json(j.task), ',', j.args, ',',
+                j.kwargs, ',', v_queue_json, ',', p.priority, ',',
+                CASE WHEN (p.flags & 2) = 0 THEN 'null' ELSE json_build_object(
+                    'timeout', extract(epoch FROM j.timeout)::float8,
+                    'max_attempts', j.max_attempts,
+                    'meta', j.meta
+                )::text END,
+                ']'
+            ) END AS line
+        FROM picked AS p
+        LEFT JOIN LATERAL (
+            SELECT j.* FROM pgqueue.jobs AS j WHERE j.id = p.job_id OFFSET 0
+        ) AS j ON true
+    ),
+    batch AS MATERIALIZED (
+        SELECT * FROM sized AS s WHERE s.n = 1 OR s.bytes <= claim.max_bytes
+    ),
+    gone AS (
+        DELETE FROM pgqueue.ready_jobs AS r WHERE r.ctid = ANY (ARRAY(SELECT b.tid FROM batch AS b))
+    ),
+    running AS (
+        INSERT INTO pgqueue.running_jobs
+            (job_id, worker_id, batch_no, queue, priority, attempt, lost, crashes, flags, started_at)
+        SELECT
+            b.job_id, claim.worker_id, claim.batch_no, claim.queue, b.priority, b.attempt + 1,
+            b.lost, b.crashes, b.flags, claim.at
+        FROM batch AS b
+        WHERE b.line IS NOT NULL AND b.id IS NOT NULL
+    ),
+    expired AS (
+        INSERT INTO pgqueue.finished_jobs
+            (job_id, state, attempt, lost, crashes, finished_at, keep_until, error)
+        SELECT
+            b.job_id, 'expired', b.attempt, b.lost, b.crashes, claim.at,
+            claim.at + pgqueue.retention(claim.queue, 'expired'), 'expired before it could start'
+        FROM batch AS b
+        WHERE b.line IS NULL AND b.id IS NOT NULL
+    )
+    SELECT
+        array_agg(b.job_id) FILTER (WHERE b.line IS NOT NULL AND b.id IS NOT NULL),
+        array_agg(b.attempt + 1) FILTER (WHERE b.line IS NOT NULL AND b.id IS NOT NULL),
+        string_agg(b.line, E'\n') FILTER (WHERE b.id IS NOT NULL),
+        count(*),
+        (
+            SELECT jsonb_object_agg(t.priority, t.seq)
+            FROM (SELECT c.priority, max(c.seq) AS seq FROM batch AS c GROUP BY c.priority) AS t
+        )
+    INTO claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen
+    FROM batch AS b;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.claim(
+    bigint, bigint, text, integer, bigint, integer[], bigint[], timestamptz
+) IS
+'Take ready jobs of one queue for a worker. Internal: call pgqueue.dequeue or pgqueue.work.
+
+Args: worker_id, batch_no: what a finish must name later; queue; max_jobs; max_bytes: bound of the
+payload; priorities, floors: where the worker stands, highest priority first, or two empty arrays for
+a scan from zero; at: the time it is.
+Returns: job_ids and attempts in the order of the payload; payload: one line a job,
+[id, attempt, lost, task, args, kwargs, queue, priority, options or null]; seen: the last seq taken
+of each priority; taken: rows taken, expired ones included.
+Locks: ready_jobs rows it takes; advisory (70677102, bucket) shared.';

@@ -1,0 +1,159 @@
+-- Purpose: write down the last outcomes and take the next batch: one round trip, one commit.
+-- Called by: the worker's supervisor, and by dequeue.
+-- Moves jobs: running_jobs to finished_jobs, scheduled_jobs, ready_jobs (store_outcomes), then
+-- ready_jobs to running_jobs (claim). Reads workers, queues.
+-- Locks: advisory (70677105, worker) exclusive until the end of the transaction, so that held() and
+-- rescue() never run beside a late work(); then those of store_outcomes, then those of claim.
+-- Why synchronous_commit is switched off where nothing is finished: a claim that a crash of the
+-- server loses is a job that is ready again. A SET clause would end before the commit and do nothing.
+CREATE FUNCTION pgqueue.work(
+    worker_id bigint,
+    batch_no bigint,
+    queues text[],
+    max_jobs integer,
+    outcomes text DEFAULT NULL,
+    hint text DEFAULT NULL,
+    max_bytes bigint DEFAULT 16777216,
+    at timestamptz DEFAULT clock_timestamp(),
+    OUT job_ids bigint[],
+    OUT attempts integer[],
+    OUT payload text,
+    OUT hint_out text,
+    OUT refused bigint[],
+    OUT again bigint[]
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+DECLARE
+    v_hint jsonb := work.hint::jsonb;
+    v_known jsonb := '{}';
+    v_queue text;
+    v_queues text[];
+    v_paused text[];
+    v_left integer := work.max_jobs;
+    v_bytes bigint := work.max_bytes;
+    v_priorities integer[];
+    v_floors bigint[];
+    v_claim record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(70677105, (work.worker_id % 2147483647)::integer);
+    IF NOT EXISTS (SELECT FROM pgqueue.workers AS w WHERE w.id = work.worker_id) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ005',
+            MESSAGE = format('worker %s is not registered; it may have been given up as lost',
+                work.worker_id),
+            HINT = 'stop what it runs, and register again with pgqueue.register_worker';
+    END IF;
+    IF work.outcomes IS NULL THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    ELSE
+        SELECT s.refused, s.again INTO work.refused, work.again
+        FROM pgqueue.store_outcomes(work.worker_id, work.outcomes::json, work.at) AS s;
+    END IF;
+    IF v_left <= 0 THEN
+        work.hint_out := work.hint;
+        RETURN;
+    END IF;
+
+    v_paused := ARRAY(
+        SELECT q.name
+        FROM pgqueue.queues AS q
+        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > work.at)
+    );
+    -- "*" stands for the queues not named, in random order, so that none is always served first.
+    -- Without a hint they are read from the index, one descent a queue; with one they are those of
+    -- the hint.
+    IF '*' = ANY (work.queues) THEN
+        IF v_hint IS NULL THEN
+            WITH RECURSIVE found AS (
+                (SELECT r.queue FROM pgqueue.ready_jobs AS r ORDER BY r.queue LIMIT 1)
+                UNION ALL
+                SELECT (
+                    SELECT r.queue
+                    FROM pgqueue.ready_jobs AS r
+                    WHERE r.queue > f.queue
+                    ORDER BY r.queue
+                    LIMIT 1
+                )
+                FROM found AS f
+                WHERE f.queue IS NOT NULL
+            )
+            SELECT array_agg(f.queue ORDER BY random()) INTO v_queues
+            FROM found AS f
+            WHERE f.queue IS NOT NULL;
+        ELSE
+            SELECT array_agg(k.queue ORDER BY random()) INTO v_queues
+            FROM jsonb_object_keys(v_hint) AS k (queue);
+        END IF;
+        v_queues := ARRAY(
+            SELECT q.name
+            FROM (
+                SELECT n.name, n.place, 0 AS inner_place
+                FROM unnest(work.queues) WITH ORDINALITY AS n (name, place)
+                WHERE n.name <> '*'
+                UNION ALL
+                SELECT o.name, array_position(work.queues, '*'), o.place
+                FROM unnest(v_queues) WITH ORDINALITY AS o (name, place)
+                WHERE o.name <> ALL (work.queues)
+            ) AS q
+            ORDER BY q.place, q.inner_place
+        );
+    ELSE
+        v_queues := work.queues;
+    END IF;
+
+    work.job_ids := '{}';
+    work.attempts := '{}';
+    FOREACH v_queue IN ARRAY v_queues LOOP
+        IF v_queue = ANY (v_paused) THEN
+            CONTINUE;
+        END IF;
+        SELECT
+            coalesce(array_agg(h.priority ORDER BY h.priority DESC), '{}'),
+            coalesce(array_agg(h.floor ORDER BY h.priority DESC), '{}')
+        INTO v_priorities, v_floors
+        FROM (
+            SELECT e.key::integer AS priority, e.value::bigint AS floor
+            FROM jsonb_each_text(v_hint -> v_queue) AS e
+            ORDER BY 1 DESC
+            LIMIT 32
+        ) AS h;
+        SELECT c.* INTO v_claim
+        FROM pgqueue.claim(work.worker_id, work.batch_no, v_queue, v_left, v_bytes,
+            v_priorities, v_floors, work.at) AS c;
+        IF v_claim.taken > 0 THEN
+            v_known := v_known || jsonb_build_object(
+                v_queue, coalesce(v_hint -> v_queue, '{}') || v_claim.seen);
+            IF v_claim.job_ids IS NOT NULL THEN
+                work.job_ids := work.job_ids || v_claim.job_ids;
+                work.attempts := work.attempts || v_claim.attempts;
+                work.payload := concat_ws(E'\n', work.payload, v_claim.payload);
+                v_bytes := v_bytes - octet_length(v_claim.payload);
+            END IF;
+            v_left := v_left - v_claim.taken;
+            EXIT WHEN v_left <= 0 OR v_bytes <= 0;
+        END IF;
+    END LOOP;
+    work.hint_out := (coalesce(v_hint, '{}') || v_known)::text;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.work(
+    bigint, bigint, text[], integer, text, text, bigint, timestamptz
+) IS
+'Store the outcomes of finished jobs and take the next batch, in one transaction.
+
+Args: worker_id: from pgqueue.register_worker; batch_no: a number of the worker''s own, never used
+before, that the outcomes of this batch will name; queues: in order of preference, "*" for all the
+others; max_jobs: 0 only stores; outcomes: JSON array of answers, see pgqueue.store_outcomes, or
+null; hint: the last hint_out, or null for a scan from zero (once a second, and before sleeping);
+max_bytes: bound of the payload; at: the time it is.
+Returns: job_ids, attempts and payload as pgqueue.claim, all queues together; hint_out: for the next
+call; refused: jobs of the outcomes that were not the worker''s any more; again: jobs whose row
+somebody else holds just now, whose outcome must be sent again.
+Errors: PQ005 when the worker is not registered (any more).
+Locks: advisory (70677105, worker) until the end of the transaction.';

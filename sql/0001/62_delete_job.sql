@@ -1,0 +1,27 @@
+-- Purpose: delete a job and everything that hangs on it.
+-- Called by: people. Deletes from jobs (and, by its trigger, from the rest). Reads running_jobs.
+-- Locks: the position row first, so that it cannot begin to run meanwhile.
+CREATE FUNCTION pgqueue.delete_job(job_id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgqueue.ready_jobs AS r WHERE r.job_id = delete_job.job_id FOR UPDATE;
+    PERFORM FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = delete_job.job_id FOR UPDATE;
+    IF EXISTS (SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = delete_job.job_id) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ003',
+            MESSAGE = format('job %s must not be running to be deleted', delete_job.job_id),
+            HINT = 'cancel it first, or wait for it';
+    END IF;
+    DELETE FROM pgqueue.jobs AS j WHERE j.id = delete_job.job_id;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.delete_job(bigint) IS
+'Delete a job and everything that hangs on it.
+
+Args: job_id.
+Returns: false when there was none.
+Errors: PQ003 when a worker holds it.';

@@ -1,0 +1,67 @@
+-- Purpose: the sign of life, and everything a worker must hear now and then, in one statement.
+-- Called by: every worker every 2 seconds, on its listener session. Writes its row of workers; reads
+-- ready_jobs, queues, cancel_requests, running_jobs.
+-- Locks: its own row of workers; advisory (70677104, 0) of the session for the leader, never waiting.
+-- Why it tells whether work is waiting: it is the fallback poll too, should a ring ever be lost.
+-- Why other workers lead beside a silent leader: the lock only avoids double work; everything a
+-- leader does is idempotent, so that correctness never depends on who does it.
+CREATE FUNCTION pgqueue.beat(
+    worker_id bigint,
+    queues text[] DEFAULT '{*}',
+    has_lead boolean DEFAULT false,
+    at timestamptz DEFAULT clock_timestamp(),
+    OUT known boolean,
+    OUT waiting boolean,
+    OUT leader boolean,
+    OUT cancels bigint[]
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_paused text[] := ARRAY(
+        SELECT q.name
+        FROM pgqueue.queues AS q
+        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > beat.at)
+    );
+    v_locked boolean := beat.has_lead OR pg_try_advisory_lock(70677104, 0);
+BEGIN
+    UPDATE pgqueue.workers AS w
+    SET heartbeat_at = beat.at, is_leader = v_locked
+    WHERE w.id = beat.worker_id;
+    beat.known := FOUND;
+    beat.leader := v_locked;
+    IF '*' = ANY (beat.queues) THEN
+        beat.waiting := EXISTS (
+            SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue <> ALL (v_paused)
+        );
+    ELSE
+        beat.waiting := EXISTS (
+            SELECT
+            FROM unnest(beat.queues) AS q (name)
+            CROSS JOIN LATERAL (
+                SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue = q.name LIMIT 1
+            ) AS r
+            WHERE q.name <> ALL (v_paused)
+        );
+    END IF;
+    IF EXISTS (SELECT FROM pgqueue.cancel_requests) THEN
+        beat.cancels := ARRAY(
+            SELECT c.job_id
+            FROM pgqueue.cancel_requests AS c
+            JOIN pgqueue.running_jobs AS r ON r.job_id = c.job_id
+            WHERE r.worker_id = beat.worker_id
+        );
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.beat(bigint, text[], boolean, timestamptz) IS
+'Give a sign of life and hear the news.
+
+Args: worker_id; queues: what it takes; has_lead: whether this session holds the leader lock already;
+at: the time it is.
+Returns: known: false when the worker was given up as lost; waiting: whether a job could be taken;
+leader: whether this session holds the leader lock now; cancels: jobs it holds that should stop.
+Locks: its row of workers; advisory (70677104, 0), of the session.';

@@ -1,0 +1,113 @@
+-- Purpose: give the jobs of lost workers back.
+-- Called by: the leader at each heartbeat; idempotent, anybody may. Moves running_jobs to ready_jobs
+-- (or, where a cancel was asked, to finished_jobs); writes job_errors; deletes from workers.
+-- Locks: advisory (70677105, worker) tried, never waited for, so that it cannot run beside work() of
+-- that worker; advisory (70677103, worker) tried to see whether its session lives; rows by job id.
+-- A worker is lost when its heartbeat is older than its lease; or, where it holds a liveness lock,
+-- when that lock is free, its heartbeat is older than 6 s and this session is older than 10 s (so
+-- that after a restart of the server everyone has had time to come back).
+CREATE FUNCTION pgqueue.rescue(
+    max_jobs integer DEFAULT 1000,
+    at timestamptz DEFAULT clock_timestamp(),
+    OUT workers_lost integer,
+    OUT jobs_rescued integer
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    v_worker record;
+    v_queues text[];
+    v_count integer;
+    v_old_enough boolean := (
+        SELECT a.backend_start < clock_timestamp() - interval '10 s'
+        FROM pg_stat_get_activity(pg_backend_pid()) AS a
+    );
+BEGIN
+    rescue.workers_lost := 0;
+    rescue.jobs_rescued := 0;
+    FOR v_worker IN
+        SELECT w.id, w.name, (w.id % 2147483647)::integer AS lock_id
+        FROM pgqueue.workers AS w
+        WHERE w.heartbeat_at < rescue.at - w.lease
+            OR (
+                w.has_lock
+                AND v_old_enough
+                AND w.heartbeat_at < rescue.at - interval '6 s'
+                AND CASE
+                    WHEN pg_try_advisory_lock(70677103, (w.id % 2147483647)::integer)
+                    THEN pg_advisory_unlock(70677103, (w.id % 2147483647)::integer)
+                    ELSE false
+                END
+            )
+        ORDER BY w.id
+    LOOP
+        CONTINUE WHEN NOT pg_try_advisory_xact_lock(70677105, v_worker.lock_id);
+        WITH picked AS MATERIALIZED (
+            SELECT
+                r.ctid AS tid, r.*,
+                c.job_id IS NOT NULL AS cancelled,
+                c.reason AS why
+            FROM pgqueue.running_jobs AS r
+            LEFT JOIN pgqueue.cancel_requests AS c ON c.job_id = r.job_id
+            WHERE r.worker_id = v_worker.id
+            ORDER BY r.job_id
+            LIMIT rescue.max_jobs - rescue.jobs_rescued
+            FOR UPDATE OF r SKIP LOCKED
+        ),
+        gone AS (
+            DELETE FROM pgqueue.running_jobs AS r
+            WHERE r.ctid = ANY (ARRAY(SELECT p.tid FROM picked AS p))
+        ),
+        errors AS (
+            INSERT INTO pgqueue.job_errors (job_id, attempt, at, kind, message)
+            SELECT
+                p.job_id, p.attempt, rescue.at, 'lost',
+                format('worker %s (%s) gave no sign of life any more', v_worker.id, v_worker.name)
+            FROM picked AS p
+        ),
+        cancelled AS (
+            INSERT INTO pgqueue.finished_jobs (
+                job_id, state, attempt, lost, crashes, worker_id, started_at, finished_at,
+                keep_until, error
+            )
+            SELECT
+                p.job_id, 'cancelled', p.attempt, p.lost + 1, p.crashes, v_worker.id, p.started_at,
+                rescue.at, rescue.at + pgqueue.retention(p.queue, 'cancelled'),
+                concat_ws(': ', 'cancelled', p.why)
+            FROM picked AS p
+            WHERE p.cancelled
+        ),
+        back AS (
+            INSERT INTO pgqueue.ready_jobs
+                (queue, priority, seq, job_id, attempt, lost, crashes, flags)
+            SELECT
+                p.queue, p.priority, p.job_id, p.job_id, p.attempt, p.lost + 1, p.crashes, p.flags
+            FROM picked AS p
+            WHERE NOT p.cancelled
+            RETURNING queue
+        )
+        SELECT count(*), (SELECT array_agg(DISTINCT b.queue) FROM back AS b)
+        INTO v_count, v_queues
+        FROM picked AS p;
+        PERFORM pgqueue.ring(v_queues);
+        rescue.jobs_rescued := rescue.jobs_rescued + v_count;
+        IF NOT EXISTS (
+            SELECT FROM pgqueue.running_jobs AS r WHERE r.worker_id = v_worker.id
+        ) THEN
+            DELETE FROM pgqueue.workers AS w WHERE w.id = v_worker.id;
+            rescue.workers_lost := rescue.workers_lost + 1;
+        END IF;
+        EXIT WHEN rescue.jobs_rescued >= rescue.max_jobs;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.rescue(integer, timestamptz) IS
+'Give the jobs of lost workers back, and forget those workers.
+
+Args: max_jobs: the most to move in one call; at: the time it is.
+Returns: workers_lost, jobs_rescued. Their attempt is counted in lost, so that it costs the job
+nothing.
+Locks: advisory (70677105, worker), tried; the running rows of lost workers.';
