@@ -28,7 +28,7 @@ class Signature:
     def __init__(
         self, function: Callable[..., Any], *, context: bool = False, name: str | None = None
     ) -> None:
-        self._name: str = name or getattr(function, "__name__", type(function).__name__)
+        self._name = name or str(getattr(function, "__name__", type(function).__name__))
         self._signature, self._context = _signature(function, context, self._name)
         # Fast answers: so many positional arguments and no keyword, or these keywords alone.
         self._least, self._most = 0, 2**63

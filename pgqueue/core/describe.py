@@ -10,11 +10,13 @@ import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, TracebackType
-from typing import Final, TypeVar
+from typing import Final
 
 DEFAULT_LIMIT: Final = 16 * 1024
 
+_LEAST = 100
 _KIND_LIMIT = 200
+_LINES = 2_000
 _LINE_LIMIT = 1_000
 _NOTES = 5
 _CHAIN_NEWEST = 6
@@ -28,8 +30,6 @@ _GROUP_DEPTH = 3
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,36 +63,36 @@ def describe_exception(exc: BaseException, limit: int = DEFAULT_LIMIT) -> ErrorI
     except BaseException:
         kind = "Exception"
     try:
-        message = storable(_text(exc), max(limit // 4, 100))
+        message = storable(_text(exc), max(limit // 4, _LEAST))
     except BaseException:
         message = "<the exception could not be described>"
     try:
-        traceback = storable("\n".join(_chain_lines(exc, 0)), max(limit, 400))
+        traceback = storable("\n".join(_all_lines(exc, kind, message)), max(limit, _LEAST))
     except BaseException:
         traceback = "<the traceback could not be written>"
     return ErrorInfo(kind=kind, message=message, traceback=traceback)
 
 
 def storable(text: str, limit: int) -> str:
-    """Make a text that PostgreSQL can store, of at most `limit` bytes, keeping head and tail."""
+    """Make a text that PostgreSQL can store, of at most `limit` bytes, keeping head and tail.
+
+    NUL becomes U+2400, lone surrogates are escaped with a backslash. Limits below 100 bytes may
+    be overrun by the words that say how much was left out.
+    """
     size = str.__len__(text)
-    head = limit * 2 // 3
-    tail = limit - head
-    cut = 0
     if size > limit:
         # Cut by characters before anything is copied: a character is at least one byte.
-        cut = size - limit
-        text = str.__getitem__(text, slice(0, head)) + str.__getitem__(text, slice(-tail, None))
-    raw = text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "backslashreplace")
-    if not cut and len(raw) <= limit:
+        half = limit // 2
+        head = str.__getitem__(text, slice(0, half))
+        text = head + str.__getitem__(text, slice(size - half, None))
+    plain = str.__str__(text).replace("\0", "\N{SYMBOL FOR NULL}")
+    raw = plain.encode("utf-8", "backslashreplace")
+    if size <= limit and len(raw) <= limit:
         return raw.decode()
-    mark = f" … ({max(cut, 1)} characters left out) … " if cut else " … (shortened) … "
-    room = max(limit - len(mark.encode()), 0)
-    head = room * 2 // 3
-    tail = room - head
-    start = raw[:head].decode("utf-8", "ignore")
-    end = raw[len(raw) - tail :].decode("utf-8", "ignore")
-    return start + mark + end
+    mark = f" … (shortened from {size} characters) … "
+    half = max(limit - len(mark.encode()), 0) // 2
+    end = raw[len(raw) - half :].decode("utf-8", "ignore")
+    return raw[:half].decode("utf-8", "ignore") + mark + end
 
 
 def _kind(exc: BaseException) -> str:
@@ -112,13 +112,33 @@ def _text(exc: BaseException) -> str:
         return f"<its __str__ raised {_kind(error)}>"
 
 
-def _chain_lines(exc: BaseException, depth: int) -> Iterator[str]:
-    """Yield the lines of an exception and what led to it, the oldest first."""
+def _all_lines(exc: BaseException, kind: str, message: str) -> list[str]:
+    lines = _chain_lines(exc, 0, {id(exc): message})
+    # The lines are made one by one, so the bound holds for the work as well.
+    shown = list(itertools.islice(lines, _LINES))
+    if next(lines, None) is not None:
+        shown += ["… more left out …", f"{kind}: {storable(message, _LINE_LIMIT)}"]
+    return shown
+
+
+def _chain_lines(exc: BaseException, depth: int, told: dict[int, str]) -> Iterator[str]:
+    """Yield the lines of an exception and what led to it, the oldest first.
+
+    Args:
+        exc: the newest exception.
+        depth: how many groups it stands in.
+        told: messages already asked for, by the exception's id.
+    """
     chain, left_out = _chain(exc)
     for number, (link, joint) in enumerate(chain):
         if left_out and number == _CHAIN_OLDEST:
             yield f"\n… {left_out} exceptions of the chain left out …\n"
-        yield from _exception_lines(link, depth)
+        try:
+            yield from _exception_lines(link, depth, told)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            yield "<an exception that could not be described>"
         if joint:
             yield joint
 
@@ -147,15 +167,15 @@ def _chain(exc: BaseException) -> tuple[list[tuple[BaseException, str]], int]:
     return links[:_CHAIN_OLDEST] + links[-_CHAIN_NEWEST:], left_out
 
 
-def _exception_lines(exc: BaseException, depth: int) -> Iterator[str]:
+def _exception_lines(exc: BaseException, depth: int, told: dict[int, str]) -> Iterator[str]:
     if exc.__traceback__ is not None:
         yield "Traceback (most recent call last):"
         yield from _frame_lines(exc.__traceback__)
-    text = storable(_text(exc), _LINE_LIMIT)
+    text = storable(told.get(id(exc)) or _text(exc), _LINE_LIMIT)
     yield f"{_kind(exc)}: {text}" if text else _kind(exc)
     yield from _note_lines(exc)
     if isinstance(exc, BaseExceptionGroup):
-        yield from _group_lines(exc, depth)
+        yield from _group_lines(exc, depth, told)
 
 
 def _note_lines(exc: BaseException) -> Iterator[str]:
@@ -169,14 +189,16 @@ def _note_lines(exc: BaseException) -> Iterator[str]:
         yield f"… {len(notes) - _NOTES} notes left out …"
 
 
-def _group_lines(group: BaseExceptionGroup[BaseException], depth: int) -> Iterator[str]:
+def _group_lines(
+    group: BaseExceptionGroup[BaseException], depth: int, told: dict[int, str]
+) -> Iterator[str]:
     members = group.exceptions
     if depth >= _GROUP_DEPTH:
         yield f"  … {len(members)} exceptions inside left out …"
         return
     for number, member in enumerate(members[:_GROUP_MEMBERS], 1):
         yield f"  +---- {number} of {len(members)} ----"
-        for block in _chain_lines(member, depth + 1):
+        for block in _chain_lines(member, depth + 1, told):
             for line in block.split("\n"):
                 yield f"  | {line}"
     if len(members) > _GROUP_MEMBERS:

@@ -76,6 +76,9 @@ class WorkerInfo:
         processes: children it runs.
         threads: slots in each child.
         version: the version of pgqueue it runs.
+        is_leader: whether it promotes, rescues and prunes for all.
+        is_lost: whether it has been silent for longer than its lease.
+        running: jobs it holds.
     """
 
     id: int
@@ -89,6 +92,9 @@ class WorkerInfo:
     processes: int
     threads: int
     version: str
+    is_leader: bool = False
+    is_lost: bool = False
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +102,11 @@ class QueueInfo:
     """Hold one queue's counts: a row of `pgqueue.queue_stats`.
 
     Attributes:
+        unknown_task: jobs among the scheduled ones that wait because no worker knew their task.
         resume_at: when a pause ends by itself; None for no pause, or one without end.
-        oldest_ready_at: since when the first ready job could have run; None without one.
+        first_waits: seconds since the job that is next was enqueued; None without one.
+        retention_succeeded: how long succeeded jobs are kept; None for the default.
+        retention_other: how long failed, cancelled and expired jobs are; None for the default.
     """
 
     queue: str
@@ -107,4 +116,7 @@ class QueueInfo:
     running: int
     paused: bool
     resume_at: dt.datetime | None = None
-    oldest_ready_at: dt.datetime | None = None
+    first_waits: float | None = None
+    unknown_task: int = 0
+    retention_succeeded: dt.timedelta | None = None
+    retention_other: dt.timedelta | None = None
