@@ -1,0 +1,288 @@
+"""The caller's own connection: what it is, and how a statement is sent over it.
+
+A job is written in the caller's transaction, so that it exists exactly if the rows beside it do.
+Nothing here begins, commits or rolls back: a connection that begins a transaction with its first
+statement does so as for any statement of the caller's.
+
+What was handed in is recognised by the names of its classes, so that neither SQLAlchemy nor
+asyncpg is imported by a program that does not use it.
+"""
+
+import importlib
+from collections.abc import Iterable
+from enum import Enum, auto
+from functools import cache, lru_cache
+from typing import Any, TypeVar, cast
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from pgqueue.core.errors import ConfigurationError
+from pgqueue.db.failures import translate
+from pgqueue.db.statements import copying
+from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.base import Rows, Statement, colons, numbered
+
+T = TypeVar("T")
+
+
+class Kind(Enum):
+    """Name the connections that are understood."""
+
+    PSYCOPG = auto()
+    PSYCOPG_ASYNC = auto()
+    ASYNCPG = auto()
+    ALCHEMY = auto()
+    ALCHEMY_SESSION = auto()
+    ALCHEMY_ASYNC = auto()
+    ALCHEMY_ASYNC_SESSION = auto()
+
+
+#: By the package and the name of a class among the ancestors of what was handed in.
+_KINDS = {
+    ("psycopg", "Connection"): Kind.PSYCOPG,
+    ("psycopg", "AsyncConnection"): Kind.PSYCOPG_ASYNC,
+    ("asyncpg", "Connection"): Kind.ASYNCPG,
+    ("asyncpg", "PoolConnectionProxy"): Kind.ASYNCPG,
+    ("sqlalchemy", "Connection"): Kind.ALCHEMY,
+    ("sqlalchemy", "Session"): Kind.ALCHEMY_SESSION,
+    ("sqlalchemy", "scoped_session"): Kind.ALCHEMY_SESSION,
+    ("sqlalchemy", "AsyncConnection"): Kind.ALCHEMY_ASYNC,
+    ("sqlalchemy", "AsyncSession"): Kind.ALCHEMY_ASYNC_SESSION,
+    ("sqlalchemy", "async_scoped_session"): Kind.ALCHEMY_ASYNC_SESSION,
+}
+#: What people hand in instead, and what to do then.
+_NEARLY = {
+    ("psycopg", "Cursor"): "give the connection of the cursor: cursor.connection",
+    ("psycopg", "AsyncCursor"): "give the connection of the cursor: cursor.connection",
+    ("psycopg", "Transaction"): "give the connection of the transaction",
+    ("psycopg", "AsyncTransaction"): "give the connection of the transaction",
+    ("psycopg_pool", "ConnectionPool"): "take one of it: with pool.connection() as connection",
+    ("psycopg_pool", "AsyncConnectionPool"): (
+        "take one of it: async with pool.connection() as connection"
+    ),
+    ("asyncpg", "Pool"): "take one of it: async with pool.acquire() as connection",
+    ("sqlalchemy", "Engine"): "take one of it: with engine.begin() as connection",
+    ("sqlalchemy", "AsyncEngine"): "take one of it: async with engine.begin() as connection",
+    ("sqlalchemy", "sessionmaker"): "make a session: with maker.begin() as session",
+    ("sqlalchemy", "async_sessionmaker"): "make a session: async with maker.begin() as session",
+}
+
+
+def kind_of(connection: object) -> Kind:
+    """Recognise a connection by its class.
+
+    Raises:
+        ConfigurationError: it is none of those that are understood.
+    """
+    return _kind(cast("Any", type(connection)))
+
+
+def check_connection(connection: object) -> object:
+    """Give back a connection that is understood, or raise ConfigurationError."""
+    kind_of(connection)
+    return connection
+
+
+@lru_cache(maxsize=256)
+def _kind(kind: type) -> Kind:
+    hint = ""
+    for ancestor in kind.__mro__:
+        key = (ancestor.__module__.partition(".")[0], ancestor.__name__)
+        if key in _KINDS:
+            return _KINDS[key]
+        hint = hint or _NEARLY.get(key, "")
+    raise ConfigurationError(
+        "connection must be a connection of psycopg or asyncpg, or a connection or session of "
+        f"SQLAlchemy; got {_name(kind)}" + (f"; {hint}" if hint else "")
+    )
+
+
+def run(connection: object, statement: Statement[T]) -> T:
+    """Send a statement over a caller's connection, in whatever transaction that is in.
+
+    Raises:
+        ConfigurationError: it is no connection we know, or an async one.
+        PgQueueError: the server refused the call.
+        Exception: what the driver raises otherwise.
+    """
+    kind = kind_of(connection)
+    match kind:
+        case Kind.PSYCOPG:
+            return on_psycopg(cast("psycopg.Connection[Any]", connection), statement)
+        case Kind.ALCHEMY:
+            return statement.decode(_on_alchemy(cast("Any", connection), statement))
+        case Kind.ALCHEMY_SESSION:
+            return statement.decode(_on_alchemy(cast("Any", connection).connection(), statement))
+    raise ConfigurationError(
+        f"this call needs a sync connection; got {_name(type(connection))}, an async one; "
+        "use the async form of the call, as aenqueue() for enqueue()"
+    )
+
+
+async def arun(connection: object, statement: Statement[T]) -> T:
+    """Send a statement over a caller's async connection; see `run`."""
+    kind = kind_of(connection)
+    match kind:
+        case Kind.PSYCOPG_ASYNC:
+            return await on_psycopg_async(
+                cast("psycopg.AsyncConnection[Any]", connection), statement
+            )
+        case Kind.ASYNCPG:
+            return statement.decode(await _on_asyncpg(cast("Any", connection), statement))
+        case Kind.ALCHEMY_ASYNC:
+            return statement.decode(await _on_alchemy_async(cast("Any", connection), statement))
+        case Kind.ALCHEMY_ASYNC_SESSION:
+            inner = await cast("Any", connection).connection()
+            return statement.decode(await _on_alchemy_async(inner, statement))
+    raise ConfigurationError(
+        f"this call needs an async connection; got {_name(type(connection))}, a sync one; "
+        "use the sync form of the call, as enqueue() for aenqueue()"
+    )
+
+
+def on_psycopg(connection: psycopg.Connection[Any], statement: Statement[T]) -> T:
+    """Send a statement over a psycopg connection, whatever factories it was given."""
+    try:
+        # Not connection.cursor(): its cursor_factory may want other placeholders, or answer in rows
+        # of its own making.
+        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+        rows = cursor.execute(statement.text, statement.params).fetchall()
+    except psycopg.Error as error:
+        ours = translate(error)
+        if ours is None:
+            raise
+        raise ours from error
+    return statement.decode(rows)
+
+
+async def on_psycopg_async(connection: psycopg.AsyncConnection[Any], statement: Statement[T]) -> T:
+    """Send a statement over an async psycopg connection; see `on_psycopg`."""
+    try:
+        cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
+        await cursor.execute(statement.text, statement.params)
+        rows = await cursor.fetchall()
+    except psycopg.Error as error:
+        ours = translate(error)
+        if ours is None:
+            raise
+        raise ours from error
+    return statement.decode(rows)
+
+
+def must_copy(connection: object, kind: Kind) -> None:
+    """Pass when a caller's connection is of the kind that this COPY is written for.
+
+    Raises:
+        ConfigurationError: it is another.
+    """
+    if kind_of(connection) is not kind:
+        raise ConfigurationError(
+            f"this call needs a psycopg {'Async' if kind is Kind.PSYCOPG_ASYNC else ''}Connection, "
+            f"for COPY; got {_name(type(connection))}; use enqueue_many() or aenqueue_many()"
+        )
+
+
+def copy(connection: psycopg.Connection[Any], jobs: Iterable[JobSpec]) -> int:
+    """Insert jobs by COPY; gives how many."""
+    now = on_psycopg(connection, copying.server_time())
+    total = 0
+    try:
+        with psycopg.Cursor(connection, row_factory=tuple_row).copy(copying.COPY) as target:
+            for text, count in copying.lines(jobs, now):
+                target.write(text)
+                total += count
+    except psycopg.Error as error:
+        failure = translate(error)
+        if failure is None:
+            raise
+    else:
+        return total
+    # Unchained: what the server says of a COPY quotes the line.
+    raise failure
+
+
+async def acopy(connection: psycopg.AsyncConnection[Any], jobs: Iterable[JobSpec]) -> int:
+    """Insert jobs by COPY; gives how many."""
+    now = await on_psycopg_async(connection, copying.server_time())
+    total = 0
+    try:
+        cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
+        async with cursor.copy(copying.COPY) as target:
+            for text, count in copying.lines(jobs, now):
+                await target.write(text)
+                total += count
+    except psycopg.Error as error:
+        failure = translate(error)
+        if failure is None:
+            raise
+    else:
+        return total
+    raise failure
+
+
+async def _on_asyncpg(connection: Any, statement: Statement[Any]) -> Rows:
+    text, names = numbered(statement.text)
+    try:
+        rows = await connection.fetch(text, *[statement.params[name] for name in names])
+    except Exception as error:
+        ours = translate(error)
+        if ours is None:
+            raise
+        raise ours from error
+    return cast("Rows", rows)
+
+
+def _on_alchemy(connection: Any, statement: Statement[Any]) -> Rows:
+    _check_dialect(connection)
+    failure: Exception | None
+    try:
+        return cast(
+            "Rows", connection.execute(_alchemy_text(statement.text), statement.params).fetchall()
+        )
+    except Exception as error:
+        failure = translate(error)
+        if failure is None:
+            _hide_parameters(error)
+            raise
+    # Raised out here, unchained: SQLAlchemy's error prints the parameters, psycopg2's the statement
+    # with the arguments in it.
+    raise failure
+
+
+async def _on_alchemy_async(connection: Any, statement: Statement[Any]) -> Rows:
+    _check_dialect(connection)
+    failure: Exception | None
+    try:
+        result = await connection.execute(_alchemy_text(statement.text), statement.params)
+        return cast("Rows", result.fetchall())
+    except Exception as error:
+        failure = translate(error)
+        if failure is None:
+            _hide_parameters(error)
+            raise
+    raise failure
+
+
+@cache
+def _alchemy_text(text: str) -> Any:
+    return importlib.import_module("sqlalchemy").text(colons(text))
+
+
+def _check_dialect(connection: Any) -> None:
+    name = connection.dialect.name
+    if name != "postgresql":
+        raise ConfigurationError(
+            f"the connection must lead to PostgreSQL; got one of SQLAlchemy's {name!r} dialect"
+        )
+
+
+def _hide_parameters(error: Exception) -> None:
+    # A deadlock or a serialization failure stays SQLAlchemy's, for the caller's own retry to know;
+    # but its text must not print the job's arguments.
+    if hasattr(error, "hide_parameters"):
+        error.hide_parameters = True
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}".removeprefix("builtins.")

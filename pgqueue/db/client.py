@@ -1,0 +1,215 @@
+"""Calls of the database, one line each; over the caller's connection, or one of our own.
+
+Our own is opened when first needed, shared by the threads of the process, looked at before each
+use and opened again when it has died. A forked child gets one of its own.
+"""
+
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar, cast
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from pgqueue.core.job import Job, JobError, QueueInfo, WorkerInfo
+from pgqueue.core.options import EnqueueOptions
+from pgqueue.core.states import JobState
+from pgqueue.db import callers, connections
+from pgqueue.db.statements import adding, jobs, queues, stats
+from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.base import Statement
+from pgqueue.db.statements.stats import Problem, Pruned
+
+T = TypeVar("T")
+
+
+class _Own:
+    """Our connection of one process, with the lock that its threads take."""
+
+    __slots__ = ("connection", "lock", "pid")
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.connection: psycopg.Connection[TupleRow] | None = None
+
+    def close(self) -> None:
+        """Close it, unless it belongs to the process we were forked from."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        if self.pid == os.getpid():
+            connection.close()
+            return
+        with warnings.catch_warnings():
+            # psycopg says nothing to the server in this case, and warns that we did not either.
+            warnings.simplefilter("ignore", ResourceWarning)
+            del connection
+
+
+class Client:
+    """Make calls of one database; safe to share between threads.
+
+    Args:
+        dsn: where our own connection goes; see `connections.resolve`.
+    """
+
+    def __init__(self, dsn: str | None = None) -> None:
+        self._dsn = dsn
+        self._own = [_Own()]
+        weakref.finalize(self, _close_all, self._own)
+
+    def run(self, statement: Statement[T], connection: object = None) -> T:
+        """Make one call.
+
+        Args:
+            statement: the call.
+            connection: the caller's connection; None for ours.
+
+        Raises:
+            ConnectionLostError: ours broke during the call, so that nobody knows whether it took
+                effect, or could not be opened.
+            PgQueueError: the server refused the call.
+            Exception: what the driver raises otherwise.
+        """
+        if connection is not None:
+            return callers.run(connection, statement)
+        own = self._of_this_process()
+        with own.lock:
+            open_one = own.connection
+            if open_one is None or not connections.is_alive(open_one):
+                own.close()
+                open_one = own.connection = connections.connect(connections.resolve(self._dsn))
+            try:
+                return callers.on_psycopg(open_one, statement)
+            except psycopg.OperationalError as error:
+                if not open_one.closed:
+                    raise
+                failure = connections.lost(error)
+        raise failure
+
+    def copy(self, new: Iterable[JobSpec], connection: object = None) -> int:
+        """Insert jobs by COPY, the fastest way; gives how many.
+
+        Args:
+            new: the jobs, read as they are sent.
+            connection: the caller's psycopg connection; None for one that is opened for this.
+        """
+        if connection is not None:
+            callers.must_copy(connection, callers.Kind.PSYCOPG)
+            return callers.copy(cast("psycopg.Connection[Any]", connection), new)
+        # Not the shared one: what gives the jobs may well make calls of its own meanwhile.
+        with connections.connect(connections.resolve(self._dsn)) as one:
+            try:
+                return callers.copy(one, new)
+            except psycopg.OperationalError as error:
+                if not one.closed:
+                    raise
+                failure = connections.lost(error)
+        raise failure
+
+    def close(self) -> None:
+        """Close our own connection; the next call opens another."""
+        own = self._of_this_process()
+        with own.lock:
+            own.close()
+
+    def _of_this_process(self) -> _Own:
+        own = self._own[0]
+        if own.pid != os.getpid():
+            # The lock may be held for ever: by a thread that the fork left behind.
+            own.close()
+            own = self._own[0] = _Own()
+        return own
+
+    def enqueue(self, job: JobSpec, connection: object = None) -> int:
+        """Insert one job; gives its id."""
+        return self.run(adding.enqueue(job), connection)
+
+    def enqueue_many(self, new: Sequence[JobSpec], connection: object = None) -> list[int]:
+        """Insert many jobs with one statement; gives their ids in order."""
+        return self.run(adding.enqueue_many(new), connection)
+
+    def get_job(self, job_id: int) -> Job | None:
+        """Read one job; None where there is none."""
+        return self.run(jobs.get_job(job_id))
+
+    def get_state(self, job_id: int) -> JobState:
+        """Read where one job stands."""
+        return self.run(jobs.get_state(job_id))
+
+    def list_jobs(
+        self,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Read jobs, the newest first."""
+        return self.run(
+            jobs.list_jobs(state=state, queue=queue, task=task, before=before, limit=limit)
+        )
+
+    def job_errors(self, job_id: int) -> list[JobError]:
+        """Read what went wrong with a job."""
+        return self.run(jobs.job_errors(job_id))
+
+    def cancel(self, job_id: int, reason: str | None = None) -> JobState:
+        """Cancel a job, or ask its worker to."""
+        return self.run(jobs.cancel(job_id, reason))
+
+    def retry(self, job_id: int, options: EnqueueOptions) -> JobState:
+        """Let a job run again."""
+        return self.run(jobs.retry(job_id, options))
+
+    def delete_job(self, job_id: int) -> bool:
+        """Delete a job that does not run."""
+        return self.run(jobs.delete_job(job_id))
+
+    def set_priority(self, job_id: int, priority: int) -> JobState:
+        """Change the priority of a job that waits."""
+        return self.run(jobs.set_priority(job_id, priority))
+
+    def pause(self, queue: str, resume_in: float | None = None) -> None:
+        """Start no job of a queue."""
+        self.run(queues.pause(queue, resume_in))
+
+    def resume(self, queue: str) -> bool:
+        """Start jobs of a queue again."""
+        return self.run(queues.resume(queue))
+
+    def configure_queue(self, queue: str, succeeded: float | None, other: float | None) -> None:
+        """Say how many seconds finished jobs of a queue are kept."""
+        self.run(queues.configure(queue, succeeded, other))
+
+    def list_queues(self) -> list[QueueInfo]:
+        """Read the queues."""
+        return self.run(queues.list_queues())
+
+    def workers(self) -> list[WorkerInfo]:
+        """Read the workers."""
+        return self.run(stats.workers())
+
+    def health(self) -> dict[str, object]:
+        """Read whether all is well."""
+        return self.run(stats.health())
+
+    def check_invariants(self) -> list[Problem]:
+        """List whatever must not be."""
+        return self.run(stats.check_invariants())
+
+    def prune(
+        self, max_jobs: int = 1000, older_than: float | None = None, floor: str | None = None
+    ) -> Pruned:
+        """Delete one batch of finished jobs."""
+        return self.run(stats.prune(max_jobs, older_than, floor))
+
+
+def _close_all(own: list[_Own]) -> None:
+    for one in own:
+        one.close()

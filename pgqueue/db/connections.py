@@ -1,0 +1,165 @@
+"""Connections of our own: where to, how opened, whether still alive.
+
+Whatever is said about a connection that fails names host, port, database and user, never a
+password. Connections that belong to the caller are the affair of ``callers``.
+"""
+
+import os
+import select
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from pgqueue.core.errors import ConfigurationError, ConnectionLostError
+from pgqueue.db import embedded
+
+#: The environment variable that holds the DSN where none was given.
+DSN_VARIABLE: Final = "PGQUEUE_DSN"
+
+# A database or role may come with SERIALIZABLE, read only replicas apart, or with timeouts meant
+# for people; neither suits a program that sends one statement at a time. Settings the server does
+# not know (transaction_timeout before version 17) are left out by the look at pg_settings.
+_SESSION: Final = """
+SELECT set_config(name, CASE vartype WHEN 'integer' THEN '0' ELSE 'read committed' END, false)
+FROM pg_catalog.pg_settings
+WHERE name IN (
+    'default_transaction_isolation', 'statement_timeout', 'lock_timeout', 'transaction_timeout',
+    'idle_in_transaction_session_timeout', 'idle_session_timeout'
+)
+"""
+
+_CONNECT_TIMEOUT: Final = "10"
+
+
+def resolve(dsn: str | None) -> str:
+    """Find the DSN to use: the one given, else PGQUEUE_DSN, else libpq's own variables.
+
+    A DSN that starts with ``embedded:`` starts that private server, or finds it running.
+
+    Returns:
+        A libpq connection string, which may be empty: then libpq looks at PGHOST and the like.
+    """
+    found = dsn or os.environ.get(DSN_VARIABLE) or ""
+    return embedded.resolve_dsn(found)
+
+
+def check(dsn: str | None) -> str | None:
+    """Give back a DSN that can be read, or none; says so early, and connects to nothing.
+
+    Raises:
+        ConfigurationError: it cannot be read; its text is not shown.
+    """
+    if dsn is not None and not isinstance(dsn, str):
+        raise ConfigurationError(f"the DSN must be a string; got {type(dsn).__name__}")
+    if dsn is not None and not dsn.startswith("embedded:"):
+        parameters(dsn)
+    return dsn
+
+
+def parameters(dsn: str) -> dict[str, Any]:
+    """Take a DSN apart and add what every connection of ours has.
+
+    Raises:
+        ConfigurationError: the DSN cannot be read; its text is not shown.
+    """
+    try:
+        found = conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error:
+        found = None
+    if found is None:  # raised out here, so that libpq's words, which quote the DSN, stay behind
+        raise ConfigurationError(
+            'the DSN cannot be read; expected "postgresql://user@host:5432/name" or '
+            '"host=… dbname=…"; it is not shown here since it may hold a password'
+        )
+    if not found.get("connect_timeout") and not os.environ.get("PGCONNECT_TIMEOUT"):
+        found["connect_timeout"] = _CONNECT_TIMEOUT
+    found.setdefault("fallback_application_name", "pgqueue")
+    # Arguments may hold any character, whatever PGCLIENTENCODING says.
+    found["client_encoding"] = "UTF8"
+    return found
+
+
+def connect(dsn: str) -> psycopg.Connection[TupleRow]:
+    """Open a connection: autocommit, READ COMMITTED, no timeouts.
+
+    Raises:
+        ConnectionLostError: the server cannot be reached or does not let us in.
+        ConfigurationError: the DSN cannot be read.
+    """
+    found = parameters(dsn)
+    failure: psycopg.Error
+    try:
+        connection = psycopg.connect(**found, autocommit=True)
+        try:
+            connection.execute(_SESSION)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except psycopg.Error as error:
+        failure = error
+    raise unreachable(failure, found)
+
+
+async def aconnect(dsn: str) -> psycopg.AsyncConnection[TupleRow]:
+    """Open a connection for the running event loop; see `connect`."""
+    found = parameters(dsn)
+    failure: psycopg.Error
+    try:
+        connection = await psycopg.AsyncConnection.connect(**found, autocommit=True)
+        try:
+            await connection.execute(_SESSION)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+    except psycopg.Error as error:
+        failure = error
+    raise unreachable(failure, found)
+
+
+def unreachable(error: psycopg.Error, found: dict[str, Any]) -> ConnectionLostError:
+    """Say that a connection could not be opened, and where it was meant to go."""
+    where = ", ".join(
+        f"{name} {found[name]}" for name in ("host", "port", "dbname", "user") if found.get(name)
+    )
+    said = " ".join(str(error).split())
+    if found.get("password"):
+        said = said.replace(str(found["password"]), "***")
+    return ConnectionLostError(
+        f"cannot connect to PostgreSQL at {where or 'the default of libpq'}: {said}; "
+        f"check the DSN ({DSN_VARIABLE}) and that the server is running"
+    )
+
+
+def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Tell whether a connection that rested may be used, without asking the server.
+
+    A server that went away has left something to read: its farewell and the end of the stream.
+    What a connection found dead here was not yet asked to do can safely be asked of another.
+    """
+    if connection.closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        return False  # gone, or left in the middle of something by an interrupt
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    try:
+        # The farewell and the end of the stream are two things to read.
+        for _ in range(8):
+            if not poll.poll(0):
+                return True
+            connection.pgconn.consume_input()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def lost(error: psycopg.Error) -> ConnectionLostError:
+    """Say that our connection broke while a call was under way."""
+    said = " ".join(str(error).split())
+    return ConnectionLostError(
+        f"the connection to PostgreSQL broke during the call ({said}); it is not known whether it "
+        "took effect: look before you call again"
+    )

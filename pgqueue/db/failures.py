@@ -1,0 +1,81 @@
+"""What a driver's error means to us, whichever driver it was.
+
+psycopg, psycopg2, asyncpg and SQLAlchemy each wrap the server's report differently; here it is
+unwrapped, by attributes and not by classes, so that none of them need be imported.
+"""
+
+from pgqueue.core.errors import (
+    PgQueueError,
+    RefusedJobError,
+    SchemaMissingError,
+    SchemaOutdatedError,
+    from_sqlstate,
+)
+
+_MISSING = frozenset({"42P01", "3F000"})  # undefined table, invalid schema name
+_OUTDATED = frozenset({"42883", "42703"})  # undefined function, undefined column
+
+
+def translate(error: BaseException) -> PgQueueError | None:
+    """Give our error for what the server reported.
+
+    Args:
+        error: what the driver raised.
+
+    Returns:
+        An error to raise in its place; None when the driver's own says it better, as for a
+        deadlock, a serialization failure or a lost connection of the caller's.
+    """
+    code, message, hint = report(error)
+    if code is None:
+        return None
+    ours = from_sqlstate(code, message, hint)
+    if ours is not None:
+        return ours
+    if code == "25P02":
+        ours = PgQueueError(
+            "the transaction of this connection has failed already; "
+            "roll it back, or to a savepoint, before enqueueing"
+        )
+    elif code in _MISSING and "pgqueue" in message:
+        ours = SchemaMissingError(
+            "pgqueue is not installed in this database; run: python -m pgqueue schema upgrade"
+        )
+    elif code in _OUTDATED and "pgqueue" in message:
+        ours = SchemaOutdatedError(
+            f"this database has an older pgqueue than this program ({message}); "
+            "run: python -m pgqueue schema upgrade"
+        )
+    elif code.startswith("22"):
+        # A value the server cannot read. The primary message names the value's type; the rest of
+        # the report, which may quote the value, is left out.
+        ours = RefusedJobError(f"the server cannot store the job: {_unquoted(message)}")
+    if ours is not None:
+        ours.sqlstate = code
+    return ours
+
+
+def report(error: BaseException) -> tuple[str | None, str, str | None]:
+    """Unwrap what the server said.
+
+    Returns:
+        The SQLSTATE, or None where the error is not the server's; the primary message, which
+        holds no job's arguments; the hint.
+    """
+    found: BaseException | None = error
+    for _ in range(4):
+        if found is None:
+            break
+        code = getattr(found, "sqlstate", None) or getattr(found, "pgcode", None)
+        diag = getattr(found, "diag", None)
+        if code and diag is not None:  # psycopg, psycopg2
+            return code, diag.message_primary or "", diag.message_hint
+        if code and hasattr(found, "message"):  # asyncpg
+            return code, str(found.message or ""), getattr(found, "hint", None)
+        # SQLAlchemy has the driver's error in orig, and for asyncpg one more shell around it.
+        found = getattr(found, "orig", None) or found.__cause__
+    return None, "", None
+
+
+def _unquoted(message: str) -> str:
+    return message.split(': "', 1)[0]
