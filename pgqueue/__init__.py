@@ -1,0 +1,105 @@
+"""A PostgreSQL-native job queue: background jobs with nothing but the PostgreSQL you have.
+
+    from pgqueue import task
+
+    @task
+    def send_receipt(order_id: int) -> None: ...
+
+    send_receipt.enqueue(42)                                   # now
+    send_receipt.using(connection=connection).enqueue(42)      # exactly if your transaction commits
+
+What stands in ``__all__`` is what there is; everything else may change.
+"""
+
+# Tasks and the app.
+from pgqueue.api.app import PgQueue
+from pgqueue.api.default import (
+    acopy_many,
+    aenqueue_many,
+    copy_many,
+    default_app,
+    enqueue_many,
+    queues,
+    set_default_app,
+    task,
+)
+from pgqueue.api.handles import JobHandle
+from pgqueue.api.task import BoundTask, Task
+
+# What went wrong.
+from pgqueue.core.errors import (
+    BadArgumentsError,
+    ConfigurationError,
+    ConnectionLostError,
+    DecodeError,
+    JobNotFoundError,
+    JobStateError,
+    JobTimeout,
+    LeaseLostError,
+    NotSerializableError,
+    PgQueueError,
+    RefusedJobError,
+    SchemaError,
+    SchemaMissingError,
+    SchemaModifiedError,
+    SchemaOutdatedError,
+    SchemaTooNewError,
+    TaskAlreadyRegisteredError,
+    TaskNotFoundError,
+)
+
+# What is read back.
+from pgqueue.core.job import Job, QueueInfo, WorkerInfo
+
+# What a task may raise to decide how its attempt ends.
+from pgqueue.core.outcome import Cancel, Retry, Snooze
+from pgqueue.core.states import JobState
+from pgqueue.db.statements.adding import JobSpec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # Tasks and the app.
+    "BoundTask",
+    "JobHandle",
+    "JobSpec",
+    "PgQueue",
+    "Task",
+    "acopy_many",
+    "aenqueue_many",
+    "copy_many",
+    "default_app",
+    "enqueue_many",
+    "queues",
+    "set_default_app",
+    "task",
+    # What a task may raise to decide how its attempt ends.
+    "Cancel",
+    "JobTimeout",
+    "Retry",
+    "Snooze",
+    # What is read back.
+    "Job",
+    "JobState",
+    "QueueInfo",
+    "WorkerInfo",
+    # What went wrong.
+    "BadArgumentsError",
+    "ConfigurationError",
+    "ConnectionLostError",
+    "DecodeError",
+    "JobNotFoundError",
+    "JobStateError",
+    "LeaseLostError",
+    "NotSerializableError",
+    "PgQueueError",
+    "RefusedJobError",
+    "SchemaError",
+    "SchemaMissingError",
+    "SchemaModifiedError",
+    "SchemaOutdatedError",
+    "SchemaTooNewError",
+    "TaskAlreadyRegisteredError",
+    "TaskNotFoundError",
+    "__version__",
+]

@@ -1,0 +1,375 @@
+"""The app: one database, and everything that an application does with it."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+
+from pgqueue.api.clients import Clients
+from pgqueue.api.handles import JobHandle, found
+from pgqueue.api.naming import name_of
+from pgqueue.api.queues import Queues
+from pgqueue.api.registry import Registry
+from pgqueue.api.task import ContextTask, JobWords, Task, TaskWords, spec_of
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
+from pgqueue.core.job import Job, WorkerInfo
+from pgqueue.core.offsets import Duration, to_seconds
+from pgqueue.core.options import EnqueueOptions, TaskOptions, check_task_name
+from pgqueue.core.states import JobState
+from pgqueue.db import connections
+from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.stats import Problem
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The tasks of this process. There is one registry however many apps there are, so that a name
+#: means one function wherever it is read.
+registry: Final = Registry()
+
+_BATCH: Final = 1000
+_MAX_LIMIT: Final = 10_000
+
+
+class PgQueue:
+    """Enqueue, look at and manage the jobs of one database.
+
+    Args:
+        dsn: where the database is: what libpq understands, or `embedded:` or `embedded:./data` for
+            a private server. None for the environment variable PGQUEUE_DSN, or libpq's own.
+
+    Raises:
+        ConfigurationError: the DSN cannot be read.
+
+    Attributes:
+        queues: pause, resume, configure and list queues.
+        registry: the tasks of this process.
+    """
+
+    def __init__(self, dsn: str | None = None) -> None:
+        self._clients = Clients(connections.check(dsn))
+        self.queues = Queues(self._own_clients)
+        self.registry = registry
+
+    def __repr__(self) -> str:
+        # Without the DSN, which may hold a password.
+        return "<pgqueue app>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.aclose()
+
+    @property
+    def dsn(self) -> str | None:
+        """The DSN as it was given; not for printing, it may hold a password."""
+        return self._clients.dsn
+
+    @property
+    def clients(self) -> Clients:
+        """The calls of this app's database."""
+        return self._clients
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self, *, context: Literal[True], **options: Unpack[TaskWords]
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], ContextTask[P, R]]: ...
+    @overload
+    def task(
+        self, *, context: Literal[False] = False, **options: Unpack[TaskWords]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(self, function: Any = None, *, context: bool = False, **options: Any) -> Any:
+        """Make a function a task of this app; see `pgqueue.task`."""
+        return decorate(self._own_clients, function, {"context": context, **options})
+
+    def enqueue(
+        self,
+        task: str,
+        args: Iterable[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+        *,
+        connection: object = None,
+        **options: Unpack[JobWords],
+    ) -> JobHandle:
+        """Enqueue a job of a task by its name, which need not be known in this process.
+
+        Args:
+            task: the name.
+            args: positional arguments.
+            kwargs: keyword arguments.
+            connection: yours, as in `Task.using`.
+            options: as in `Task.using`.
+
+        Raises:
+            PgQueueError: as in `Task.enqueue` and `Task.using`; the arguments fit the task's
+                signature, where the task is known.
+        """
+        spec = self._named(task, args, kwargs, options)
+        return self._handle(self._clients.sync.enqueue(spec, connection), spec)
+
+    async def aenqueue(
+        self,
+        task: str,
+        args: Iterable[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+        *,
+        connection: object = None,
+        **options: Unpack[JobWords],
+    ) -> JobHandle:
+        """Enqueue a job of a task by its name; see `enqueue`."""
+        spec = self._named(task, args, kwargs, options)
+        return self._handle(await self._clients.asynchronous.enqueue(spec, connection), spec)
+
+    def enqueue_many(
+        self, jobs: Iterable[JobSpec], *, connection: object = None
+    ) -> list[JobHandle]:
+        """Enqueue many jobs with one statement: all of them or none.
+
+        Args:
+            jobs: what `Task.job` made.
+            connection: yours, as in `Task.using`.
+
+        Returns:
+            A handle for each, in the same order.
+
+        Raises:
+            PgQueueError: as in `Task.enqueue`.
+        """
+        specs = _specs(jobs)
+        ids = self._clients.sync.enqueue_many(specs, connection) if specs else []
+        return self._handles(ids, specs)
+
+    async def aenqueue_many(
+        self, jobs: Iterable[JobSpec], *, connection: object = None
+    ) -> list[JobHandle]:
+        """Enqueue many jobs with one statement; see `enqueue_many`."""
+        specs = _specs(jobs)
+        ids = await self._clients.asynchronous.enqueue_many(specs, connection) if specs else []
+        return self._handles(ids, specs)
+
+    def copy_many(self, jobs: Iterable[JobSpec], *, connection: object = None) -> int:
+        """Enqueue many jobs by COPY: the fastest way, of any number, without handles.
+
+        Args:
+            jobs: what `Task.job` made; read as they are sent. If reading them fails, none is
+                enqueued, and a transaction of the caller's has failed.
+            connection: a psycopg connection of yours; None for one that is opened for this.
+
+        Returns:
+            How many.
+
+        Raises:
+            PgQueueError: as in `Task.enqueue`.
+        """
+        return self._clients.sync.copy(_checked(jobs), connection)
+
+    async def acopy_many(self, jobs: Iterable[JobSpec], *, connection: object = None) -> int:
+        """Enqueue many jobs by COPY; see `copy_many`."""
+        return await self._clients.asynchronous.copy(_checked(jobs), connection)
+
+    def job(self, job_id: int) -> JobHandle:
+        """Give a handle for a job whose id is known; asks nobody whether there is one."""
+        return JobHandle(_check_id(job_id), "", self._clients)
+
+    def get_job(self, job_id: int) -> Job:
+        """Read one job.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        return found(self._clients.sync.get_job(_check_id(job_id)), job_id)
+
+    async def aget_job(self, job_id: int) -> Job:
+        """Read one job; see `get_job`."""
+        return found(await self._clients.asynchronous.get_job(_check_id(job_id)), job_id)
+
+    def jobs(
+        self,
+        *,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Read jobs, the newest first.
+
+        Args:
+            state: only those that stand there.
+            queue: only those of this queue.
+            task: only those of this task.
+            before: only those with a smaller id, as the last of the page before.
+            limit: at most so many, 1 to 10,000.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+        """
+        _check_page(state, before, limit)
+        return self._clients.sync.list_jobs(
+            state=state, queue=queue, task=task, before=before, limit=limit
+        )
+
+    async def ajobs(
+        self,
+        *,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Read jobs, the newest first; see `jobs`."""
+        _check_page(state, before, limit)
+        return await self._clients.asynchronous.list_jobs(
+            state=state, queue=queue, task=task, before=before, limit=limit
+        )
+
+    def workers(self) -> list[WorkerInfo]:
+        """Read the workers that are alive, or were until just now."""
+        return self._clients.sync.workers()
+
+    def health(self) -> dict[str, object]:
+        """Read whether all is well: `status` is `ok` or says what is not; and the counts."""
+        return self._clients.sync.health()
+
+    def check(self) -> list[Problem]:
+        """List whatever must not be in the database; nothing when all is well."""
+        return self._clients.sync.check_invariants()
+
+    def prune(self, *, older_than: Duration | None = None) -> int:
+        """Delete finished jobs that need not be kept, in small batches; gives how many.
+
+        Workers do this by themselves; this is for making room now.
+
+        Args:
+            older_than: those that ended so long ago, whatever their retention; None goes by that.
+        """
+        seconds = None if older_than is None else to_seconds(older_than, "older_than")
+        total, reached = 0, None
+        while True:
+            pruned = self._clients.sync.prune(_BATCH, seconds, reached)
+            total += pruned.deleted
+            reached = pruned.reached if seconds is None else None
+            if pruned.deleted < _BATCH:
+                return total
+
+    def close(self) -> None:
+        """Close this app's own connection; a later call opens another."""
+        self._clients.sync.close()
+
+    async def aclose(self) -> None:
+        """Close this app's own connections, that of the running event loop included."""
+        await self._clients.asynchronous.close()
+        self._clients.sync.close()
+
+    def _own_clients(self) -> Clients:
+        return self._clients
+
+    def _named(
+        self,
+        task: str,
+        args: Iterable[object],
+        kwargs: Mapping[str, object] | None,
+        options: JobWords,
+    ) -> JobSpec:
+        name = check_task_name(task, "task")
+        _check_call(args, kwargs)
+        positional, named = tuple(args), dict(kwargs or {})
+        if name in self.registry:
+            known = self.registry.get(name)
+            return known.using(**options).job(*positional, **named)
+        return spec_of(name, positional, named, EnqueueOptions.from_kwargs(**options))
+
+    def _handle(self, job_id: int, spec: JobSpec) -> JobHandle:
+        return JobHandle(job_id, spec.task, self._clients)
+
+    def _handles(self, ids: list[int], specs: list[JobSpec]) -> list[JobHandle]:
+        clients = self._clients
+        return [
+            JobHandle(job_id, spec.task, clients) for job_id, spec in zip(ids, specs, strict=True)
+        ]
+
+
+def decorate(clients: Callable[[], Clients], function: Any, options: dict[str, Any]) -> Any:
+    """Make a task of a function, or a decorator that does, and register it.
+
+    Raises:
+        ConfigurationError: an option is wrong, or a worker could not find or call the function.
+        TaskAlreadyRegisteredError: the name is another function's.
+    """
+    checked = TaskOptions.from_kwargs(**options)
+
+    def make(target: Callable[..., Any]) -> Task[..., Any]:
+        _check_function(target)
+        kind: type[Task[..., Any]] = ContextTask if checked.context else Task
+        made = kind(target, checked, checked.name or name_of(target), clients)
+        registry.add(made)
+        return made
+
+    return make if function is None else make(function)
+
+
+def _check_function(function: object) -> None:
+    if isinstance(function, Task):
+        raise ConfigurationError(f"{function.name} is a task already; leave one @task out")
+    if not callable(function):
+        raise ConfigurationError(
+            f"@task makes a task of a function; got {shown(function)}; "
+            "options are given by name, as in @task(queue='mail')"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            "a task must do its work when called; a generator function only begins to; "
+            "return a value instead of yielding"
+        )
+
+
+def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
+    return list(_checked(jobs))
+
+
+def _checked(jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:
+    for spec in jobs:
+        if type(spec) is not JobSpec:
+            raise BadArgumentsError(
+                f"jobs must be what a task's job() makes; got a value of type {type(spec).__name__}"
+                "; write task.job(…) for task.enqueue(…)"
+            )
+        yield spec
+
+
+def _check_call(args: object, kwargs: object) -> None:
+    if not isinstance(args, list | tuple):
+        raise BadArgumentsError(
+            f"args must be a list or tuple of positional arguments; got {type(args).__name__}"
+        )
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise BadArgumentsError(
+            f"kwargs must be a mapping of keyword arguments; got {type(kwargs).__name__}"
+        )
+
+
+def _check_id(job_id: object) -> int:
+    if not isinstance(job_id, int) or isinstance(job_id, bool) or not 0 <= job_id < 2**63:
+        raise ConfigurationError(f"a job's id must be a whole number; got {shown(job_id)}")
+    return job_id
+
+
+def _check_page(state: object, before: object, limit: object) -> None:
+    if state is not None and state not in list(JobState):
+        near = suggest(state, JobState) if isinstance(state, str) else ""
+        raise ConfigurationError(
+            f"state must be one of {', '.join(JobState)}; got {shown(state)}{near}"
+        )
+    if before is not None:
+        _check_id(before)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_LIMIT:
+        raise ConfigurationError(f"limit must be between 1 and {_MAX_LIMIT}; got {shown(limit)}")

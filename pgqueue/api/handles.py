@@ -1,0 +1,131 @@
+"""What one gets for an enqueued job: its id, and what can be asked and done with that."""
+
+from dataclasses import dataclass, field
+
+from pgqueue.api.clients import Clients
+from pgqueue.core.errors import JobNotFoundError
+from pgqueue.core.job import Job, JobError
+from pgqueue.core.offsets import When
+from pgqueue.core.options import EnqueueOptions, check_priority
+from pgqueue.core.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandle:
+    """Stand for one job; holds no connection and nothing that grows old.
+
+    Every call goes over pgqueue's own connection, so a job enqueued in a transaction of the
+    caller's is found once that has committed.
+
+    Attributes:
+        id: the job's id.
+        task: the name of its task.
+    """
+
+    id: int
+    task: str = field(compare=False)
+    _clients: Clients = field(repr=False, compare=False)
+
+    def state(self) -> JobState:
+        """Read where the job stands.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+        """
+        return self._clients.sync.get_state(self.id)
+
+    async def astate(self) -> JobState:
+        """Read where the job stands; see `state`."""
+        return await self._clients.asynchronous.get_state(self.id)
+
+    def info(self) -> Job:
+        """Read the whole job.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+        """
+        return found(self._clients.sync.get_job(self.id), self.id)
+
+    async def ainfo(self) -> Job:
+        """Read the whole job; see `info`."""
+        return found(await self._clients.asynchronous.get_job(self.id), self.id)
+
+    def errors(self) -> list[JobError]:
+        """Read the attempts that went wrong, the first one first."""
+        return self._clients.sync.job_errors(self.id)
+
+    async def aerrors(self) -> list[JobError]:
+        """Read the attempts that went wrong; see `errors`."""
+        return await self._clients.asynchronous.job_errors(self.id)
+
+    def cancel(self, reason: str | None = None) -> JobState:
+        """Cancel the job where it waits; ask its worker to where it runs.
+
+        Args:
+            reason: a sentence, shown with the job.
+
+        Returns:
+            `cancelled`; `running` where the worker was asked; or the state the job ended in before.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+        """
+        return self._clients.sync.cancel(self.id, reason)
+
+    async def acancel(self, reason: str | None = None) -> JobState:
+        """Cancel the job; see `cancel`."""
+        return await self._clients.asynchronous.cancel(self.id, reason)
+
+    def retry(self, run_at: When | None = None) -> JobState:
+        """Let the job run again, with all its attempts; one that is scheduled, now.
+
+        Args:
+            run_at: when, in any form of time; None for at once.
+
+        Returns:
+            `ready` or `scheduled`.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+            JobStateError: it is running or blocked.
+        """
+        return self._clients.sync.retry(self.id, EnqueueOptions.from_kwargs(run_at=run_at))
+
+    async def aretry(self, run_at: When | None = None) -> JobState:
+        """Let the job run again; see `retry`."""
+        options = EnqueueOptions.from_kwargs(run_at=run_at)
+        return await self._clients.asynchronous.retry(self.id, options)
+
+    def delete(self) -> bool:
+        """Delete the job and all that is known of it; gives whether there was one.
+
+        Raises:
+            JobStateError: it is running.
+        """
+        return self._clients.sync.delete_job(self.id)
+
+    async def adelete(self) -> bool:
+        """Delete the job; see `delete`."""
+        return await self._clients.asynchronous.delete_job(self.id)
+
+    def set_priority(self, priority: int) -> JobState:
+        """Let the job, while it waits, go before or behind others; gives its state.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+            ConfigurationError: the priority is out of range.
+        """
+        return self._clients.sync.set_priority(self.id, check_priority(priority))
+
+    async def aset_priority(self, priority: int) -> JobState:
+        """Let the job go before or behind others; see `set_priority`."""
+        return await self._clients.asynchronous.set_priority(self.id, check_priority(priority))
+
+
+def found(job: Job | None, job_id: int) -> Job:
+    """Give the job that was read, or say that there is none."""
+    if job is None:
+        raise JobNotFoundError(
+            f"there is no job {job_id}; it was never committed, or deleted since", job_id
+        )
+    return job
