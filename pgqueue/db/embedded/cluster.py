@@ -18,8 +18,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from pgqueue.core.errors import ConfigurationError
+from pgqueue.db.embedded import keeper
 from pgqueue.db.embedded.installation import (
     BIN_VARIABLE,
     Account,
@@ -30,7 +32,8 @@ from pgqueue.db.embedded.installation import (
 SUPERUSER = "postgres"
 LOG_FILE = "server.log"
 _STATE_FILE = "pgqueue.json"
-_UNFINISHED = "unfinished"
+_DRAFT = "unfinished"
+_COMPLETE = "complete"
 _LOG_TAIL = 2000
 _LOCK_PATIENCE = 90.0
 # Below the range from which Linux and macOS take ports for outgoing connections, so that the port
@@ -73,6 +76,16 @@ class State:
                 f"{data_dir / _STATE_FILE} is damaged; restore it, or use another directory"
             ) from error
 
+    def dsn(self, database: str) -> str:
+        """Return the URI of a database through the Unix socket."""
+        host = quote(self.base, safe="")
+        return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?host={host}&port={self.port}"
+
+    def tcp_dsn(self, database: str) -> str:
+        """Return the URI of a database through the loopback interface, with its password."""
+        address = f"{SUPERUSER}:{self.password}@127.0.0.1:{self.port}"
+        return f"postgresql://{address}/{quote(database, safe='')}"
+
     def write(self, data_dir: Path, account: Account) -> None:
         """Write the file, whole or not at all, readable by its owner only."""
         path = data_dir / _STATE_FILE
@@ -89,21 +102,26 @@ class State:
 def make_cluster(
     data_dir: Path,
     *,
+    state: State,
     room: Path,
     installation: Installation,
     account: Account,
-    password: str,
     sync: bool,
 ) -> None:
     """Make a new cluster in an empty directory: UTF-8, C locale, superuser `postgres`.
 
+    It is made aside and moved in when it is complete, so that being killed on the way leaves
+    nothing that looks like a cluster and is none.
+
     Args:
+        state: its password, and what else is written beside it.
         room: a private directory of the account, for the password file.
         sync: False leaves the files to the operating system's cache.
+
+    Raises:
+        ConfigurationError: the directory is not empty, or initdb fails.
     """
-    # Made aside and moved in, version file last: an interrupted initdb leaves nothing that looks
-    # like a cluster.
-    draft = data_dir / _UNFINISHED
+    draft = data_dir / _DRAFT
     if draft.exists():
         shutil.rmtree(draft)
     if any(data_dir.iterdir()):
@@ -111,15 +129,19 @@ def make_cluster(
             f"data directory {data_dir} is not empty and pgqueue did not make what is in it; "
             "give an empty or a new directory"
         )
+    # As initdb would do with the empty directory it is given.
+    account.own(data_dir)
+    data_dir.chmod(0o700)
     draft.mkdir(mode=0o700)
     account.own(draft)
     password_file = room / f"password-{secrets.token_hex(4)}"
     password_file.touch(mode=0o600)
-    password_file.write_text(password)
+    password_file.write_text(state.password)
     account.own(password_file)
+    carried = keeper.open_directory(draft) if must_be_carried_in(account, draft) else None
     command = [
         os.fspath(installation.bin_dir / "initdb"),
-        f"--pgdata={reachable(draft, account)}",
+        f"--pgdata={draft if carried is None else keeper.name_of(carried)}",
         f"--username={SUPERUSER}",
         f"--pwfile={password_file}",
         # The socket's directory is entered by the server's user (and root) only.
@@ -132,7 +154,8 @@ def make_cluster(
     try:
         done = subprocess.run(
             command,
-            cwd=draft,
+            cwd="/",
+            pass_fds=() if carried is None else (carried,),
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -142,50 +165,65 @@ def make_cluster(
         )
     finally:
         password_file.unlink()
+        if carried is not None:
+            os.close(carried)
     if done.returncode != 0:
+        shutil.rmtree(draft, ignore_errors=True)
         raise ConfigurationError(
             f"initdb could not make a cluster in {data_dir}: "
             f"{(done.stderr or done.stdout).strip()[-_LOG_TAIL:]}"
         )
-    entries = sorted(draft.iterdir(), key=lambda path: path.name == "PG_VERSION")
-    for path in entries:
-        path.rename(data_dir / path.name)
-    draft.rmdir()
+    state.write(draft, account)
+    draft.rename(data_dir / _COMPLETE)
+    finish_cluster(data_dir)
 
 
-def check_version(data_dir: Path, installation: Installation) -> bool:
-    """Return whether the directory holds a cluster; refuse one of another major version.
+def finish_cluster(data_dir: Path) -> None:
+    """Move a complete cluster to its place, also if somebody was interrupted doing it."""
+    complete = data_dir / _COMPLETE
+    if complete.is_dir():
+        for path in list(complete.iterdir()):
+            path.rename(data_dir / path.name)
+        complete.rmdir()
+
+
+def check_version(data_dir: Path, installation: Installation) -> None:
+    """Refuse a cluster of another major version.
 
     Raises:
-        ConfigurationError: the cluster needs another PostgreSQL.
+        ConfigurationError: the cluster needs another PostgreSQL, or has lost its files.
     """
     try:
         made_by = (data_dir / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
-        return False
+        raise ConfigurationError(
+            f"data directory {data_dir} has lost its cluster; remove what is left of it, or give "
+            "another directory"
+        ) from None
     if made_by != installation.major:
         raise ConfigurationError(
             f"data directory {data_dir} needs PostgreSQL {made_by}, the one here is "
             f"{installation.version}; set {BIN_VARIABLE} to the programs of PostgreSQL {made_by}, "
             "or give a new directory"
         )
-    return True
 
 
-def reachable(directory: Path, account: Account) -> str:
-    """Return a path by which the account's programs can enter, given it as working directory.
+def must_be_carried_in(account: Account, directory: Path) -> bool:
+    """Return whether the account cannot reach a directory, and has to be given it open.
 
-    Below a directory that only root may enter, a path from the root of the file system does not
-    work for another user; the working directory, which we enter for it, still does. PostgreSQL
-    makes every path absolute, except that the kernel's name for the working directory is one.
+    Below a directory that only root may enter, no path works for another user. But a directory that
+    root has opened and the program inherits has a name of its own in /proc.
+
+    Raises:
+        ConfigurationError: it cannot, and this is not Linux.
     """
     if account.may("x", directory):
-        return os.fspath(directory)
+        return False
     if not sys.platform.startswith("linux"):
         raise ConfigurationError(
             f"the server's user cannot enter {directory}; give a directory that it can"
         )
-    return "/proc/self/cwd"
+    return True
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Turn a DSN that people give into one that drivers understand."""
 
+import atexit
 import dataclasses
 import os
 import threading
@@ -81,5 +82,13 @@ def resolve_dsn(dsn: str) -> str:
     with _guard:
         server = _in_use.get(key)
         if server is None:
+            if not _in_use:
+                atexit.register(_release_all)
             server = _in_use[key] = EmbeddedServer.start(directory or None, fsync=bool(directory))
         return server.dsn()
+
+
+def _release_all() -> None:
+    # Not needed for the server to stop, but so it has stopped when a command has returned.
+    for server in _in_use.values():
+        server.release()

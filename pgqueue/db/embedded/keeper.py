@@ -29,13 +29,15 @@ _STEPS = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 class Spec(TypedDict):
     """What the keeper is told, as one JSON argument.
 
-    uid and gid are null to stay who we are, lifeline is the named pipe, lock the directory to lock
-    while stopping (null: nobody can join), remove the directory to delete at the end.
+    argv lacks the data directory, which carry_in hands over as an open file; uid and gid are null
+    to stay who we are; lifeline is the named pipe, lock the directory to lock while stopping (null:
+    nobody can join), remove the directory to delete at the end.
     """
 
     argv: list[str]
     env: dict[str, str]
-    cwd: str
+    data_dir: str
+    carry_in: bool
     uid: int | None
     gid: int | None
     lifeline: str
@@ -83,10 +85,12 @@ def main() -> None:
 
 def _launch(spec: Spec) -> "subprocess.Popen[bytes]":
     uid, gid = spec["uid"], spec["gid"]
+    carried = open_directory(spec["data_dir"]) if spec["carry_in"] else None
     return subprocess.Popen(
-        spec["argv"],
+        [*spec["argv"], "-D", spec["data_dir"] if carried is None else name_of(carried)],
         env=spec["env"],
-        cwd=spec["cwd"],
+        cwd="/",
+        pass_fds=() if carried is None else (carried,),
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno(),
         # preexec_fn runs after the change of user, which would clear the setting. This process
@@ -96,6 +100,16 @@ def _launch(spec: Spec) -> "subprocess.Popen[bytes]":
         group=gid,
         extra_groups=None if uid is None else [],
     )
+
+
+def open_directory(path: str | os.PathLike[str]) -> int:
+    """Open a directory, for a program that inherits it and cannot reach it by its path."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def name_of(descriptor: int) -> str:
+    """Return the name of an inherited open file in the process that asks (Linux)."""
+    return f"/proc/self/fd/{descriptor}"
 
 
 def _die_with_parent() -> Callable[[], None] | None:

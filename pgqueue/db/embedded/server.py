@@ -3,17 +3,13 @@
 import contextlib
 import errno
 import os
-import select
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
-from urllib.parse import quote
 
 import psycopg
 
@@ -21,12 +17,12 @@ from pgqueue.core.errors import ConfigurationError
 from pgqueue.db.embedded import keeper
 from pgqueue.db.embedded.cluster import (
     LOG_FILE,
-    SUPERUSER,
     State,
     check_version,
+    finish_cluster,
     locked,
     make_cluster,
-    reachable,
+    must_be_carried_in,
 )
 from pgqueue.db.embedded.installation import (
     Account,
@@ -37,6 +33,7 @@ from pgqueue.db.embedded.installation import (
     make_private_dir,
     readable_installation,
 )
+from pgqueue.db.embedded.process import KeptProcess, is_alive, wait_until_gone
 
 ShutdownMode = Literal["smart", "fast", "immediate"]
 
@@ -48,8 +45,6 @@ _LOOK = 0.02
 # A commit still reaches the operating system, so that a crash of the server alone loses nothing.
 _DANGEROUS = {"fsync": "off", "full_page_writes": "off"}
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
-# Keepers of servers that others still use: kept, because an unreaped child must not be collected.
-_LEFT_RUNNING: list["subprocess.Popen[bytes]"] = []
 
 
 class EmbeddedServer:
@@ -86,9 +81,9 @@ class EmbeddedServer:
         self._settings = dict(settings)
         self._temporary = temporary
         self._owner = os.getpid()
-        self._keeper: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
-        self._pid: int | None = None
+        self._process: KeptProcess | None = None  # where we started it
+        self._guest_pid: int | None = None  # where another process did
 
     @classmethod
     def start(
@@ -124,6 +119,7 @@ class EmbeddedServer:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             account = choose_account(directory)
             with locked(directory):
+                finish_cluster(directory)
                 state = State.read(directory)
                 server = state and cls(
                     data_dir=directory,
@@ -160,17 +156,18 @@ class EmbeddedServer:
             state = State.renew(old, base)
             directory = data_dir or base / "data"
             directory.mkdir(mode=0o700, exist_ok=True)
-            account.own(directory)
-            if not check_version(directory, installation) or old is None:
+            if old is not None:
+                check_version(directory, installation)
+                state.write(directory, account)
+            else:
                 make_cluster(
                     directory,
+                    state=state,
                     room=base,
                     installation=installation,
                     account=account,
-                    password=state.password,
                     sync=data_dir is not None,
                 )
-            state.write(directory, account)
             server = cls(
                 data_dir=directory,
                 state=state,
@@ -203,9 +200,10 @@ class EmbeddedServer:
 
     @property
     def running(self) -> bool:
-        """Whether the postmaster that we know of is alive."""
-        self._hear(0)
-        return self._pid is not None and _alive(self._pid)
+        """Whether the postmaster is alive, as far as we know of it."""
+        if self._process is not None:
+            return not self._process.exited(0)
+        return self._guest_pid is not None and is_alive(self._guest_pid)
 
     @property
     def pid(self) -> int:
@@ -214,20 +212,18 @@ class EmbeddedServer:
         Raises:
             ConfigurationError: the server is stopped.
         """
-        if not self.running or self._pid is None:
+        pid = self._process.pid if self._process is not None else self._guest_pid
+        if pid is None or not self.running:
             raise ConfigurationError("the private server is stopped; start it again with restart()")
-        return self._pid
+        return pid
 
     def dsn(self, database: str = "postgres") -> str:
         """Return the URI of a database through the Unix socket."""
-        host = quote(os.fspath(self._base), safe="")
-        name = quote(database, safe="")
-        return f"postgresql://{SUPERUSER}@/{name}?host={host}&port={self._state.port}"
+        return self._state.dsn(database)
 
     def tcp_dsn(self, database: str = "postgres") -> str:
         """Return the URI of a database through the loopback interface, with its password."""
-        address = f"{SUPERUSER}:{self._state.password}@127.0.0.1:{self._state.port}"
-        return f"postgresql://{address}/{quote(database, safe='')}"
+        return self._state.tcp_dsn(database)
 
     def log(self) -> str:
         """Return what the server has logged."""
@@ -258,11 +254,11 @@ class EmbeddedServer:
         Raises:
             ConfigurationError: it was started by another process, or does not start again.
         """
-        if self._keeper is None:
+        if self._process is None:
             raise ConfigurationError("only the process that started a private server restarts it")
         self.stop(mode, keep=True)
         with self._alone():
-            self._end_keeper()
+            self._process.end()
             self._launch()
 
     def release(self) -> None:
@@ -271,31 +267,39 @@ class EmbeddedServer:
             return
         with self._alone():
             # Nobody can join while we look whether we are the last.
-            reader = os.open(self._base / _LIFELINE, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                reader = os.open(self._base / _LIFELINE, os.O_RDONLY | os.O_NONBLOCK)
+            except FileNotFoundError:  # somebody has cleaned up the directory of temporary files
+                reader = None
             os.close(self._lifeline)
             self._lifeline = None
-            last = keeper.nobody_left(reader)
-            os.close(reader)
+            last = reader is None or keeper.nobody_left(reader)
+            if reader is not None:
+                os.close(reader)
+        self._guest_pid = None
+        if self._process is None:
+            return  # the keeper does the rest, in its own time
         if last:
-            _wait_until_gone(self._base)  # which is the last thing the keeper does
-            self._end_keeper()
-        elif self._keeper is not None:
-            _LEFT_RUNNING.append(self._keeper)
-        self._pid = None
+            self._process.wait()
+            shutil.rmtree(self._base, ignore_errors=True)  # in case the keeper was killed
+        else:
+            self._process.leave()
+        self._process = None
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         """Hold the lock under which a kept server is started, joined and stopped."""
-        return contextlib.nullcontext() if self._temporary else locked(self.data_dir)
+        if self._temporary or not self.data_dir.is_dir():
+            return contextlib.nullcontext()
+        return locked(self.data_dir)
 
     def _attach(self) -> bool:
         """Become a user of the server that another process started, if there is one."""
         try:
             self._lifeline = os.open(self._base / _LIFELINE, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENXIO):  # no pipe, or no keeper listens to it
-                return False
-            raise
-        return True
+            if error.errno not in (errno.ENOENT, errno.ENXIO):
+                raise
+        return self._lifeline is not None  # None: no pipe, or no keeper listens to it
 
     def _wait_as_guest(self) -> None:
         if not self._wait_until_ready(time.monotonic() + _PATIENCE):
@@ -304,24 +308,28 @@ class EmbeddedServer:
                 f"the process that started the server in {self.data_dir} has stopped it and not "
                 f"ended; end it, or look at {self.data_dir / LOG_FILE}"
             )
-        self._pid = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
+        self._guest_pid = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def _launch(self) -> None:
         """Start the postmaster under a keeper and wait until it takes connections."""
         lifeline = self._base / _LIFELINE
-        if self._lifeline is None:
+        if not lifeline.exists():
             os.mkfifo(lifeline, 0o600)
-            # Opened for both directions: no reader has to be there yet, and we count as a writer.
-            self._lifeline = os.open(lifeline, os.O_RDWR)
         deadline = time.monotonic() + _PATIENCE
         while True:
+            if self._lifeline is None:
+                # Open in both directions: no reader has to be there yet, and we count as a writer.
+                self._lifeline = os.open(lifeline, os.O_RDWR)
             said_before = len(self.log())
-            self._start_keeper()
-            if self._wait_until_ready(deadline):
-                return
+            self._process = process = self._start_process()
+            try:
+                if self._wait_until_ready(deadline):
+                    return
+            except BaseException:
+                self._give_up(process)
+                raise
             said = self.log()[said_before:].strip()
-            self._signal(signal.SIGKILL)
-            self._end_keeper()
+            self._give_up(process)
             # After a crash the old backends need a moment to notice it and let go of the memory.
             if "shared memory block" not in said or time.monotonic() > deadline:
                 raise ConfigurationError(
@@ -330,35 +338,37 @@ class EmbeddedServer:
                 )
             time.sleep(_LOOK)
 
-    def _start_keeper(self) -> None:
+    def _give_up(self, process: KeptProcess) -> None:
+        process.signal(signal.SIGKILL)
+        process.end()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def _start_process(self) -> KeptProcess:
         settings = self._settings | {
             "listen_addresses": "127.0.0.1",
             "port": str(self._state.port),
             "unix_socket_directories": os.fspath(self._base),
         }
-        argv = [os.fspath(self.bin_dir / "postgres"), "-D", reachable(self.data_dir, self._account)]
+        argv = [os.fspath(self.bin_dir / "postgres")]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
         spec = keeper.Spec(
             argv=argv,
             env=clean_environment(),
-            cwd=os.fspath(self.data_dir),
+            data_dir=os.fspath(self.data_dir),
+            carry_in=must_be_carried_in(self._account, self.data_dir),
             uid=self._account.uid,
             gid=self._account.gid,
             lifeline=os.fspath(self._base / _LIFELINE),
             lock=None if self._temporary else os.fspath(self.data_dir),
             remove=os.fspath(self._base),
         )
-        with open(self.data_dir / LOG_FILE, "ab") as log:
-            self._account.own(self.data_dir / LOG_FILE)
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", keeper.__file__, keeper.to_argument(spec)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-                start_new_session=True,  # Ctrl-C in our terminal must not reach the server
-            )
+        log = self.data_dir / LOG_FILE
+        log.touch(mode=0o600)
+        self._account.own(log)
+        return KeptProcess(spec, log)
 
     def _wait_until_ready(self, deadline: float) -> bool:
         """Return True once a connection works, False if the server exited or time is up."""
@@ -366,66 +376,22 @@ class EmbeddedServer:
             try:
                 psycopg.connect(self.dsn(), connect_timeout=5).close()
             except psycopg.OperationalError:
-                if self._keeper is None:
+                if self._process is None:
                     time.sleep(_LOOK)
-                elif self._hear(_LOOK):
+                elif self._process.exited(_LOOK):
                     return False
             else:
-                self._hear(0)
-                return True
-        return False
-
-    def _hear(self, timeout: float) -> bool:
-        """Take in what the keeper says; return whether it said that the server has exited."""
-        if self._keeper is None or self._keeper.stdout is None:
-            return False
-        deadline = time.monotonic() + timeout
-        while select.select([self._keeper.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-            # One line is one write, far below the size up to which pipes keep writes whole.
-            said = self._keeper.stdout.read(4096) or b"exited"
-            for line in said.splitlines():
-                word, _, value = line.partition(b" ")
-                self._pid = int(value) if word == b"started" else None
-            if self._pid is None:
-                return True
+                return self._process is None or not self._process.exited(0)
         return False
 
     def _signal(self, number: signal.Signals) -> None:
         """Send the postmaster a signal and wait for its end."""
-        if not self.running or self._pid is None:
-            return
-        os.kill(self._pid, number)
-        deadline = time.monotonic() + _PATIENCE
-        while self.running:
-            if time.monotonic() > deadline:
+        if self._process is not None:
+            self._process.signal(number)
+        elif self.running:
+            pid = self.pid
+            os.kill(pid, number)
+            if not wait_until_gone(pid):
                 raise ConfigurationError(
-                    f"the private server (process {self._pid}) did not stop within "
-                    f"{_PATIENCE:.0f} s; stop it in another mode, or end its clients"
+                    f"the private server (process {pid}) did not stop; stop it in another mode"
                 )
-            time.sleep(_LOOK) if self._keeper is None else self._hear(_LOOK)
-
-    def _end_keeper(self) -> None:
-        """Reap a keeper that has nothing left to keep."""
-        if self._keeper is None:
-            return
-        self._keeper.kill()
-        self._keeper.wait()
-        if self._keeper.stdout is not None:
-            self._keeper.stdout.close()
-        self._keeper = None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _wait_until_gone(path: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while path.exists() and time.monotonic() < deadline:
-        time.sleep(_LOOK)
