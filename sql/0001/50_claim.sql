@@ -36,7 +36,8 @@ CREATE FUNCTION pgqueue.claim(
     OUT attempts integer[],
     OUT payload text,
     OUT seen jsonb,
-    OUT taken integer
+    OUT taken integer,
+    OUT cut boolean
 )
 LANGUAGE plpgsql
 AS $$
@@ -143,8 +144,9 @@ BEGIN
         (
             SELECT jsonb_object_agg(t.priority, t.seq)
             FROM (SELECT c.priority, max(c.seq) AS seq FROM batch AS c GROUP BY c.priority) AS t
-        )
-    INTO claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen
+        ),
+        count(*) < (SELECT count(*) FROM picked)
+    INTO claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut
     FROM batch AS b;
 END
 $$;
@@ -159,5 +161,5 @@ payload; priorities, floors: where the worker stands, highest priority first, or
 a scan from zero; at: the time it is.
 Returns: job_ids and attempts in the order of the payload; payload: one line a job,
 [id, attempt, lost, task, args, kwargs, queue, priority, options or null]; seen: the last seq taken
-of each priority; taken: rows taken, expired ones included.
+of each priority; taken: rows taken, expired ones included; cut: whether max_bytes ended the batch.
 Locks: ready_jobs rows it takes; advisory (70677102, bucket) shared.';

@@ -20,7 +20,8 @@ CREATE FUNCTION pgqueue.work(
     OUT payload text,
     OUT hint_out text,
     OUT refused bigint[],
-    OUT again bigint[]
+    OUT again bigint[],
+    OUT drained boolean
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -39,6 +40,7 @@ DECLARE
     v_priorities integer[];
     v_floors bigint[];
     v_claim record;
+    v_cut boolean := false;
 BEGIN
     PERFORM pg_advisory_xact_lock(70677105, (work.worker_id % 2147483647)::integer);
     IF NOT EXISTS (SELECT FROM pgqueue.workers AS w WHERE w.id = work.worker_id) THEN
@@ -135,10 +137,12 @@ BEGIN
                 v_bytes := v_bytes - octet_length(v_claim.payload);
             END IF;
             v_left := v_left - v_claim.taken;
-            EXIT WHEN v_left <= 0 OR v_bytes <= 0;
+            v_cut := v_claim.cut OR v_bytes <= 0;
+            EXIT WHEN v_left <= 0 OR v_cut;
         END IF;
     END LOOP;
     work.hint_out := (coalesce(v_hint, '{}') || v_known)::text;
+    work.drained := v_left > 0 AND NOT v_cut;
 END
 $$;
 
@@ -154,6 +158,7 @@ null; hint: the last hint_out, or null for a scan from zero (once a second, and 
 max_bytes: bound of the payload; at: the time it is.
 Returns: job_ids, attempts and payload as pgqueue.claim, all queues together; hint_out: for the next
 call; refused: jobs of the outcomes that were not the worker''s any more; again: jobs whose row
-somebody else holds just now, whose outcome must be sent again.
+somebody else holds just now, whose outcome must be sent again; drained: nothing more was to be had
+from where the scan began.
 Errors: PQ005 when the worker is not registered (any more).
 Locks: advisory (70677105, worker) until the end of the transaction.';
