@@ -119,7 +119,8 @@ class Difference:
     def __str__(self) -> str:
         """Say it in one line."""
         if self.problem == "changed":
-            return f"{self.object} is changed: expected {self.expected}; got {self.found}"
+            expected, found = (" ".join(str(d).split()) for d in (self.expected, self.found))
+            return f"{self.object} is changed: expected {expected}; got {found}"
         return f"{self.object} is {self.problem}"
 
 

@@ -7,6 +7,7 @@ Whoever has installed by `psql -f` is taken on by the next upgrade.
 
 import contextlib
 import dataclasses
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -157,7 +158,8 @@ def verify(
         raise found.problem() or SchemaMissingError("no schema")
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(
-            "SELECT manifest FROM pgqueue.schema_versions WHERE version = %s",
+            # As text, decoded by the encoding of the session; JSON would be taken for UTF-8.
+            "SELECT manifest::text FROM pgqueue.schema_versions WHERE version = %s",
             (found.version_installed,),
         )
         manifest = next(iter(cursor), (None,))[0]
@@ -168,7 +170,7 @@ def verify(
             found.version_known,
             found.version_installed,
         )
-    differences = catalog.compare(manifest, catalog.read_manifest(connection))
+    differences = catalog.compare(json.loads(manifest), catalog.read_manifest(connection))
     for version in read_versions(root):
         if version.number in found.modified:
             differences.append(
