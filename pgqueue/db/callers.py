@@ -143,31 +143,32 @@ async def arun(connection: object, statement: Statement[T]) -> T:
 
 def on_psycopg(connection: psycopg.Connection[Any], statement: Statement[T]) -> T:
     """Send a statement over a psycopg connection, whatever factories it was given."""
+    failure: Exception | None
     try:
         # Not connection.cursor(): its cursor_factory may want other placeholders, or answer in rows
         # of its own making.
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         rows = cursor.execute(statement.text, statement.params).fetchall()
+        return statement.decode(rows)
     except psycopg.Error as error:
-        ours = translate(error)
-        if ours is None:
+        failure = translate(error)
+        if failure is None:
             raise
-        raise ours from error
-    return statement.decode(rows)
+    raise failure
 
 
 async def on_psycopg_async(connection: psycopg.AsyncConnection[Any], statement: Statement[T]) -> T:
     """Send a statement over an async psycopg connection; see `on_psycopg`."""
+    failure: Exception | None
     try:
         cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
         await cursor.execute(statement.text, statement.params)
-        rows = await cursor.fetchall()
+        return statement.decode(await cursor.fetchall())
     except psycopg.Error as error:
-        ours = translate(error)
-        if ours is None:
+        failure = translate(error)
+        if failure is None:
             raise
-        raise ours from error
-    return statement.decode(rows)
+    raise failure
 
 
 def must_copy(connection: object, kind: Kind) -> None:
@@ -193,12 +194,12 @@ def copy(connection: psycopg.Connection[Any], jobs: Iterable[JobSpec]) -> int:
                 target.write(text)
                 total += count
     except psycopg.Error as error:
-        failure = translate(error)
+        # What the server says of a COPY quotes the line.
+        failure = translate(error, chained=False)
         if failure is None:
             raise
     else:
         return total
-    # Unchained: what the server says of a COPY quotes the line.
     raise failure
 
 
@@ -213,7 +214,8 @@ async def acopy(connection: psycopg.AsyncConnection[Any], jobs: Iterable[JobSpec
                 await target.write(text)
                 total += count
     except psycopg.Error as error:
-        failure = translate(error)
+        # What the server says of a COPY quotes the line.
+        failure = translate(error, chained=False)
         if failure is None:
             raise
     else:
@@ -223,14 +225,16 @@ async def acopy(connection: psycopg.AsyncConnection[Any], jobs: Iterable[JobSpec
 
 async def _on_asyncpg(connection: Any, statement: Statement[Any]) -> Rows:
     text, names = numbered(statement.text)
+    failure: Exception | None
     try:
-        rows = await connection.fetch(text, *[statement.params[name] for name in names])
+        return cast(
+            "Rows", await connection.fetch(text, *[statement.params[name] for name in names])
+        )
     except Exception as error:
-        ours = translate(error)
-        if ours is None:
+        failure = translate(error)
+        if failure is None:
             raise
-        raise ours from error
-    return cast("Rows", rows)
+    raise failure
 
 
 def _on_alchemy(connection: Any, statement: Statement[Any]) -> Rows:
@@ -241,12 +245,11 @@ def _on_alchemy(connection: Any, statement: Statement[Any]) -> Rows:
             "Rows", connection.execute(_alchemy_text(statement.text), statement.params).fetchall()
         )
     except Exception as error:
-        failure = translate(error)
+        failure = translate(error, chained=False)
         if failure is None:
             _hide_parameters(error)
             raise
-    # Raised out here, unchained: SQLAlchemy's error prints the parameters, psycopg2's the statement
-    # with the arguments in it.
+    # Unchained: SQLAlchemy's error prints the parameters, psycopg2's the statement with them in it.
     raise failure
 
 
@@ -257,7 +260,7 @@ async def _on_alchemy_async(connection: Any, statement: Statement[Any]) -> Rows:
         result = await connection.execute(_alchemy_text(statement.text), statement.params)
         return cast("Rows", result.fetchall())
     except Exception as error:
-        failure = translate(error)
+        failure = translate(error, chained=False)
         if failure is None:
             _hide_parameters(error)
             raise
