@@ -73,10 +73,9 @@ class Signature:
             raise BadArgumentsError(
                 f"{self._name}() got a value for '{self._context}', which is the Context"
             )
-        try:
-            self._signature.bind(*args, **kwargs)
-        except TypeError:
-            raise BadArgumentsError(_complaint(self._name, self._signature, args, kwargs)) from None
+        complaint = _complaint(self._signature, args, kwargs)
+        if complaint:
+            raise BadArgumentsError(f"{self._name}() {complaint}")
 
 
 def bind(
@@ -121,30 +120,32 @@ def _signature(
 
 
 def _complaint(
-    name: str, signature: inspect.Signature, args: Sequence[object], kwargs: Mapping[str, object]
+    signature: inspect.Signature, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> str:
-    """Say why a call does not fit: the first of unknown, too many, given twice, missing."""
+    """Say why a call does not fit: too many, unknown, given twice, missing; empty if it does.
+
+    Not `Signature.bind`: on some versions of Python it lets calls pass that fail when made, as
+    `f(first=1)` for `def f(first, /, **others)`.
+    """
     parameters = signature.parameters
     kinds = {item.kind for item in parameters.values()}
-    positional = [item for item in parameters.values() if item.kind in _POSITIONAL]
+    positional = [item.name for item in parameters.values() if item.kind in _POSITIONAL]
     if len(args) > len(positional) and inspect.Parameter.VAR_POSITIONAL not in kinds:
-        return (
-            f"{name}() takes at most {len(positional)} positional "
-            f"argument{'' if len(positional) == 1 else 's'}; got {len(args)}"
-        )
+        many = "argument" if len(positional) == 1 else "arguments"
+        return f"takes at most {len(positional)} positional {many}; got {len(args)}"
     named = [item.name for item in parameters.values() if item.kind in _NAMED]
-    filled = {item.name for item in positional[: len(args)]}
-    takes_any = inspect.Parameter.VAR_KEYWORD in kinds
+    filled = positional[: len(args)]
     for key in kwargs:
-        if key not in named and not takes_any:
-            if key in parameters:
-                return f"{name}() takes '{key}' only by position"
-            return f"{name}() got an unexpected argument: {shown(key)}{suggest(key, named)}"
-        if key in filled and key in named:
-            return f"{name}() got two values for the argument: '{key}'"
+        if key in named:
+            if key in filled:
+                return f"got two values for the argument: '{key}'"
+        elif inspect.Parameter.VAR_KEYWORD not in kinds:
+            if key in positional:
+                return f"takes '{key}' only by position"
+            return f"got an unexpected argument: {shown(key)}{suggest(key, named)}"
     for item in parameters.values():
         if item.default is not inspect.Parameter.empty or item.kind in _VARIADIC:
             continue
         if item.name not in filled and not (item.name in kwargs and item.name in named):
-            return f"{name}() missing a required argument: '{item.name}'"
-    return f"{name}() does not take these arguments; it is {name}{signature}"
+            return f"missing a required argument: '{item.name}'"
+    return ""

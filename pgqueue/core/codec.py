@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from pgqueue.core.errors import DecodeError, NotSerializableError
-from pgqueue.core.tagged import TAG, VALUE, RefusedError, bad_key, json_path, read, write
+from pgqueue.core.tagged import TAG, VALUE, RefusedError, json_path, read, with_plain_keys, write
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
@@ -30,7 +30,7 @@ _MIN_INT = -(2**63)
 _MAX_INT = 2**64 - 1
 _MAX_PLAIN_FLOAT = 1e16
 #: How far beyond the limit a value is still written out, to say its exact size in the error.
-_SIZE_SLACK = 4
+_SIZE_SLACK = 2
 #: orjson reads an integer outside 64 bits as float, so such a text goes to the json module.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _PLAIN = frozenset({type(None), bool})
@@ -63,7 +63,7 @@ def dumps(
     kind = type(value)
     if not value and (kind is list or kind is dict):
         return b"[]" if kind is list else b"{}"
-    walk = _Walk(max_bytes * _SIZE_SLACK)
+    walk = _Walk(max_bytes * _SIZE_SLACK, max_depth)
     try:
         data = orjson.dumps(walk.values([value], max_depth + 1)[0])
     except RefusedError as refused:
@@ -135,10 +135,11 @@ class _Walk:
     upon level, and would be walked for ever.
     """
 
-    __slots__ = ("most", "seen")
+    __slots__ = ("depth", "most", "seen")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, depth: int) -> None:
         self.most = most
+        self.depth = depth
         self.seen = 0
 
     def count(self, size: int) -> None:
@@ -159,10 +160,13 @@ class _Walk:
         """
         if room <= 0:
             raise RefusedError(
-                "a value is nested too deep to be stored (or holds itself)", "flatten it"
+                f"a value nested deeper than {self.depth} levels, or inside itself, "
+                "cannot be stored",
+                "flatten it",
             )
         most = self.most
-        self.count(len(items))
+        # Each value is a byte at least, and a comma or a bracket goes with it.
+        self.count(2 * len(items))
         out = items
         index = 0
         try:
@@ -219,15 +223,18 @@ class _Walk:
 
     def mapping(self, item: dict[Any, Any], room: int) -> Any:
         """Look over a dictionary: its keys here, its values as those of a list."""
-        try:
-            keys = "".join(item)
-        except TypeError:
-            raise bad_key(item) from None
-        if "\0" in keys:
-            raise RefusedError(
-                "a dictionary key with a NUL character cannot be stored", "remove it"
-            )
-        self.count(len(keys))
+        size = 3 * len(item)
+        for key in item:
+            if type(key) is not str:
+                return self.mapping(with_plain_keys(item), room)
+            size += len(key)
+            if size > self.most:
+                raise _TooLargeError
+            if "\0" in key:
+                raise RefusedError(
+                    "a dictionary key with a NUL character cannot be stored", "remove it"
+                )
+        self.count(size)
         values = list(item.values())
         try:
             new = self.values(values, room)
@@ -275,16 +282,15 @@ def _decoded_dict(value: dict[str, Any]) -> Any:
             f'it must have exactly the keys "{TAG}" and "{VALUE}"',
         )
     held = value[VALUE]
+    escaped = value[TAG] == "dict"
+    if escaped and type(held) is not dict:
+        raise RefusedError("a malformed tagged dict stands")
     try:
-        if value[TAG] == "dict":
-            if type(held) is not dict:
-                raise RefusedError("a malformed tagged dict stands")
-            return _decoded_values(held)
-        held = _decoded(held)
+        held = _decoded_values(held) if escaped else _decoded(held)
     except RefusedError as refused:
         refused.keys.insert(0, VALUE)
         raise
-    return read(value[TAG], held)
+    return held if escaped else read(value[TAG], held)
 
 
 def _decoded_values(value: dict[str, Any]) -> dict[str, Any]:

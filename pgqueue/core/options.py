@@ -199,6 +199,8 @@ def parse_queues(value: str | Iterable[str]) -> QueueList:
     Raises:
         ConfigurationError: no name, a name twice, a bad name or weight.
     """
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(f"queues must be names; got {shown(value)}")
     items = value.split(",") if isinstance(value, str) else list(value)
     names: list[str] = []
     weights: list[int | None] = []

@@ -128,13 +128,19 @@ def unknown_type(value: object) -> RefusedError:
     return RefusedError(f"a value of type {type_name(value)} cannot be stored", remedy)
 
 
-def bad_key(mapping: dict[Any, Any]) -> RefusedError:
-    """Say which kind of key makes a dictionary unfit for JSON."""
-    for key in mapping:
-        if type(key) is not str:
+def with_plain_keys(mapping: dict[Any, Any]) -> dict[str, Any]:
+    """Give a copy of a dictionary in which keys of subclasses of str are plain strings.
+
+    Raises:
+        RefusedError: a key is no string, or a member of an enum.
+    """
+    plain: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if not isinstance(key, str) or isinstance(key, enum.Enum):
             remedy = "use .value" if isinstance(key, enum.Enum) else "use str(key)"
-            return RefusedError(f"a dictionary key of type {type_name(key)} stands", remedy)
-    return RefusedError("a dictionary key that is not a string stands", "use str(key)")
+            raise RefusedError(f"a dictionary key of type {type_name(key)} stands", remedy)
+        plain[str.__str__(key)] = value
+    return plain
 
 
 def _tagged(tag: str, held: str) -> dict[str, str]:
