@@ -299,7 +299,7 @@ def test_a_smaller_limit_is_kept() -> None:
     assert len(info.traceback.encode()) <= 1_000
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(codec=None), max_size=300), st.integers(100, 400))
 def test_any_text_becomes_storable_within_the_limit(text: str, limit: int) -> None:
     made = storable(text, limit)

@@ -142,7 +142,7 @@ def test_a_datetime_off_the_calendar_in_utc_is_refused(value: dt.datetime) -> No
         to_delay_or_time(value, "run_at")
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="0123456789.wdhms -", max_size=120))
 def test_any_text_is_an_offset_or_a_clear_error(text: str) -> None:
     try:
