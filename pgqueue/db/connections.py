@@ -6,7 +6,7 @@ password. Connections that belong to the caller are the affair of ``callers``.
 
 import os
 import select
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import conninfo
@@ -19,17 +19,14 @@ from pgqueue.db import embedded
 #: The environment variable that holds the DSN where none was given.
 DSN_VARIABLE: Final = "PGQUEUE_DSN"
 
-# A database or role may come with SERIALIZABLE, read only replicas apart, or with timeouts meant
-# for people; neither suits a program that sends one statement at a time. Settings the server does
-# not know (transaction_timeout before version 17) are left out by the look at pg_settings.
-_SESSION: Final = """
-SELECT set_config(name, CASE vartype WHEN 'integer' THEN '0' ELSE 'read committed' END, false)
-FROM pg_catalog.pg_settings
-WHERE name IN (
-    'default_transaction_isolation', 'statement_timeout', 'lock_timeout', 'transaction_timeout',
-    'idle_in_transaction_session_timeout', 'idle_session_timeout'
+# A database or role may come with SERIALIZABLE or with timeouts meant for people; neither suits a
+# program that sends one statement at a time.
+_SESSION: Final = (
+    "SET statement_timeout = 0; SET lock_timeout = 0; "
+    "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; "
+    "SET default_transaction_isolation = 'read committed'"
 )
-"""
+_SESSION_SINCE_17: Final = "SET transaction_timeout = 0; " + _SESSION
 
 _CONNECT_TIMEOUT: Final = "10"
 
@@ -94,7 +91,7 @@ def connect(dsn: str) -> psycopg.Connection[TupleRow]:
     try:
         connection = psycopg.connect(**found, autocommit=True)
         try:
-            connection.execute(_SESSION)
+            connection.execute(_settings(connection))
         except BaseException:
             connection.close()
             raise
@@ -111,7 +108,7 @@ async def aconnect(dsn: str) -> psycopg.AsyncConnection[TupleRow]:
     try:
         connection = await psycopg.AsyncConnection.connect(**found, autocommit=True)
         try:
-            await connection.execute(_SESSION)
+            await connection.execute(_settings(connection))
         except BaseException:
             await connection.close()
             raise
@@ -154,6 +151,10 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
     except psycopg.Error:
         return False
     return True
+
+
+def _settings(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> LiteralString:
+    return _SESSION_SINCE_17 if connection.info.server_version >= 170000 else _SESSION
 
 
 def lost(error: psycopg.Error) -> ConnectionLostError:
