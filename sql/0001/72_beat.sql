@@ -13,6 +13,7 @@ CREATE FUNCTION pgqueue.beat(
     OUT known boolean,
     OUT waiting boolean,
     OUT leader boolean,
+    OUT locked boolean,
     OUT cancels bigint[]
 )
 LANGUAGE plpgsql SECURITY DEFINER
@@ -31,7 +32,11 @@ BEGIN
     SET heartbeat_at = beat.at, is_leader = v_locked
     WHERE w.id = beat.worker_id;
     beat.known := FOUND;
-    beat.leader := v_locked;
+    beat.locked := v_locked;
+    beat.leader := v_locked OR NOT EXISTS (
+        SELECT FROM pgqueue.workers AS w
+        WHERE w.is_leader AND w.heartbeat_at > beat.at - interval '6 s'
+    );
     IF '*' = ANY (beat.queues) THEN
         beat.waiting := EXISTS (
             SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue <> ALL (v_paused)
@@ -63,5 +68,7 @@ COMMENT ON FUNCTION pgqueue.beat(bigint, text[], boolean, timestamptz) IS
 Args: worker_id; queues: what it takes; has_lead: whether this session holds the leader lock already;
 at: the time it is.
 Returns: known: false when the worker was given up as lost; waiting: whether a job could be taken;
-leader: whether this session holds the leader lock now; cancels: jobs it holds that should stop.
+leader: whether it should
+promote, rescue and prune: it holds the leader lock, or nobody who does has been heard of for 6 s;
+locked: whether this session holds the lock now; cancels: jobs it holds that should stop.
 Locks: its row of workers; advisory (70677104, 0), of the session.';

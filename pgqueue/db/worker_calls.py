@@ -1,0 +1,267 @@
+"""What a worker asks of the server, one function a call, over a `Session`.
+
+Text in, text out: job ids are cut from PostgreSQL's own array form, payloads stay bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pgqueue.db.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkReply:
+    """What `pgqueue.work` gave.
+
+    Attributes:
+        ids: the jobs taken, in the order of the payload.
+        payload: one JSON line a job, unopened.
+        hint: where this worker stands, for the next call.
+        refused: jobs of the outcomes that were not this worker's any more.
+        again: jobs whose outcome must be sent again.
+        drained: nothing more was to be had.
+    """
+
+    ids: list[int]
+    payload: bytes
+    hint: bytes | None
+    refused: list[int]
+    again: list[int]
+    drained: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What `pgqueue.beat` told.
+
+    Attributes:
+        known: false when the worker was given up as lost.
+        waiting: a job could be taken.
+        leader: this worker should promote, rescue and prune.
+        locked: this session holds the leader lock.
+        cancels: jobs the worker holds that should stop.
+    """
+
+    known: bool
+    waiting: bool
+    leader: bool
+    locked: bool
+    cancels: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What `pgqueue.promote` did.
+
+    Attributes:
+        due_in: seconds until the next job falls due, or None.
+        reached: the floor for the next call.
+    """
+
+    moved: int
+    due_in: float | None
+    reached: bytes | None
+
+
+def array_of(values: Iterable[str]) -> bytes:
+    """Write a text array as PostgreSQL reads it."""
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    return ("{" + ",".join(quoted) + "}").encode()
+
+
+def _ids(value: bytes | None) -> list[int]:
+    if value is None or value == b"{}":
+        return []
+    return list(map(int, value[1:-1].split(b",")))
+
+
+def _number(value: float) -> bytes:
+    return repr(value).encode()
+
+
+async def work(
+    session: Session,
+    worker_id: int,
+    batch_no: int,
+    queues: bytes,
+    max_jobs: int,
+    outcomes: Sequence[bytes],
+    hint: bytes | None,
+    max_bytes: int,
+) -> WorkReply:
+    """Store outcomes and take the next batch: `pgqueue.work`.
+
+    Args:
+        queues: a text array, from `array_of`.
+        outcomes: JSON objects, unopened; none for no outcome.
+        hint: from the last reply, or None for a scan from zero.
+    """
+    joined = b"[" + b",".join(outcomes) + b"]" if outcomes else None
+    ((ids, payload, found, refused, again, drained),) = await session.call(
+        "SELECT job_ids, payload, hint_out, refused, again, drained"
+        " FROM pgqueue.work($1::bigint, $2::bigint, $3::text[], $4::integer, $5::text, $6::text,"
+        " $7::bigint)",
+        [
+            b"%d" % worker_id, b"%d" % batch_no, queues, b"%d" % max_jobs, joined, hint,
+            b"%d" % max_bytes,
+        ],
+        prepare=True,
+    )  # fmt: skip
+    return WorkReply(
+        ids=_ids(ids),
+        payload=payload or b"",
+        hint=found,
+        refused=_ids(refused),
+        again=_ids(again),
+        drained=drained == b"t",
+    )
+
+
+async def register(
+    session: Session,
+    *,
+    name: str,
+    queues: bytes,
+    hostname: str,
+    pid: int,
+    processes: int,
+    threads: int,
+    version: str,
+    lease: float,
+) -> int:
+    """Make the worker known: `pgqueue.register_worker`."""
+    ((found,),) = await session.call(
+        "SELECT pgqueue.register_worker($1::text, $2::text[], $3::text, $4::integer, $5::integer,"
+        " $6::integer, $7::text, make_interval(secs => $8::float8))",
+        [
+            name.encode(), queues, hostname.encode(), b"%d" % pid, b"%d" % processes,
+            b"%d" % threads, version.encode(), _number(lease),
+        ],
+    )  # fmt: skip
+    return int(found or 0)
+
+
+async def forget(session: Session, worker_id: int) -> int:
+    """Say good-bye: `pgqueue.forget_worker`; gives how many jobs went back."""
+    ((found,),) = await session.call(
+        "SELECT pgqueue.forget_worker($1::bigint)", [b"%d" % worker_id]
+    )
+    return int(found or 0)
+
+
+async def held(session: Session, worker_id: int) -> dict[int, int]:
+    """Ask what the database thinks this worker holds: the batch of each job."""
+    rows = await session.call(
+        "SELECT job_id, batch_no FROM pgqueue.held($1::bigint)", [b"%d" % worker_id]
+    )
+    return {int(job or 0): int(batch or 0) for job, batch in rows}
+
+
+async def listen(session: Session, worker_id: int) -> bool:
+    """Listen, and tie the worker's life to this session; gives whether the lock was got."""
+    await session.call("LISTEN pgqueue")
+    await session.call("LISTEN pgqueue_control")
+    ((found,),) = await session.call(
+        "SELECT pgqueue.hold_liveness($1::bigint)", [b"%d" % worker_id]
+    )
+    return found == b"t"
+
+
+async def beat(session: Session, worker_id: int, queues: bytes, leads: bool) -> Beat:
+    """Give a sign of life and hear the news: `pgqueue.beat`."""
+    ((known, waiting, leader, locked, cancels),) = await session.call(
+        "SELECT known, waiting, leader, locked, cancels"
+        " FROM pgqueue.beat($1::bigint, $2::text[], $3::boolean)",
+        [b"%d" % worker_id, queues, b"t" if leads else b"f"],
+        prepare=True,
+    )
+    return Beat(
+        known=known == b"t",
+        waiting=waiting == b"t",
+        leader=leader == b"t",
+        locked=locked == b"t",
+        cancels=_ids(cancels),
+    )
+
+
+async def probe(session: Session, mark: str) -> None:
+    """Send a notification to ourselves, to see whether notifications arrive."""
+    await session.call("SELECT pg_notify('pgqueue_control', $1::text)", [mark.encode()])
+
+
+async def arm(session: Session, queues: bytes, leader: bool) -> tuple[bool, bytes]:
+    """Say that we are about to sleep: `pgqueue.arm`; gives whether it is armed, and the writers
+    to wait for, as an array."""
+    ((armed, writers),) = await session.call(
+        "SELECT armed, writers FROM pgqueue.arm($1::text[], $2::boolean)",
+        [queues, b"t" if leader else b"f"],
+        prepare=True,
+    )
+    return armed == b"t", writers or b"{}"
+
+
+async def still_writing(session: Session, writers: bytes) -> bool:
+    """Ask whether one of the writers is still at it: `pgqueue.still_writing`."""
+    ((found,),) = await session.call(
+        "SELECT pgqueue.still_writing($1::text[])", [writers], prepare=True
+    )
+    return found == b"t"
+
+
+async def disarm(session: Session, queues: bytes, leader: bool) -> None:
+    """Say that we are awake: `pgqueue.disarm`."""
+    await session.call(
+        "SELECT pgqueue.disarm($1::text[], $2::boolean)",
+        [queues, b"t" if leader else b"f"],
+        prepare=True,
+    )
+
+
+async def promote(session: Session, floor: bytes | None) -> Promotion:
+    """Make due jobs ready and end pauses whose time is over."""
+    ((moved, due_in, reached, _resumed),) = await session.call(
+        "SELECT p.moved, p.due_in, p.reached, pgqueue.resume_due()"
+        " FROM pgqueue.promote(1000, $1::timestamptz) AS p",
+        [floor],
+        prepare=True,
+    )
+    return Promotion(
+        moved=int(moved or 0), due_in=None if due_in is None else float(due_in), reached=reached
+    )
+
+
+async def rescue(session: Session) -> tuple[int, int]:
+    """Give the jobs of lost workers back; gives how many workers and jobs."""
+    ((workers, jobs),) = await session.call(
+        "SELECT workers_lost, jobs_rescued FROM pgqueue.rescue()", prepare=True
+    )
+    return int(workers or 0), int(jobs or 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Floors:
+    """Where the last sweep ended, so that the next one need not begin at the beginning."""
+
+    expire: bytes | None = None
+    prune: bytes | None = None
+    strays: bytes = b"0"
+
+
+async def sweep(session: Session, floors: Floors, max_jobs: int) -> int:
+    """Expire, prune, file strays, settle cancels: one bounded batch of each.
+
+    Returns:
+        The largest of the batches, so that the caller knows whether there is more to do.
+    """
+    ((expired, expire_floor, pruned, prune_floor, filed, strays, _cancels),) = await session.call(
+        "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached,"
+        " pgqueue.apply_cancels()"
+        " FROM pgqueue.expire($1::integer, $2::timestamptz) AS e,"
+        " pgqueue.prune($1::integer, NULL, $3::timestamptz) AS p,"
+        " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f",
+        [b"%d" % max_jobs, floors.expire, floors.prune, floors.strays],
+        prepare=True,
+    )
+    floors.expire, floors.prune = expire_floor, prune_floor
+    floors.strays = strays or b"0"
+    return max(int(expired or 0), int(pruned or 0), int(filed or 0))

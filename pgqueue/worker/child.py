@@ -1,0 +1,358 @@
+"""What runs in a child process: take batches, run their jobs in slots, answer in pieces.
+
+One thread reads what the supervisor sends; each slot is a thread that runs one job at a time, the
+first of them the main thread. Async tasks run on one event loop, their slot waiting for them.
+Answers go at once when there is nothing left to do, else every few milliseconds.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import itertools
+import os
+import queue
+import select
+import socket
+import threading
+import time
+from typing import Any
+
+from pgqueue.api.registry import Registry
+from pgqueue.core.context import Context
+from pgqueue.core.errors import JobTimeout
+from pgqueue.core.outcome import Failed, Outcome, Succeeded
+from pgqueue.worker.execution import (
+    Caller,
+    Prepared,
+    Ticket,
+    UnknownTask,
+    decide,
+    make_context,
+    prepare,
+    read_batch,
+    record,
+    record_state,
+    retry_delay,
+    run,
+)
+from pgqueue.worker.frames import (
+    Answer,
+    FrameReader,
+    Kind,
+    Slots,
+    pack,
+    pack_answer,
+    unpack_batch,
+    unpack_ids,
+)
+
+#: Seconds between two answers of a busy child.
+_PIECE = 0.005
+_JOB_TIMEOUT = ctypes.py_object(JobTimeout)
+
+
+class _Slot:
+    """One place where a job runs; `ends` and `task` are guarded by `guard`."""
+
+    __slots__ = ("ends", "guard", "number", "running", "thread_id", "waits_for")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.guard = threading.Lock()
+        self.thread_id = 0
+        self.running: int | None = None
+        self.ends: float | None = None
+        self.waits_for: asyncio.Task[Any] | None = None
+
+
+class _Pieces:
+    """Outcomes that wait to be sent, by batch."""
+
+    __slots__ = ("busy", "done", "ids", "started", "took", "written")
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.started = 0
+        self.busy = 0
+        self.done: list[int] = []
+        self.took: list[int] = []
+        self.written: list[bytes] = []
+
+    def document(self, batch_no: int) -> bytes:
+        return b'{"batch":%d,"ok":"{%s}","us":"{%s}","rest":[%s]}' % (
+            batch_no,
+            ",".join(map(str, self.done)).encode(),
+            ",".join(map(str, self.took)).encode(),
+            b",".join(self.written),
+        )
+
+
+class Child:
+    """Run jobs until the supervisor says otherwise or is gone.
+
+    Args:
+        connection: the socket to the supervisor.
+        slots: the memory shared with it; its count is the number of slots.
+        registry: the tasks this process knows.
+    """
+
+    def __init__(self, connection: socket.socket, slots: Slots, registry: Registry) -> None:
+        self._connection = connection
+        self._shared = slots
+        self._registry = registry
+        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._slots = [_Slot(number) for number in range(slots.count)]
+        self._threads = 1
+        self._idle = 0
+        self._started = itertools.count(1)
+        self._pieces: dict[int, _Pieces] = {}
+        self._sending = threading.Lock()
+        self._last_sent = 0.0
+        self._cancelled: set[int] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_guard = threading.Lock()
+        self._stopping = False
+        self._nudge, self._nudged = os.pipe()
+
+    def main(self) -> None:
+        """Run until told to quit. Called in the main thread of the child."""
+        self._send(pack(Kind.HELLO))
+        threading.Thread(target=self._read, name="pgqueue-reader", daemon=True).start()
+        self._serve(self._slots[0])
+
+    # -- the reader -------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        frames = FrameReader()
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        poll.register(self._nudge, select.POLLIN)
+        while True:
+            wait = self._break_deadlines()
+            ready = poll.poll(None if wait is None else max(1, int(wait * 1000)))
+            for fd, _event in ready:
+                if fd == self._nudge:
+                    os.read(self._nudge, 4096)
+                    continue
+                try:
+                    data = self._connection.recv(1 << 20)
+                except OSError:
+                    data = b""
+                if not data:
+                    # The supervisor is gone; what runs here is nobody's any more.
+                    os._exit(0)
+                for kind, body in frames.feed(data):
+                    self._handle(kind, body)
+
+    def _handle(self, kind: Kind, body: bytes) -> None:
+        match kind:
+            case Kind.BATCH:
+                for ticket in read_batch(*unpack_batch(body)):
+                    self._inbox.put(ticket)
+                while self._threads < len(self._slots) and self._inbox.qsize() > self._idle:
+                    slot = self._slots[self._threads]
+                    self._threads += 1
+                    threading.Thread(
+                        target=self._serve,
+                        args=(slot,),
+                        name=f"pgqueue-slot-{slot.number}",
+                        daemon=True,
+                    ).start()
+            case Kind.RETURN:
+                self._give_back()
+            case Kind.CANCEL:
+                self._cancelled.update(unpack_ids(body))
+            case Kind.QUIT:
+                self._stopping = True
+                self._give_back()
+                for _ in self._slots:
+                    self._inbox.put(None)
+            case _:
+                pass
+
+    def _give_back(self) -> None:
+        with contextlib.suppress(queue.Empty), self._sending:
+            while True:
+                ticket = self._inbox.get_nowait()
+                if ticket is not None:
+                    piece = self._piece(ticket.batch_no)
+                    piece.ids.append(ticket.job_id)
+                    piece.written.append(record_state(ticket.job_id, "unstarted"))
+        self._flush()
+
+    def _break_deadlines(self) -> float | None:
+        """Raise JobTimeout in slots whose time is over; give the seconds until the next one."""
+        soonest: float | None = None
+        now = time.monotonic()
+        for slot in self._slots[: self._threads]:
+            with slot.guard:
+                ends = slot.ends
+                if ends is None:
+                    continue
+                if ends > now:
+                    soonest = ends if soonest is None else min(soonest, ends)
+                    continue
+                slot.ends = None
+                if slot.waits_for is not None and self._loop is not None:
+                    self._loop.call_soon_threadsafe(slot.waits_for.cancel, "timeout")
+                else:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(slot.thread_id), _JOB_TIMEOUT
+                    )
+        return None if soonest is None else soonest - now
+
+    # -- the slots --------------------------------------------------------------------------
+
+    def _serve(self, slot: _Slot) -> None:
+        slot.thread_id = threading.get_ident()
+        get, registry = self._inbox.get, self._registry
+        while True:
+            self._idle += 1
+            ticket = get()
+            self._idle -= 1
+            if ticket is None:
+                break
+            self._shared.set_started(next(self._started))
+            self._work(slot, ticket, registry)
+            now = time.monotonic()
+            if self._inbox.empty() or now - self._last_sent > _PIECE:
+                self._flush()
+        self._flush()
+
+    def _work(self, slot: _Slot, ticket: Ticket, registry: Registry) -> None:
+        job = prepare(ticket, registry)
+        if isinstance(job, UnknownTask):
+            self._tell(ticket, record_state(ticket.job_id, "unknown_task"), 0)
+            return
+        if isinstance(job, Failed):
+            self._tell(ticket, record(ticket.job_id, job, 0), 0)
+            return
+        job_id = ticket.job_id
+        context = make_context(job, lambda: job_id in self._cancelled)
+        begun = time.monotonic()
+        call = self._caller(slot)
+        if job.timeout is None:
+            self._shared.enter(slot.number, job_id, begun, 0.0, -1.0)
+            outcome = run(job, context, call)
+        else:
+            outcome = self._run_limited(slot, job, context, call, begun)
+        self._shared.leave(slot.number)
+        us = int((time.monotonic() - begun) * 1_000_000)
+        self._cancelled.discard(job_id)
+        if type(outcome) is Succeeded and outcome.result == b"null":
+            self._tell(ticket, None, us)
+        else:
+            self._tell(ticket, record(job_id, outcome, us), us)
+
+    def _run_limited(
+        self, slot: _Slot, job: Prepared, context: Context | None, call: Caller, begun: float
+    ) -> Outcome:
+        """Run a job that has a timeout: the reader raises JobTimeout in it when its time is over,
+        and the supervisor kills this process if that does not help."""
+        ends = begun + (job.timeout or 0.0)
+        after = retry_delay(job)
+        self._shared.enter(
+            slot.number, job.ticket.job_id, begun, ends, -1.0 if after is None else after
+        )
+        with slot.guard:
+            slot.ends = ends
+        os.write(self._nudged, b".")
+        outcome: Outcome | None = None
+        try:
+            outcome = run(job, context, call)
+            _settle(slot)
+        except JobTimeout as late:
+            # It came after the task had ended; it comes once only.
+            _settle(slot)
+            outcome = outcome or decide(job, late)
+        return outcome
+
+    def _caller(self, slot: _Slot) -> Caller:
+        def call(job: Prepared, context: Context | None) -> object:
+            function = job.task.function
+            first = () if context is None else (context,)
+            if job.task.is_async:
+                return self._await(slot, function(*first, *job.args, **job.kwargs))
+            return function(*first, *job.args, **job.kwargs)
+
+        return call
+
+    def _await(self, slot: _Slot, coroutine: Any) -> object:
+        """Run a coroutine on the event loop of this process; its slot waits for it."""
+
+        async def watched() -> object:
+            slot.waits_for = asyncio.current_task()
+            try:
+                return await coroutine
+            except asyncio.CancelledError as error:
+                if error.args == ("timeout",):
+                    raise JobTimeout("the task was cancelled") from None
+                raise
+            finally:
+                slot.waits_for = None
+
+        return asyncio.run_coroutine_threadsafe(watched(), self._running_loop()).result()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._loop_guard:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="pgqueue-loop", daemon=True
+                ).start()
+            return self._loop
+
+    # -- the answers ------------------------------------------------------------------------
+
+    def _tell(self, ticket: Ticket, written: bytes | None, us: int) -> None:
+        with self._sending:
+            piece = self._piece(ticket.batch_no)
+            piece.ids.append(ticket.job_id)
+            piece.started += 1
+            piece.busy += us
+            if written is None:
+                piece.done.append(ticket.job_id)
+                piece.took.append(us)
+            else:
+                piece.written.append(written)
+
+    def _piece(self, batch_no: int) -> _Pieces:
+        found = self._pieces.get(batch_no)
+        if found is None:
+            found = self._pieces[batch_no] = _Pieces()
+        return found
+
+    def _flush(self) -> None:
+        with self._sending:
+            pieces, self._pieces = self._pieces, {}
+            self._last_sent = time.monotonic()
+            for batch_no, piece in pieces.items():
+                self._send(
+                    pack_answer(
+                        Answer(
+                            batch_no=batch_no,
+                            ids=piece.ids,
+                            started=piece.started,
+                            busy_us=piece.busy,
+                            document=piece.document(batch_no),
+                        )
+                    )
+                )
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._connection.sendall(frame)
+        except OSError:
+            os._exit(0)
+
+
+def _settle(slot: _Slot) -> None:
+    """Let no JobTimeout arrive any more: what was raised and not delivered is taken back."""
+    while True:
+        try:
+            with slot.guard:
+                slot.ends = None
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(slot.thread_id), None)
+            return
+        except JobTimeout:
+            continue

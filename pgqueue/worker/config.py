@@ -1,0 +1,63 @@
+"""What a worker is told at its start, and the numbers it lives by."""
+
+import os
+from dataclasses import dataclass, field
+
+from pgqueue.core.errors import ConfigurationError
+from pgqueue.core.options import QueueList
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """Say what a worker runs and how.
+
+    Attributes:
+        dsn: where the queue is.
+        apps: modules (`my.tasks`, `my.app:queue`) whose tasks it runs.
+        queues: what it takes jobs from.
+        processes: children.
+        threads: slots of each child.
+        name: for people; None for `host:pid`.
+        burst: stop when nothing is ready any more.
+        heartbeat: seconds between signs of life.
+        lease: seconds its jobs stay its own without one.
+        fallback: seconds between looks that nobody rang for; None for the heartbeat.
+        grace: seconds that running jobs have to end when the worker is stopped.
+        max_batch: most jobs in one claim.
+    """
+
+    dsn: str
+    apps: tuple[str, ...] = ()
+    queues: QueueList = field(default_factory=lambda: QueueList(names=("*",)))
+    processes: int = field(default_factory=_cores)
+    threads: int = 1
+    name: str | None = None
+    burst: bool = False
+    heartbeat: float = 2.0
+    lease: float = 30.0
+    fallback: float | None = None
+    grace: float = 30.0
+    max_batch: int = 500
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigurationError: one is out of its range.
+        """
+        _between("processes", self.processes, 1, 1_000)
+        _between("threads", self.threads, 1, 1_000)
+        _between("max_batch", self.max_batch, 1, 100_000)
+        _between("grace", self.grace, 0, 86_400)
+        _between("heartbeat", self.heartbeat, 0.05, self.lease / 3)
+        if self.fallback is not None:
+            _between("fallback", self.fallback, 0.05, 86_400)
+
+
+def _between(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ConfigurationError(f"{name} must be between {least:g} and {most:g}; got {value:g}")

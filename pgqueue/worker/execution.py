@@ -1,0 +1,261 @@
+"""Running one job: what the server sent in, what is written down out. No queue, no database.
+
+`read_batch` opens a payload, `Execution` runs one of its jobs, and `record` gives the outcome the
+form that `pgqueue.store_outcomes` reads.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from pgqueue.api.registry import Registry
+from pgqueue.api.task import Task
+from pgqueue.core import codec
+from pgqueue.core.backoff import delay as backoff_delay
+from pgqueue.core.context import Context
+from pgqueue.core.errors import (
+    BadArgumentsError,
+    DecodeError,
+    JobTimeout,
+    NotSerializableError,
+    TaskNotFoundError,
+)
+from pgqueue.core.outcome import (
+    Cancel,
+    Cancelled,
+    ErrorInfo,
+    Failed,
+    Outcome,
+    Retried,
+    Retry,
+    Snooze,
+    Snoozed,
+    Succeeded,
+    describe_exception,
+)
+
+#: Longest delay a retry or snooze may ask for, in seconds: a hundred years.
+_LONGEST = 3_155_760_000.0
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One job of a batch, as it came.
+
+    Attributes:
+        lost: attempts that do not count against the budget.
+        options: timeout (seconds), max_attempts, meta of the job's own; None for none.
+        unreadable: why the line could not be read; then only the numbers are true.
+    """
+
+    batch_no: int
+    job_id: int
+    attempt: int
+    lost: int = 0
+    task: str = ""
+    args: Any = None
+    kwargs: Any = None
+    queue: str = ""
+    priority: int = 0
+    options: dict[str, Any] | None = None
+    unreadable: str = ""
+
+
+def read_batch(batch_no: int, payload: bytes) -> list[Ticket]:
+    """Open a payload: one JSON line a job.
+
+    All lines are parsed at once; only where that fails each on its own, so that one bad line does
+    not spoil its neighbours.
+    """
+    try:
+        rows: Any = codec.loads(b"[" + payload.replace(b"\n", b",") + b"]")
+    except DecodeError:
+        return [_read_line(batch_no, line) for line in payload.split(b"\n")]
+    return [Ticket(batch_no, *row) for row in rows]
+
+
+def _read_line(batch_no: int, line: bytes) -> Ticket:
+    try:
+        row: Any = codec.loads(line)
+        return Ticket(batch_no, *row)
+    except DecodeError as error:
+        # Written by pgqueue.claim: "[id,attempt,lost,…", so the numbers can be cut out.
+        job_id, attempt, lost = line[1:].split(b",", 3)[:3]
+        return Ticket(batch_no, int(job_id), int(attempt), int(lost), unreadable=str(error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A job that may be called: its task was found and its arguments fit.
+
+    Attributes:
+        timeout: seconds, or None.
+        budget: attempts that have failed if this one does.
+    """
+
+    ticket: Ticket
+    task: Task[Any, Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+    timeout: float | None
+    max_attempts: int
+    budget: int
+
+
+class UnknownTask:
+    """Nobody here knows the job's task; another worker may."""
+
+
+def prepare(ticket: Ticket, registry: Registry) -> Prepared | UnknownTask | Failed:
+    """Find the task of a job and check that it can be called."""
+    if ticket.unreadable:
+        return _bad_arguments(ticket.unreadable)
+    try:
+        task = registry.get(ticket.task)
+    except TaskNotFoundError:
+        return UnknownTask()
+    args, kwargs, options = ticket.args, ticket.kwargs, ticket.options
+    if type(args) is not list or type(kwargs) is not dict:
+        return _bad_arguments("args must be a JSON array and kwargs a JSON object")
+    try:
+        task.signature.check(args, kwargs)
+    except BadArgumentsError as error:
+        return _bad_arguments(str(error))
+    timeout, max_attempts = task.options.timeout, task.options.max_attempts
+    if options is not None:
+        timeout = options["timeout"] or timeout
+        max_attempts = options["max_attempts"] or max_attempts
+    return Prepared(
+        ticket=ticket,
+        task=task,
+        args=args,
+        kwargs=kwargs,
+        timeout=timeout,
+        max_attempts=max_attempts,
+        budget=ticket.attempt - ticket.lost,
+    )
+
+
+def _bad_arguments(why: str) -> Failed:
+    return Failed(error=ErrorInfo(kind="BadArguments", message=why))
+
+
+def retry_delay(job: Prepared, asked: float | None = None) -> float | None:
+    """Tell after how many seconds the job may be tried again; None when its budget is spent."""
+    if job.budget >= job.max_attempts:
+        return None
+    if asked is not None:
+        return min(asked, _LONGEST)
+    return min(backoff_delay(job.task.options.backoff, max(1, job.budget)), _LONGEST)
+
+
+class Caller(Protocol):
+    """Call a task's function and give what it returned; async ones elsewhere than here."""
+
+    def __call__(self, job: Prepared, context: Context | None) -> object:
+        """Call it; raises what the task raises."""
+        ...
+
+
+def run(job: Prepared, context: Context | None, call: Caller) -> Outcome:
+    """Call the task and decide what becomes of the job. Never raises, but for JobTimeout that
+    arrives after the task has ended (the caller clears that)."""
+    try:
+        result = call(job, context)
+    except BaseException as error:
+        return decide(job, error)
+    if result is None:
+        return Succeeded()
+    try:
+        return Succeeded(result=codec.dumps(result, path="$", name="the result"))
+    except NotSerializableError as error:
+        # Not tried again: the task has had its effects.
+        return Failed(error=ErrorInfo(kind="ResultNotSerializable", message=str(error)))
+    except BaseException as error:
+        return Failed(error=describe_exception(error))
+
+
+def decide(job: Prepared, error: BaseException) -> Outcome:
+    """Tell what an exception of the task means for the job."""
+    try:
+        match error:
+            case Snooze():
+                return Snoozed(delay=min(error.delay, _LONGEST))
+            case Cancel():
+                return Cancelled(reason=error.reason)
+            case Retry():
+                info = ErrorInfo(kind="Retry", message=error.reason or "asked for by the task")
+                return _again(job, info, error.delay)
+        info = describe_exception(error)
+        if isinstance(error, JobTimeout):
+            limit = f"the limit of {job.timeout:g} seconds was passed" if job.timeout else ""
+            info = ErrorInfo(
+                kind=info.kind,
+                message="; ".join(filter(None, (limit, info.message))),
+                traceback=info.traceback,
+            )
+            return _again(job, info, None)
+        if not job.task.options.retries(error):
+            return Failed(error=info)
+        return _again(job, info, None)
+    except BaseException as broken:
+        # A backoff of the application's own, a hostile exception class: the job fails, no more.
+        return Failed(error=describe_exception(broken))
+
+
+def _again(job: Prepared, info: ErrorInfo, asked: float | None) -> Outcome:
+    seconds = retry_delay(job, asked)
+    return Failed(error=info) if seconds is None else Retried(delay=seconds, error=info)
+
+
+def record(job_id: int, outcome: Outcome, us: int) -> bytes:
+    """Write an outcome as one object of `rest` in `pgqueue.store_outcomes`."""
+    found: dict[str, Any] = {"id": job_id, "us": us}
+    match outcome:
+        case Succeeded(result=result):
+            found |= {"state": "succeeded", "result": orjson.Fragment(result)}
+        case Failed(error=error):
+            found |= {"state": "failed"} | _error(error)
+        case Retried(delay=seconds, error=error):
+            found |= {"state": "retry", "delay": seconds} | _error(error)
+        case Snoozed(delay=seconds):
+            found |= {"state": "snoozed", "delay": seconds}
+        case Cancelled(reason=reason):
+            found |= {"state": "cancelled", "reason": f"cancelled: {reason}" if reason else None}
+    return orjson.dumps(found)
+
+
+def record_state(job_id: int, state: str) -> bytes:
+    """Write that a job was not run: `unstarted` or `unknown_task`."""
+    return b'{"id":%d,"state":"%s"}' % (job_id, state.encode())
+
+
+def _error(error: ErrorInfo) -> dict[str, Any]:
+    return {
+        "kind": error.kind,
+        "message": error.message,
+        "traceback": error.traceback or None,
+    }
+
+
+def make_context(job: Prepared, is_cancelled: Callable[[], bool]) -> Context | None:
+    """Make what a task with `context=True` gets as its first argument."""
+    if not job.task.options.context:
+        return None
+    ticket = job.ticket
+    return Context(
+        job_id=ticket.job_id,
+        task=ticket.task,
+        queue=ticket.queue,
+        priority=ticket.priority,
+        attempt=ticket.attempt,
+        lost=ticket.lost,
+        max_attempts=job.max_attempts,
+        timeout=job.timeout,
+        meta=dict((ticket.options or {}).get("meta") or {}),
+        deadline=None if job.timeout is None else time.monotonic() + job.timeout,
+        is_cancelled=is_cancelled,
+    )

@@ -1,0 +1,202 @@
+"""Keep the children busy: one `work()` after the other, each taking what the last one left.
+
+A call stores the outcomes that have come in and takes a batch for the child with the most room.
+While a call is under way the children run the batches before it, and their answers gather.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from pgqueue.core.errors import ConnectionLostError
+from pgqueue.core.options import QueueList
+from pgqueue.db import worker_calls
+from pgqueue.db.session import Session, StatementError
+from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.pool import ChildProcess, Pool
+from pgqueue.worker.stats import Stats
+
+log = logging.getLogger("pgqueue.worker")
+
+#: A scan from zero at least this often, in seconds; rarer where it is slow.
+_FULL_EVERY = 1.0
+_MAX_BYTES = 16 << 20
+
+
+class Fetcher:
+    """Claim and finish.
+
+    Args:
+        queues: what is taken, in order or by weight.
+        open_session: gives a new work connection, waiting as long as it takes.
+        reconcile: called with each new one, before it is used.
+    """
+
+    def __init__(
+        self,
+        *,
+        queues: QueueList,
+        pool: Pool,
+        finisher: Finisher,
+        stats: Stats,
+        open_session: Callable[[], Awaitable[Session]],
+        reconcile: Callable[[Session], Awaitable[None]],
+    ) -> None:
+        self._queues = queues
+        self._pool = pool
+        self._finisher = finisher
+        self._stats = stats
+        self._open = open_session
+        self._reconcile = reconcile
+        self._session: Session | None = None
+        self._hint: bytes | None = None
+        self._full_at = 0.0
+        self._full_took = 0.0
+        self._batch_no = 0
+        self._uncertain = False
+        self._wake = asyncio.Event()
+        self._cause = "look"
+        self._looks = 0
+        #: Whether a ready job may be there that nobody would ring for.
+        self.may_have_work = True
+        #: Set while a scan from zero has found nothing more since the last cause to look.
+        self.drained = asyncio.Event()
+        self.stopping = False
+        self.worker_id = 0
+        #: Held by whoever uses the work connection.
+        self.turn = asyncio.Lock()
+
+    def nudge(self) -> None:
+        """Say that something changed: an answer came, a child has room."""
+        self._wake.set()
+
+    def look(self, cause: str) -> None:
+        """Ask for a scan from zero.
+
+        Args:
+            cause: `ring`, `look` or `fallback`; counted when the scan finds something.
+        """
+        self._hint = None
+        self._looks += 1
+        self._cause = cause
+        self.may_have_work = True
+        self.drained.clear()
+        self._wake.set()
+
+    def next_batch(self) -> int:
+        """Give a batch number that was never used."""
+        self._batch_no += 1
+        return self._batch_no
+
+    async def session(self) -> Session:
+        """Give the work connection, opened and reconciled; the caller holds `turn`."""
+        while self._session is None or self._session.lost.done():
+            if self._session is not None:
+                self._stats.reconnects += 1
+            self._session = await self._open()
+            self._hint = None
+            with contextlib.suppress(ConnectionLostError):
+                await self._reconcile(self._session)
+                self.look("look")
+        return self._session
+
+    async def run(self) -> None:
+        """Work until stopping and everything is written down."""
+        while True:
+            self._wake.clear()
+            room = None if self.stopping or not self.may_have_work else self._pool.hungriest()
+            if room is None and not len(self._finisher):
+                if self.stopping and not self._pool.held:
+                    return
+                await self._wake.wait()
+                continue
+            async with self.turn:
+                try:
+                    await self._call()
+                except ConnectionLostError as error:
+                    log.warning("%s; outcomes are kept and sent again", error)
+                except StatementError as error:
+                    if not error.may_pass:
+                        raise
+                    log.warning("%s; trying again", error)
+                    await asyncio.sleep(0.1 + 0.4 * random.random())
+
+    async def _call(self) -> None:
+        session = await self.session()
+        answers = self._finisher.take()
+        resent, self._uncertain = self._uncertain, False
+        found = None if self.stopping or not self.may_have_work else self._pool.hungriest()
+        now = time.monotonic()
+        full = self._hint is None or now - self._full_at > max(_FULL_EVERY, 10 * self._full_took)
+        batch_no = self.next_batch()
+        looks = self._looks
+        try:
+            reply = await worker_calls.work(
+                session,
+                self.worker_id,
+                batch_no,
+                self._order(),
+                0 if found is None else found[1],
+                [answer.document for answer in answers],
+                None if full else self._hint,
+                _MAX_BYTES,
+            )
+        except StatementError as error:
+            if not answers or not error.is_about_data:
+                self._finisher.put_back(answers)
+                raise
+            log.warning("%s; storing outcomes one by one", error)
+            await self._finisher.store_one_by_one(
+                session, self.worker_id, self.next_batch(), answers
+            )
+            return
+        except BaseException:
+            self._finisher.put_back(answers)
+            self._uncertain = True
+            raise
+        self._stats.calls += 1
+        self._finisher.stored(answers, reply.refused, reply.again, resent=resent)
+        if found is None:
+            return
+        if full:
+            self._full_at = time.monotonic()
+            self._full_took = self._full_at - now
+        self._deal(found[0], batch_no, reply)
+        if looks != self._looks:
+            # Somebody asked meanwhile; what this scan saw may be older than that.
+            return
+        self._hint = reply.hint
+        if reply.drained and full:
+            self.may_have_work = False
+            self.drained.set()
+        elif reply.drained:
+            self._hint = None
+
+    def _deal(self, child: ChildProcess, batch_no: int, reply: worker_calls.WorkReply) -> None:
+        if not reply.ids:
+            return
+        if self._cause == "ring":
+            self._stats.by_ring += 1
+        elif self._cause == "fallback":
+            self._stats.by_fallback += 1
+        else:
+            self._stats.by_look += 1
+        self._cause = "look"
+        if not self._pool.give(child, batch_no, reply.ids, reply.payload):
+            self._finisher.give_back({batch_no: reply.ids})
+
+    def _order(self) -> bytes:
+        """The queues of this call: in their order, or drawn by weight."""
+        names = self._queues.names
+        if not self._queues.weights:
+            return worker_calls.array_of(names)
+        # Efraimidis and Spirakis: sorting by u^(1/weight) draws without replacement by weight.
+        drawn = sorted(
+            zip(names, self._queues.weights, strict=True),
+            key=lambda pair: random.random() ** (1.0 / pair[1]),
+            reverse=True,
+        )
+        return worker_calls.array_of(name for name, _ in drawn)

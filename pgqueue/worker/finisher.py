@@ -1,0 +1,185 @@
+"""The outcomes on their way into the database: kept until the server has said that it has them."""
+
+import json
+import logging
+import time
+from collections import deque
+from typing import Any
+
+from pgqueue.db import worker_calls
+from pgqueue.db.session import Session, StatementError
+from pgqueue.worker.frames import Answer
+from pgqueue.worker.pool import Casualty
+from pgqueue.worker.stats import Stats
+
+log = logging.getLogger("pgqueue.worker")
+
+_MAX_BYTES = 8 << 20
+_UNSTORABLE = "the result could not be stored; the server refused it"
+
+
+class Finisher:
+    """Collect answers, and hand them to the next `work()`.
+
+    Args:
+        stats: where refused outcomes are counted.
+    """
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._waiting: deque[Answer] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, answer: Answer) -> None:
+        """Take an answer of a child."""
+        self._waiting.append(answer)
+
+    def add_casualties(self, casualties: list[Casualty], how: str) -> None:
+        """Take what a dead child held: what ran has crashed, what had begun was interrupted, the
+        rest goes back untouched."""
+        by_batch: dict[int, list[Casualty]] = {}
+        for casualty in casualties:
+            by_batch.setdefault(casualty.batch_no, []).append(casualty)
+        for batch_no, group in by_batch.items():
+            document = {"batch": batch_no, "rest": [_of_casualty(one, how) for one in group]}
+            self.add(
+                Answer(
+                    batch_no=batch_no,
+                    ids=[one.job_id for one in group],
+                    started=0,
+                    busy_us=0,
+                    document=json.dumps(document).encode(),
+                )
+            )
+
+    def give_back(self, batches: dict[int, list[int]]) -> None:
+        """Give jobs back that no child has seen."""
+        for batch_no, ids in batches.items():
+            rest = [{"id": job, "state": "unstarted"} for job in ids]
+            document = json.dumps({"batch": batch_no, "rest": rest}).encode()
+            self.add(Answer(batch_no=batch_no, ids=ids, started=0, busy_us=0, document=document))
+
+    def holds(self) -> dict[int, int]:
+        """Give the batch of every job whose outcome waits to be written down."""
+        return {job: answer.batch_no for answer in self._waiting for job in answer.ids}
+
+    def clear(self) -> None:
+        """Drop everything: this worker's jobs are not its own any more."""
+        self._waiting.clear()
+
+    def take(self) -> list[Answer]:
+        """Give the answers to send now, bounded in bytes; what is not sent must be put back."""
+        taken: list[Answer] = []
+        size = 0
+        while self._waiting and size < _MAX_BYTES:
+            answer = self._waiting.popleft()
+            size += len(answer.document)
+            taken.append(answer)
+        return taken
+
+    def put_back(self, answers: list[Answer]) -> None:
+        """Keep answers whose fate is not known: sent again, those stored already are refused."""
+        self._waiting.extendleft(reversed(answers))
+
+    def stored(
+        self, answers: list[Answer], refused: list[int], again: list[int], *, resent: bool
+    ) -> None:
+        """Note what the server said about answers it was sent.
+
+        Args:
+            refused: not ours any more; after a lost reply that mostly means stored already.
+            again: locked by somebody just now; they are sent once more.
+        """
+        self._stats.jobs += sum(answer.started for answer in answers)
+        if refused and not resent:
+            self._stats.lost_leases += len(refused)
+            log.warning("lease lost: %d outcomes dropped, jobs %s", len(refused), _some(refused))
+        if again:
+            wanted = set(again)
+            for answer in answers:
+                if wanted.intersection(answer.ids):
+                    self.add(_only(answer, wanted))
+
+    async def store_one_by_one(
+        self, session: Session, worker_id: int, batch_no: int, answers: list[Answer]
+    ) -> None:
+        """Store answers of which the server refused at least one: each alone, then each job of
+        the bad one alone, and what still cannot be stored as a failure that says so."""
+        for answer in answers:
+            if await self._try(session, worker_id, batch_no, answer):
+                continue
+            for job in answer.ids:
+                single = _only(answer, {job})
+                if not await self._try(session, worker_id, batch_no, single):
+                    log.error("job %d: %s", job, _UNSTORABLE)
+                    await self._try(session, worker_id, batch_no, _unstorable(answer, job))
+
+    async def _try(self, session: Session, worker_id: int, batch_no: int, answer: Answer) -> bool:
+        try:
+            reply = await worker_calls.work(
+                session, worker_id, batch_no, b"{}", 0, [answer.document], None, 0
+            )
+        except StatementError as error:
+            if not error.is_about_data:
+                raise
+            return False
+        self.stored([answer], reply.refused, reply.again, resent=False)
+        return True
+
+
+def _of_casualty(one: Casualty, how: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": one.job_id, "state": one.fate}
+    if one.fate == "crashed":
+        found |= {"kind": "crashed", "message": f"the process that ran it {how}"}
+    elif one.fate == "overdue" and one.slot is not None:
+        limit = one.slot.deadline - one.slot.started
+        found |= {
+            "state": "failed" if one.slot.retry_in < 0 else "retry",
+            "delay": max(0.0, one.slot.retry_in),
+            "us": int((time.monotonic() - one.slot.started) * 1_000_000),
+            "kind": "JobTimeout",
+            "message": f"the limit of {limit:g} seconds was passed; the process was killed",
+        }
+    return found
+
+
+def _only(answer: Answer, wanted: set[int]) -> Answer:
+    """Cut an answer down to some of its jobs; this is the one place that opens an answer."""
+    opened = json.loads(answer.document)
+    ids = [job for job in answer.ids if job in wanted]
+    ok = [int(job) for job in opened.get("ok", "{}")[1:-1].split(",") if job]
+    us = [int(took) for took in opened.get("us", "{}")[1:-1].split(",") if took]
+    kept = [(job, took) for job, took in zip(ok, us, strict=True) if job in wanted]
+    opened["ok"] = "{" + ",".join(str(job) for job, _ in kept) + "}"
+    opened["us"] = "{" + ",".join(str(took) for _, took in kept) + "}"
+    opened["rest"] = [one for one in opened.get("rest", []) if one["id"] in wanted]
+    return Answer(
+        batch_no=answer.batch_no,
+        ids=ids,
+        started=len(ids),
+        busy_us=0,
+        document=json.dumps(opened).encode(),
+    )
+
+
+def _unstorable(answer: Answer, job: int) -> Answer:
+    document = {
+        "batch": answer.batch_no,
+        "rest": [
+            {"id": job, "state": "failed", "kind": "ResultNotStorable", "message": _UNSTORABLE}
+        ],
+    }
+    return Answer(
+        batch_no=answer.batch_no,
+        ids=[job],
+        started=1,
+        busy_us=0,
+        document=json.dumps(document).encode(),
+    )
+
+
+def _some(ids: list[int]) -> str:
+    shown = ", ".join(map(str, ids[:10]))
+    return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown

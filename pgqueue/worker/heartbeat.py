@@ -1,0 +1,90 @@
+"""The sign of life: one statement every two seconds, which also brings the news."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from pgqueue.core.errors import ConnectionLostError
+from pgqueue.db import worker_calls
+from pgqueue.db.session import StatementError
+from pgqueue.worker.doorbell import Doorbell
+from pgqueue.worker.fetcher import Fetcher
+from pgqueue.worker.leader import Leader
+
+
+class Heartbeat:
+    """Beat on the listener session.
+
+    Args:
+        queues: a text array of what the worker takes.
+        every: seconds.
+        fallback: seconds between looks that nobody rang for.
+        on_cancels: called with jobs that should stop.
+        on_unknown: called when the worker was given up as lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        queues: bytes,
+        every: float,
+        fallback: float,
+        fetcher: Fetcher,
+        doorbell: Doorbell,
+        leader: Leader,
+        on_cancels: Callable[[list[int]], None],
+        on_unknown: Callable[[], None],
+    ) -> None:
+        self._queues = queues
+        self._every = every
+        self._fallback = fallback
+        self._fetcher = fetcher
+        self._doorbell = doorbell
+        self._leader = leader
+        self._on_cancels = on_cancels
+        self._on_unknown = on_unknown
+        self._now = asyncio.Event()
+        self._looked_at = time.monotonic()
+
+    def soon(self) -> None:
+        """Beat at once: there is news."""
+        self._now.set()
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        leads_on: object = None
+        while True:
+            await self._doorbell.connected.wait()
+            session = self._doorbell.session
+            if session is None or session.lost.done():
+                self._leader.lead(False)
+                await asyncio.sleep(0.05)
+                continue
+            worker_id = self._fetcher.worker_id
+            try:
+                beat = await worker_calls.beat(
+                    session, worker_id, self._queues, leads_on is session
+                )
+            except ConnectionLostError:
+                self._leader.lead(False)
+                continue
+            except StatementError as error:
+                if not error.may_pass:
+                    raise
+                await asyncio.sleep(0.2)
+                continue
+            leads_on = session if beat.locked else None
+            self._leader.lead(beat.leader)
+            if not beat.known and worker_id == self._fetcher.worker_id:
+                self._on_unknown()
+            if beat.cancels:
+                self._on_cancels(beat.cancels)
+            if beat.waiting and not self._fetcher.may_have_work:
+                now = time.monotonic()
+                if now - self._looked_at >= self._fallback:
+                    self._looked_at = now
+                    self._fetcher.look("fallback")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._now.wait(), self._every)
+            self._now.clear()

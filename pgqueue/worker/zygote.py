@@ -1,0 +1,148 @@
+"""The process that children are forked from: clean, single-threaded, the application imported.
+
+It runs no job. The supervisor asks for a child by sending the socket and the shared memory the
+child is to use; the zygote answers with the child's process id, and later with how it ended.
+Everything here dies with its parent.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from types import FrameType
+
+from pgqueue.api.loading import load_apps
+from pgqueue.api.registry import Registry
+from pgqueue.worker.child import Child
+from pgqueue.worker.frames import Slots
+
+#: From the zygote: what it says, a process id, an exit status as of `os.waitpid`.
+REPORT = struct.Struct("!cii")
+READY, FORKED, ENDED, BROKEN = b"R", b"F", b"E", b"B"
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent ends; elsewhere the end of the pipe does."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    # A handler and not SIG_IGN, which programs that a task starts would inherit.
+    pass
+
+
+class Zygote:
+    """Fork children on request.
+
+    Args:
+        control: the socket to the supervisor.
+        threads: slots of each child.
+        registry: the tasks of the imported application.
+    """
+
+    def __init__(self, control: socket.socket, threads: int, registry: Registry) -> None:
+        self._control = control
+        self._threads = threads
+        self._registry = registry
+
+    def serve(self) -> None:
+        """Fork and report until the supervisor is gone."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        self._report(READY, 0, 0)
+        while True:
+            ready, _, _ = select.select([self._control.fileno(), reading], [], [])
+            if reading in ready:
+                os.read(reading, 4096)
+                self._reap()
+            if self._control.fileno() in ready:
+                data, fds, _, _ = socket.recv_fds(self._control, 1, 2)
+                if not data:
+                    return
+                pid = self._fork(*fds)
+                for fd in fds:
+                    os.close(fd)
+                self._report(FORKED, pid, 0)
+
+    def _fork(self, connection_fd: int, memory_fd: int) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            die_with_parent(parent)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.close()
+            gc.unfreeze()
+            slots = Slots(memory_fd, self._threads)
+            Child(socket.socket(fileno=connection_fd), slots, self._registry).main()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._report(ENDED, pid, status)
+
+    def _report(self, what: bytes, pid: int, status: int) -> None:
+        try:
+            self._control.sendall(REPORT.pack(what, pid, status))
+        except OSError:
+            os._exit(0)
+
+
+def main() -> None:
+    """Import the application and serve; started by the supervisor, not by people."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("apps", nargs="*")
+    words = parser.parse_args()
+    die_with_parent(words.parent)
+    # The supervisor decides when this ends: Ctrl-C reaches the whole terminal, SIGTERM of a
+    # service manager the whole control group.
+    signal.signal(signal.SIGINT, _ignore)
+    signal.signal(signal.SIGTERM, _ignore)
+    control = socket.socket(fileno=words.fd)
+    try:
+        registry = load_apps(words.apps).registry
+    except BaseException as error:
+        if not isinstance(error, ImportError | LookupError | ValueError) or error.__cause__:
+            traceback.print_exc()
+        said = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:4000]
+        control.sendall(REPORT.pack(BROKEN, 0, len(said)) + said)
+        return
+    gc.collect()
+    gc.freeze()
+    Zygote(control, words.threads, registry).serve()
+
+
+if __name__ == "__main__":
+    main()
