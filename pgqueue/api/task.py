@@ -119,6 +119,7 @@ class Task(Generic[P, R]):
     """
 
     # No __slots__: functools.update_wrapper() copies the function's own attributes.
+    __name__: str
 
     def __init__(
         self,
