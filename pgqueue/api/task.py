@@ -2,8 +2,9 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
@@ -15,6 +16,8 @@ from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -216,12 +219,27 @@ def spec_of(
     """
     positional = codec.dumps(list(args), path="$.args") if args else b"[]"
     named = codec.dumps(kwargs, path="$.kwargs") if kwargs else b"{}"
-    if len(positional) + len(named) > codec.MAX_BYTES:
-        raise NotSerializableError(
-            f"arguments must be at most {codec.MAX_BYTES} bytes of JSON together; got "
-            f"{len(positional) + len(named)}; store the data elsewhere and pass its id"
-        )
+    meta = b"" if options.meta is None else codec.dumps(options.meta, path="$.meta", name="meta")
+    if len(positional) + len(named) + len(meta) > codec.MAX_BYTES // 2:
+        _check_size(positional, named, meta)
     return JobSpec(task=name, args=positional.decode(), kwargs=named.decode(), options=options)
+
+
+def _check_size(*parts: bytes) -> None:
+    """Refuse here what the server would: there it would spoil the caller's transaction.
+
+    The server counts JSON as it writes it, with a space behind each comma and colon.
+    """
+    size = 0
+    for part in parts:
+        bare = _STRING.sub(b"", part)
+        size += len(part) + bare.count(b",") + bare.count(b":")
+    if size > codec.MAX_BYTES:
+        raise NotSerializableError(
+            f"arguments and meta must be at most {codec.MAX_BYTES} bytes of JSON together, written "
+            f"with a space behind each comma and colon; got {size}; store the data elsewhere and "
+            "pass its id"
+        )
 
 
 def _set(options: JobWords) -> dict[str, object]:

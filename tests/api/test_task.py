@@ -175,6 +175,31 @@ def test_wrong_input_is_refused_before_any_sql(
         call()
 
 
+def test_the_server_takes_whatever_python_lets_pass(app: PgQueue) -> None:
+    def longest(make: Callable[[int], object]) -> int:
+        low, high = 0, 2**21
+        while high - low > 1:
+            middle = (low + high) // 2
+            try:
+                plain.job(make(middle))  # type: ignore[arg-type]
+                low = middle
+            except NotSerializableError:
+                high = middle
+        return low
+
+    makers: list[Callable[[int], object]] = [
+        lambda n: [1] * n,
+        lambda n: [{"": ""}] * n,
+        lambda n: "x" * n,
+        lambda n: ',:"\\' * n,
+        lambda n: [["ü", 1.5, None]] * n,
+    ]
+    for make in makers:
+        most = longest(make)
+        assert app.enqueue(plain.name, [make(most)]).id
+        assert app.enqueue(plain.name, [make(most // 2)], meta={"m": make(most // 3)}).id
+
+
 def test_a_refused_enqueue_leaves_the_transaction_usable(db: Database, app: PgQueue) -> None:
     with psycopg.connect(db.dsn) as connection:
         bound = plain.using(connection=connection)
