@@ -178,8 +178,9 @@ class Doorbell:
         if channel == "pgqueue":
             self._stats.rings += 1
             self._rings.append(time.monotonic())
-            self._rung.set()
+            # The claim first: giving back the locks may wait behind it.
             self._fetcher.look("ring")
+            self._rung.set()
         elif payload == "due":
             self._on_due()
         elif payload == "cancel":

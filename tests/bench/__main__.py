@@ -1,0 +1,37 @@
+"""Run a benchmark: ``python -m tests.bench drain|latency [--json]``."""
+
+import argparse
+import json
+import os
+
+from tests.bench import drain, latency
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("drain", help="jobs a second of one worker, against its floors")
+    one.add_argument("--jobs", type=int, default=100_000)
+    one.add_argument("--rounds", type=int, default=3)
+    one.add_argument("--batch", type=int, default=500)
+    one.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    one.add_argument("--json", action="store_true")
+    two = commands.add_parser("latency", help="milliseconds from commit to start, idle worker")
+    two.add_argument("--jobs", type=int, default=500)
+    two.add_argument("--gap", type=float, default=0.02, help="seconds between two jobs")
+    two.add_argument("--json", action="store_true")
+    words = parser.parse_args()
+    if words.command == "drain":
+        found = drain.run(words.jobs, words.rounds, words.batch, words.processes)
+    else:
+        found = latency.run(words.jobs, words.gap)
+    if words.json:
+        print(json.dumps(found))
+    else:
+        for name, figure in found.items():
+            print(f"{name:20} {figure}")
+
+
+if __name__ == "__main__":
+    main()
