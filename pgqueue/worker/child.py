@@ -102,8 +102,7 @@ class Child:
         self._registry = registry
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._slots = [_Slot(number) for number in range(slots.count)]
-        self._threads = 1
-        self._idle = 0
+        self._others: list[threading.Thread] = []
         self._started = itertools.count(1)
         self._pieces: dict[int, _Pieces] = {}
         self._sending = threading.Lock()
@@ -111,7 +110,6 @@ class Child:
         self._cancelled: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_guard = threading.Lock()
-        self._stopping = False
         self._nudge, self._nudged = os.pipe()
 
     def main(self) -> None:
@@ -119,6 +117,8 @@ class Child:
         self._send(pack(Kind.HELLO))
         threading.Thread(target=self._read, name="pgqueue-reader", daemon=True).start()
         self._serve(self._slots[0])
+        for other in self._others:
+            other.join()
 
     # -- the reader -------------------------------------------------------------------------
 
@@ -149,21 +149,21 @@ class Child:
             case Kind.BATCH:
                 for ticket in read_batch(*unpack_batch(body)):
                     self._inbox.put(ticket)
-                while self._threads < len(self._slots) and self._inbox.qsize() > self._idle:
-                    slot = self._slots[self._threads]
-                    self._threads += 1
-                    threading.Thread(
+                while len(self._others) + 1 < len(self._slots) and self._inbox.qsize():
+                    slot = self._slots[len(self._others) + 1]
+                    other = threading.Thread(
                         target=self._serve,
                         args=(slot,),
                         name=f"pgqueue-slot-{slot.number}",
                         daemon=True,
-                    ).start()
+                    )
+                    self._others.append(other)
+                    other.start()
             case Kind.RETURN:
                 self._give_back()
             case Kind.CANCEL:
                 self._cancelled.update(unpack_ids(body))
             case Kind.QUIT:
-                self._stopping = True
                 self._give_back()
                 for _ in self._slots:
                     self._inbox.put(None)
@@ -184,7 +184,7 @@ class Child:
         """Raise JobTimeout in slots whose time is over; give the seconds until the next one."""
         soonest: float | None = None
         now = time.monotonic()
-        for slot in self._slots[: self._threads]:
+        for slot in self._slots[: len(self._others) + 1]:
             with slot.guard:
                 ends = slot.ends
                 if ends is None:
@@ -207,9 +207,7 @@ class Child:
         slot.thread_id = threading.get_ident()
         get, registry = self._inbox.get, self._registry
         while True:
-            self._idle += 1
             ticket = get()
-            self._idle -= 1
             if ticket is None:
                 break
             self._shared.set_started(next(self._started))

@@ -284,6 +284,7 @@ class Pool:
                     return
                 said = bytes(self._heard[size : size + status]).decode("utf-8", "replace")
                 self._heard.clear()
+                self._closing = True
                 if self._loaded is not None and not self._loaded.done():
                     self._loaded.set_exception(
                         ConfigurationError(f"the application cannot be imported: {said}")
