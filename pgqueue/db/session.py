@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import pq
+from psycopg import conninfo, pq
 
 from pgqueue.core.errors import ConnectionLostError, PgQueueError, from_sqlstate
 from pgqueue.db import connections
@@ -22,6 +22,14 @@ from pgqueue.db import connections
 Row = list[bytes | None]
 
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY)
+
+# What a DSN may say otherwise: a peer that is gone is noticed within some ten seconds.
+_KEEPALIVE = {
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "8000",
+}
 
 # The server ends the session after these: shutdown, crash of a neighbour, idle too long.
 _FAREWELLS = ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
@@ -85,7 +93,16 @@ class Session:
         Raises:
             ConnectionLostError: the server cannot be reached or does not let us in.
         """
-        return cls(await connections.aconnect(dsn), on_notify)
+        found = {**_KEEPALIVE, **connections.parameters(dsn)}
+        session = cls(await connections.aconnect(conninfo.make_conninfo(**found)), on_notify)
+        # The server's side too, or it keeps the locks of a worker that froze for two hours.
+        await session.call(
+            "SELECT set_config('tcp_keepalives_idle', '5', false),"
+            " set_config('tcp_keepalives_interval', '2', false),"
+            " set_config('tcp_keepalives_count', '3', false),"
+            " set_config('tcp_user_timeout', '8000', false)"
+        )
+        return session
 
     @property
     def backend_pid(self) -> int:
