@@ -4,8 +4,10 @@ Whatever is said about a connection that fails names host, port, database and us
 password. Connections that belong to the caller are the affair of ``callers``.
 """
 
+import contextlib
 import os
 import select
+from collections.abc import Iterator
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -99,6 +101,33 @@ def connect(dsn: str) -> psycopg.Connection[TupleRow]:
     except psycopg.Error as error:
         failure = error
     raise unreachable(failure, found)
+
+
+@contextlib.contextmanager
+def opened(dsn: str | None) -> Iterator[psycopg.Connection[TupleRow]]:
+    """Open a connection for a few calls, and close it.
+
+    Args:
+        dsn: see `resolve`.
+
+    Raises:
+        ConnectionLostError: the server cannot be reached, or the connection broke meanwhile.
+        ConfigurationError: the DSN cannot be read.
+    """
+    with contextlib.closing(connect(resolve(dsn))) as connection:
+        try:
+            yield connection
+            return
+        except psycopg.OperationalError as error:
+            if not connection.closed:
+                raise
+            failure = lost(error)
+    raise failure
+
+
+def describe(connection: psycopg.Connection[Any]) -> str:
+    """Say in words which database a connection is to."""
+    return f"database {connection.info.dbname} at {connection.info.host or 'this machine'}"
 
 
 async def aconnect(dsn: str) -> psycopg.AsyncConnection[TupleRow]:

@@ -1,0 +1,33 @@
+"""`python -m pgqueue`, and the script `pgqueue`: the command line with all its commands."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pgqueue import __version__
+from pgqueue.cli import main as cli
+from pgqueue.cli.extra import ExtraCommand
+
+
+def _demo() -> Any:
+    # By name, when it is typed: it draws, and a worker is to start without what it needs for that.
+    return importlib.import_module("pgqueue.demo.command")
+
+
+EXTRA: Final = (
+    ExtraCommand(
+        name="demo",
+        summary="show the queue at work on a private PostgreSQL, with a worker killed half-way",
+        load=_demo,
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; gives the exit code."""
+    return cli.main(arguments, version=__version__, extra=EXTRA)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""argparse, made to speak in our sentences; and what is read from single words."""
+
+import argparse
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pgqueue.cli.exits import UsageError
+from pgqueue.core.errors import shown, suggest
+
+Run = Callable[[argparse.Namespace], int]
+
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+_UNKNOWN_COMMAND = re.compile(r"argument \S+: invalid choice: '(.*)' \(choose from", re.DOTALL)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of a command, or of a noun with commands below it.
+
+    Args:
+        prog: what was typed so far.
+        summary: what it does, in one sentence; in lists, and on top of its own help.
+        top: whether this is the whole program, for the defaults of common options.
+        options: as of ArgumentParser.
+    """
+
+    def __init__(self, *, prog: str, summary: str, top: bool = False, **options: Any) -> None:
+        super().__init__(
+            prog=prog,
+            description=f"{summary}.",
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+        self.summary = summary
+        self.children: dict[str, Parser] = {}
+        self._below: Any = None
+        # Below the top these must not put a default over what was given further left.
+        self.add_argument(
+            "--dsn",
+            default=None if top else argparse.SUPPRESS,
+            metavar="DSN",
+            help="database: postgresql://user@host:5432/name, or embedded:./data for a private "
+            "server; the default is PGQUEUE_DSN, then libpq's own variables",
+        )
+        self.add_argument(
+            "--json",
+            action="store_true",
+            default=False if top else argparse.SUPPRESS,
+            help="print JSON",
+        )
+
+    def command(self, name: str, summary: str, run: Run | None = None) -> "Parser":
+        """Add a command below this one.
+
+        Args:
+            name: what is typed.
+            summary: what it does, in one sentence.
+            run: what to call; None for a noun that has commands below it.
+        """
+        made = Parser(prog=f"{self.prog} {name}", summary=summary)
+        if run is not None:
+            made.set_defaults(run=run)
+        return self.adopt(name, made)
+
+    def adopt(self, name: str, made: "Parser") -> "Parser":
+        """Take in a parser that was made elsewhere as a command below this one."""
+        if self._below is None:
+            self._below = self.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        # argparse makes its parsers itself; it is told to make ours.
+        self._below._parser_class = lambda **_: made
+        self._below.add_parser(name, help=made.summary)
+        self.children[name] = made
+        made.set_defaults(parser=made)
+        return made
+
+    def read(self, arguments: list[str] | None) -> argparse.Namespace:
+        """Read a whole command line.
+
+        Raises:
+            UsageError: it is none of ours.
+        """
+        words, unknown = self.parse_known_args(arguments)
+        if unknown:
+            parser: Parser = words.parser
+            word = unknown[0].partition("=")[0] if unknown[0].startswith("-") else unknown[0]
+            kind = "option" if word.startswith("-") else "argument"
+            near = suggest(word, parser.options()) if kind == "option" else ""
+            parser.error(f"unknown {kind} {quoted(word)}{near}")
+        return words
+
+    def options(self) -> list[str]:
+        """List the options, as they are typed."""
+        return sorted(set(_OPTION.findall(self.format_usage())))
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with what was typed."""
+        unknown = _UNKNOWN_COMMAND.match(message)
+        if unknown is not None:
+            word = unknown[1]
+            message = (
+                f"unknown command {quoted(word)}{suggest(word, self.children)}; "
+                f"known are {', '.join(self.children)}"
+            )
+        elif "required: COMMAND" in message:
+            message = f"a command is missing; known are {', '.join(self.children)}"
+        raise UsageError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
+
+
+def quoted(word: str) -> str:
+    """Write a word of the command line into a message, unless it may hold a password."""
+    hidden = "://" in word or "password" in word.lower()
+    return "(not shown, it may hold a password)" if hidden else shown(word)
+
+
+def whole(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number; got {shown(text)}") from None
+
+
+def duration(text: str) -> float | str:
+    """Read a duration: seconds, or an offset, which the library itself reads."""
+    return float(text) if _NUMBER.fullmatch(text) and len(text) < 20 else text
+
+
+def moment(text: str) -> dt.datetime:
+    """Read a point in time, ISO 8601; the library insists on its zone."""
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a time such as 2030-01-31T09:00:00+01:00; got {shown(text)}"
+        ) from None

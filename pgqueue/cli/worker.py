@@ -1,0 +1,129 @@
+"""`worker`: run jobs until told to stop. Imports nothing of the application in this process."""
+
+import logging
+import os
+import sys
+from argparse import Namespace
+
+import orjson
+
+from pgqueue.cli.parser import Parser, duration, whole
+from pgqueue.core.errors import ConfigurationError, shown, suggest
+from pgqueue.core.offsets import to_seconds
+from pgqueue.core.options import parse_queues
+from pgqueue.db import connections, schema
+from pgqueue.worker.config import WorkerConfig
+from pgqueue.worker.supervisor import run
+
+_LEVELS = ("debug", "info", "warning", "error")
+_NUMBERS = ("processes", "threads")
+_DURATIONS = ("grace", "heartbeat", "lease", "fallback")
+
+
+def add(top: Parser) -> None:
+    """Add the command."""
+    parser = top.command("worker", "run jobs until told to stop", _run)
+    parser.add_argument(
+        "--app",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with tasks, my.tasks, or an app in one, my.tasks:app; may be given again",
+    )
+    parser.add_argument(
+        "--queues",
+        default="*",
+        metavar="NAMES",
+        help="queues to take jobs from, in this order: mail,default; or by weight: "
+        "mail*3,default*1; * is every queue (default: *)",
+    )
+    parser.add_argument(
+        "--processes", type=whole, metavar="N", help="children (default: one a processor)"
+    )
+    parser.add_argument(
+        "--threads", type=whole, metavar="N", help="jobs at once in each child (default: 1)"
+    )
+    parser.add_argument("--burst", action="store_true", help="stop when no job is ready any more")
+    parser.add_argument("--name", help="name to be shown (default: host:pid)")
+    parser.add_argument(
+        "--grace",
+        type=duration,
+        metavar="TIME",
+        help="how long running jobs may go on when the worker is stopped (default: 30s)",
+    )
+    parser.add_argument(
+        "--heartbeat", type=duration, metavar="TIME", help="between signs of life (default: 2s)"
+    )
+    parser.add_argument(
+        "--lease",
+        type=duration,
+        metavar="TIME",
+        help="without a sign of life for so long, its jobs go to others (default: 30s)",
+    )
+    parser.add_argument(
+        "--fallback",
+        type=duration,
+        metavar="TIME",
+        help="between looks that nobody rang for (default: as heartbeat)",
+    )
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        metavar="LEVEL",
+        help=f"{', '.join(_LEVELS)} (default: info); with --json every line of the log is JSON",
+    )
+
+
+def _run(words: Namespace) -> int:
+    _configure_logging(words)
+    queues = parse_queues(words.queues)
+    given = {name: getattr(words, name) for name in _NUMBERS} | {
+        name: None if getattr(words, name) is None else to_seconds(getattr(words, name), name)
+        for name in _DURATIONS
+    }
+    dsn = connections.resolve(words.dsn)
+    config = WorkerConfig(
+        dsn=dsn,
+        apps=tuple(words.app),
+        queues=queues,
+        name=words.name,
+        burst=words.burst,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    with connections.opened(dsn) as connection:
+        schema.check(connection)
+    if dsn:
+        # A task that enqueues does so in the same database; the environment is no argument that
+        # others could read.
+        os.environ[connections.DSN_VARIABLE] = dsn
+    run(config, words.version)
+    return 0
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+def _configure_logging(words: Namespace) -> None:
+    level = str(words.log_level).lower()
+    if level not in _LEVELS:
+        raise ConfigurationError(
+            f"--log-level must be one of {', '.join(_LEVELS)}; "
+            f"got {shown(words.log_level)}{suggest(level, _LEVELS)}"
+        )
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler.setFormatter(_JsonLines() if words.json else text)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
