@@ -26,6 +26,9 @@ from pgqueue.api.default import (
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.task import BoundTask, Task
 
+# What a running task gets.
+from pgqueue.core.context import Context
+
 # What went wrong.
 from pgqueue.core.errors import (
     BadArgumentsError,
@@ -73,7 +76,8 @@ __all__ = [
     "queues",
     "set_default_app",
     "task",
-    # What a task may raise to decide how its attempt ends.
+    # What a running task gets, and may raise to decide how its attempt ends.
+    "Context",
     "Cancel",
     "JobTimeout",
     "Retry",
