@@ -1,0 +1,1 @@
+"""The documentation is held true: what it names exists, what it shows runs."""
