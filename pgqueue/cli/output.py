@@ -1,6 +1,7 @@
 """Print answers: tables for people, JSON for programs, sentences for both."""
 
 import datetime as dt
+import itertools
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,8 @@ def note(sentence: str) -> None:
 
 def print_json(value: object) -> None:
     """Print JSON, times in ISO 8601."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
+    print(text.decode())
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Cells]) -> None:
@@ -45,20 +47,37 @@ def print_table(headings: Sequence[str], rows: Iterable[Cells]) -> None:
         print("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
+def print_pairs(facts: Mapping[str, object]) -> None:
+    """Print names and values, one pair a line."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):{width}}  {cell(value)}")
+
+
 def cell(value: object) -> str:
-    """Write one value for people: nothing as a dash, times in ISO 8601 to the millisecond."""
+    """Write one value for people: nothing as a dash, times in ISO 8601."""
     match value:
         case None:
             return "-"
         case bool():
             return "yes" if value else "no"
         case dt.datetime():
-            return value.isoformat(timespec="milliseconds")
+            return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case dt.timedelta():
-            return f"{value.total_seconds():g} s"
+            return _offset(value.total_seconds())
         case float():
             return f"{value:g}"
     return visible(str(value))
+
+
+def _offset(seconds: float) -> str:
+    """Write a duration as it may be typed: its largest unit, and the one below it."""
+    units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+    for (letter, size), (lesser, below) in itertools.pairwise(units):
+        if seconds >= size:
+            count, rest = divmod(int(seconds), size)
+            return f"{count}{letter}" + (f"{rest // below}{lesser}" if rest >= below else "")
+    return f"{seconds:.3g}s"
 
 
 def visible(text: str) -> str:

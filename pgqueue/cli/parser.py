@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pgqueue.cli.exits import UsageError
-from pgqueue.core.errors import shown, suggest
+from pgqueue.core.errors import ConfigurationError, shown, suggest
+from pgqueue.core.offsets import parse_offset, to_delta
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -106,7 +107,9 @@ class Parser(argparse.ArgumentParser):
             )
         elif "required: COMMAND" in message:
             message = f"a command is missing; known are {', '.join(self.children)}"
-        raise UsageError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
+        # argparse writes "argument --limit: …", our own sentences go on with "must be".
+        message = message.removeprefix("argument ").replace(": must be", " must be", 1)
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def quoted(word: str) -> str:
@@ -123,16 +126,24 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number; got {shown(text)}") from None
 
 
-def duration(text: str) -> float | str:
-    """Read a duration: seconds, or an offset, which the library itself reads."""
-    return float(text) if _NUMBER.fullmatch(text) and len(text) < 20 else text
+def duration(text: str) -> dt.timedelta:
+    """Read a duration: seconds, or an offset such as `1d12h`."""
+    try:
+        if _NUMBER.fullmatch(text):
+            return to_delta(float(text), "it")
+        return parse_offset(text, "it")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("it ")) from None
 
 
 def moment(text: str) -> dt.datetime:
-    """Read a point in time, ISO 8601; the library insists on its zone."""
+    """Read a point in time: ISO 8601, with its zone."""
     try:
-        return dt.datetime.fromisoformat(text)
+        found = dt.datetime.fromisoformat(text)
     except ValueError:
+        found = None
+    if found is None or found.utcoffset() is None:
         raise argparse.ArgumentTypeError(
-            f"must be a time such as 2030-01-31T09:00:00+01:00; got {shown(text)}"
-        ) from None
+            f"must be a time with its zone, such as 2030-01-31T09:00:00+01:00; got {shown(text)}"
+        )
+    return found

@@ -50,13 +50,14 @@ def _status(words: Namespace) -> int:
     if words.json:
         print_json(facts)
     else:
-        print_table(
-            ("version", "applied at", "breaking", "sha256"),
-            [
-                (item.number, item.applied_at, item.breaking, item.sha256[:12])
-                for item in found.installed
-            ],
-        )
+        if found.installed:
+            print_table(
+                ("version", "applied at", "breaking", "sha256"),
+                [
+                    (item.number, item.applied_at, item.breaking, item.sha256[:12])
+                    for item in found.installed
+                ],
+            )
         print(
             f"{found.word}: version {found.version_installed or 'none'} installed, "
             f"{found.version_known} known"

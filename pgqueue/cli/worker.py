@@ -9,7 +9,6 @@ import orjson
 
 from pgqueue.cli.parser import Parser, duration, whole
 from pgqueue.core.errors import ConfigurationError, shown, suggest
-from pgqueue.core.offsets import to_seconds
 from pgqueue.core.options import parse_queues
 from pgqueue.db import connections, schema
 from pgqueue.worker.config import WorkerConfig
@@ -77,10 +76,9 @@ def add(top: Parser) -> None:
 def _run(words: Namespace) -> int:
     _configure_logging(words)
     queues = parse_queues(words.queues)
-    given = {name: getattr(words, name) for name in _NUMBERS} | {
-        name: None if getattr(words, name) is None else to_seconds(getattr(words, name), name)
-        for name in _DURATIONS
-    }
+    given = {name: getattr(words, name) for name in _NUMBERS}
+    spans = {name: getattr(words, name) for name in _DURATIONS}
+    given |= {name: span.total_seconds() for name, span in spans.items() if span is not None}
     dsn = connections.resolve(words.dsn)
     config = WorkerConfig(
         dsn=dsn,

@@ -1,0 +1,99 @@
+"""`enqueue`: make a job, by the name of its task."""
+
+import os
+import sys
+import traceback
+from argparse import Namespace
+
+from pgqueue.api.app import PgQueue
+from pgqueue.api.loading import is_from_inside, load_apps
+from pgqueue.cli.database import open_app
+from pgqueue.cli.exits import Exit
+from pgqueue.cli.output import say
+from pgqueue.cli.parser import Parser, duration, moment, whole
+from pgqueue.cli.values import json_array, json_object
+from pgqueue.core.errors import ConfigurationError
+
+
+def add(top: Parser) -> None:
+    """Add the command."""
+    parser = top.command("enqueue", "enqueue a job", _run)
+    parser.add_argument("task", metavar="TASK", help="name of the task, such as shop.tasks.send")
+    parser.add_argument(
+        "args",
+        metavar="ARGS-JSON",
+        nargs="?",
+        default="[]",
+        help="positional arguments, a JSON array (default: [])",
+    )
+    parser.add_argument(
+        "--kwargs", metavar="JSON", default="{}", help="keyword arguments, a JSON object"
+    )
+    parser.add_argument(
+        "--app",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with tasks: the task must be one of them, and the arguments must fit it",
+    )
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument(
+        "--in", dest="run_in", type=duration, metavar="TIME", help="start after 90s, 5m, 1d12h"
+    )
+    when.add_argument(
+        "--at", dest="run_at", type=moment, metavar="WHEN", help="start at a time, ISO 8601"
+    )
+    parser.add_argument("--queue", metavar="NAME", help="queue (default: the task's, or default)")
+    parser.add_argument(
+        "--priority", type=whole, metavar="N", help="-32768 to 32767, higher first (default: 0)"
+    )
+    parser.add_argument(
+        "--expires", type=duration, metavar="TIME", help="not to start later, from its start time"
+    )
+    parser.add_argument("--timeout", type=duration, metavar="TIME", help="longest run")
+    parser.add_argument(
+        "--max-attempts", type=whole, metavar="N", help="attempts (default: the task's, or 1)"
+    )
+    parser.add_argument("--meta", metavar="JSON", help="notes of your own, a JSON object")
+
+
+def _run(words: Namespace) -> int:
+    args = json_array(words.args, "ARGS-JSON")
+    kwargs = json_object(words.kwargs, "--kwargs")
+    meta = None if words.meta is None else json_object(words.meta, "--meta")
+    with _app(words) as app:
+        handle = app.enqueue(
+            words.task,
+            args,
+            kwargs,
+            queue=words.queue,
+            priority=words.priority,
+            run_at=words.run_at if words.run_in is None else words.run_in,
+            expires=words.expires,
+            timeout=words.timeout,
+            max_attempts=words.max_attempts,
+            meta=meta,
+        )
+    say(words, f"job {handle.id} enqueued", {"id": handle.id, "task": handle.task})
+    return Exit.OK
+
+
+def _app(words: Namespace) -> PgQueue:
+    """Give the app of the database that was named, or that the application names itself."""
+    if not words.app:
+        return open_app(words)
+    if not sys.flags.safe_path and os.getcwd() not in sys.path:
+        # `python -m pgqueue` has the current directory there; the script `pgqueue` has its own.
+        sys.path.insert(0, os.getcwd())
+    try:
+        app = load_apps(words.app)
+    except Exception as error:
+        sentence = str(error)
+        if is_from_inside(error):
+            traceback.print_exc()
+            sentence = f"{type(error).__name__}: {sentence}"
+        failure = ConfigurationError(f"the application cannot be imported: {sentence}")
+    else:
+        app.registry.get(words.task)
+        return app if words.dsn is None else open_app(words)
+    raise failure

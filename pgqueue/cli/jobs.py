@@ -1,0 +1,152 @@
+"""`jobs`: look at jobs, and move one by hand."""
+
+import dataclasses
+from argparse import Namespace
+
+import orjson
+
+from pgqueue.cli.database import open_app
+from pgqueue.cli.exits import Exit
+from pgqueue.cli.output import cell, print_json, print_pairs, print_table, say, visible
+from pgqueue.cli.parser import Parser, duration, moment, whole
+from pgqueue.cli.values import to_json
+from pgqueue.core.errors import JobNotFoundError
+from pgqueue.core.job import Job, JobError
+
+#: What a job holds of its application's own, which a list shows only when asked.
+_OWN = ("args", "kwargs", "result", "meta")
+
+
+def add(top: Parser) -> None:
+    """Add the commands."""
+    noun = top.command("jobs", "look at jobs, and move one by hand")
+    parser = noun.command("list", "list jobs, the newest first", _list)
+    parser.add_argument("--state", metavar="STATE", help="only those in this state")
+    parser.add_argument("--queue", metavar="NAME", help="only those of this queue")
+    parser.add_argument("--task", metavar="NAME", help="only those of this task")
+    parser.add_argument(
+        "--limit", type=whole, default=100, metavar="N", help="at most so many (default: 100)"
+    )
+    parser.add_argument(
+        "--before", type=whole, metavar="ID", help="only those with a smaller id: the next page"
+    )
+    parser.add_argument("--args", action="store_true", help="show arguments, results and meta too")
+    parser = noun.command("show", "show all of one job, and what went wrong with it", _show)
+    _add_id(parser)
+    parser = noun.command("retry", "let a job that has ended, or is scheduled, run again", _retry)
+    _add_id(parser)
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument(
+        "--in", dest="run_in", type=duration, metavar="TIME", help="start after 90s, 5m, 1d12h"
+    )
+    when.add_argument(
+        "--at", dest="run_at", type=moment, metavar="WHEN", help="start at a time, ISO 8601"
+    )
+    parser = noun.command("cancel", "cancel a job; one that runs is asked to stop", _cancel)
+    _add_id(parser)
+    parser.add_argument("--reason", metavar="TEXT", help="a sentence, shown with the job")
+    parser = noun.command("delete", "delete a job that does not run, with all about it", _delete)
+    _add_id(parser)
+
+
+def _add_id(parser: Parser) -> None:
+    parser.add_argument("id", type=whole, metavar="ID", help="the job's id")
+
+
+def _list(words: Namespace) -> int:
+    with open_app(words) as app:
+        jobs = app.jobs(
+            state=words.state,
+            queue=words.queue,
+            task=words.task,
+            before=words.before,
+            limit=words.limit,
+        )
+    if words.json:
+        print_json([_facts(job, own=words.args) for job in jobs])
+        return Exit.OK
+    headings = ["id", "state", "task", "queue", "priority", "attempt", "created at", "run at"]
+    rows = [
+        [
+            job.id, job.state, job.task, job.queue, job.priority, _attempts(job),
+            job.created_at, job.run_at, job.error or job.reason,
+            *([_call(job), _result(job)] if words.args else []),
+        ]
+        for job in jobs
+    ]  # fmt: skip
+    print_table([*headings, "why", *(["arguments", "result"] if words.args else [])], rows)
+    return Exit.OK
+
+
+def _show(words: Namespace) -> int:
+    with open_app(words) as app:
+        job = app.get_job(words.id)
+        errors = app.job(words.id).errors()
+    if words.json:
+        print_json({**_facts(job), "errors": [dataclasses.asdict(error) for error in errors]})
+        return Exit.OK
+    facts = {name: value for name, value in _facts(job).items() if name not in _OWN}
+    facts |= {"call": f"({_call(job)})", "result": _result(job), "meta": _text(job.meta)}
+    print_pairs({**facts, "timeout": None if job.timeout is None else f"{job.timeout:g}s"})
+    for error in errors:
+        print(f"\n{_headline(error)}\n")
+        print(visible(error.traceback.strip("\n") or f"{error.kind}: {error.message}"))
+    return Exit.OK
+
+
+def _retry(words: Namespace) -> int:
+    with open_app(words) as app:
+        state = app.job(words.id).retry(words.run_at if words.run_in is None else words.run_in)
+    say(words, f"job {words.id} is {state}", {"id": words.id, "state": state})
+    return Exit.OK
+
+
+def _cancel(words: Namespace) -> int:
+    with open_app(words) as app:
+        state = app.job(words.id).cancel(words.reason)
+    asked = "; its worker was asked to stop it" if state == "running" else ""
+    say(words, f"job {words.id} is {state}{asked}", {"id": words.id, "state": state})
+    return Exit.OK
+
+
+def _delete(words: Namespace) -> int:
+    with open_app(words) as app:
+        if not app.job(words.id).delete():
+            raise JobNotFoundError(f"there is no job {words.id}", words.id)
+    say(words, f"job {words.id} deleted", {"id": words.id, "deleted": True})
+    return Exit.OK
+
+
+def _facts(job: Job, *, own: bool = True) -> dict[str, object]:
+    """Give all that is known of a job, as JSON can write it."""
+    facts = {
+        field.name: getattr(job, field.name)
+        for field in dataclasses.fields(job)
+        if field.name not in _OWN
+    }
+    if own:
+        facts |= {"args": to_json(list(job.args)), "kwargs": to_json(job.kwargs)}
+        facts |= {"result": to_json(job.result), "meta": to_json(job.meta)}
+    return facts
+
+
+def _attempts(job: Job) -> str:
+    return f"{job.attempt}" if job.max_attempts is None else f"{job.attempt} of {job.max_attempts}"
+
+
+def _call(job: Job) -> str:
+    return ", ".join(
+        [*map(_text, job.args), *(f"{name}={_text(value)}" for name, value in job.kwargs.items())]
+    )
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(to_json(value)).decode()
+
+
+def _result(job: Job) -> str | None:
+    return None if job.result is None else _text(job.result)
+
+
+def _headline(error: JobError) -> str:
+    return f"attempt {error.attempt} at {cell(error.at)}: {visible(error.kind)}"

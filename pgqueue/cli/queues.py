@@ -1,0 +1,128 @@
+"""`queues`: look at queues, pause and resume them, say how long finished jobs are kept."""
+
+import dataclasses
+import datetime as dt
+from argparse import Namespace
+
+from pgqueue.cli.database import open_app
+from pgqueue.cli.exits import Exit
+from pgqueue.cli.output import cell, print_json, print_table, say
+from pgqueue.cli.parser import Parser, duration
+from pgqueue.core.errors import ConfigurationError
+from pgqueue.core.job import QueueInfo
+
+_HEADINGS = (
+    "queue",
+    "ready",
+    "scheduled",
+    "blocked",
+    "running",
+    "unknown task",
+    "paused",
+    "first waits",
+    "keeps succeeded",
+    "keeps other",
+)
+
+
+def add(top: Parser) -> None:
+    """Add the commands."""
+    noun = top.command("queues", "look at queues, pause, resume and configure them")
+    noun.command("list", "list queues that have jobs waiting or running, or settings", _list)
+    parser = noun.command("pause", "start no job of a queue; what runs goes on", _pause)
+    _add_name(parser)
+    parser.add_argument(
+        "--resume-in", type=duration, metavar="TIME", help="resume by itself after 10m, 1d12h"
+    )
+    _add_name(noun.command("resume", "start jobs of a queue again", _resume))
+    parser = noun.command(
+        "configure", "say how long jobs of a queue that end from now on are kept", _configure
+    )
+    _add_name(parser)
+    parser.add_argument("--retention", type=duration, metavar="TIME", help="for all of them")
+    parser.add_argument(
+        "--retention-succeeded",
+        type=duration,
+        metavar="TIME",
+        help="for succeeded ones; 0 deletes them at once (left out: 7d)",
+    )
+    parser.add_argument(
+        "--retention-other",
+        type=duration,
+        metavar="TIME",
+        help="for failed, cancelled and expired ones (left out: 30d)",
+    )
+    parser.add_argument("--reset", action="store_true", help="back to the defaults, 7d and 30d")
+
+
+def _add_name(parser: Parser) -> None:
+    parser.add_argument("queue", metavar="QUEUE", help="the queue's name")
+
+
+def _list(words: Namespace) -> int:
+    with open_app(words) as app:
+        queues = app.queues.list()
+    if words.json:
+        print_json([_facts(queue) for queue in queues])
+    else:
+        print_table(_HEADINGS, [_row(queue) for queue in queues])
+    return Exit.OK
+
+
+def _pause(words: Namespace) -> int:
+    with open_app(words) as app:
+        app.queues.pause(words.queue, words.resume_in)
+    until = "" if words.resume_in is None else f" for {cell(words.resume_in)}"
+    facts = {"queue": words.queue, "paused": True, "resume_in": _seconds(words.resume_in)}
+    say(words, f"queue {words.queue} is paused{until}", facts)
+    return Exit.OK
+
+
+def _resume(words: Namespace) -> int:
+    with open_app(words) as app:
+        resumed = app.queues.resume(words.queue)
+    done = "is resumed" if resumed else "was not paused"
+    say(words, f"queue {words.queue} {done}", {"queue": words.queue, "resumed": resumed})
+    return Exit.OK
+
+
+def _configure(words: Namespace) -> int:
+    given = {
+        name: getattr(words, name)
+        for name in ("retention", "retention_succeeded", "retention_other")
+        if getattr(words, name) is not None
+    }
+    if bool(given) == words.reset:
+        raise ConfigurationError(
+            "queues configure needs --retention, --retention-succeeded or --retention-other, "
+            "or --reset alone"
+        )
+    with open_app(words) as app:
+        app.queues.configure(words.queue, **given)
+    both = given.get("retention")
+    facts = {
+        name: _seconds(given.get(name, both)) for name in ("retention_succeeded", "retention_other")
+    }
+    say(words, f"queue {words.queue} is configured", {"queue": words.queue, **facts})
+    return Exit.OK
+
+
+def _facts(queue: QueueInfo) -> dict[str, object]:
+    return {
+        **dataclasses.asdict(queue),
+        "retention_succeeded": _seconds(queue.retention_succeeded),
+        "retention_other": _seconds(queue.retention_other),
+    }
+
+
+def _row(queue: QueueInfo) -> list[object]:
+    paused = f"until {cell(queue.resume_at)}" if queue.paused and queue.resume_at else queue.paused
+    waits = None if queue.first_waits is None else dt.timedelta(seconds=queue.first_waits)
+    return [
+        queue.queue, queue.ready, queue.scheduled, queue.blocked, queue.running,
+        queue.unknown_task, paused, waits, queue.retention_succeeded, queue.retention_other,
+    ]  # fmt: skip
+
+
+def _seconds(span: dt.timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()

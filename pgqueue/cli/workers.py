@@ -1,0 +1,52 @@
+"""`workers`: look at the workers."""
+
+import dataclasses
+from argparse import Namespace
+
+from pgqueue.cli.database import open_app
+from pgqueue.cli.exits import Exit
+from pgqueue.cli.output import print_json, print_table
+from pgqueue.cli.parser import Parser
+from pgqueue.core.job import WorkerInfo
+
+_HEADINGS = (
+    "id",
+    "name",
+    "state",
+    "queues",
+    "children",
+    "threads",
+    "running",
+    "started at",
+    "heartbeat at",
+    "version",
+)
+
+
+def add(top: Parser) -> None:
+    """Add the command."""
+    noun = top.command("workers", "look at the workers")
+    noun.command("list", "list workers that are alive, or were until just now", _list)
+
+
+def _list(words: Namespace) -> int:
+    with open_app(words) as app:
+        workers = app.workers()
+    if words.json:
+        print_json([dataclasses.asdict(worker) for worker in workers])
+        return Exit.OK
+    rows = [
+        [
+            worker.id, worker.name, _state(worker), ",".join(worker.queues), worker.processes,
+            worker.threads, worker.running, worker.started_at, worker.heartbeat_at, worker.version,
+        ]
+        for worker in workers
+    ]  # fmt: skip
+    print_table(_HEADINGS, rows)
+    return Exit.OK
+
+
+def _state(worker: WorkerInfo) -> str:
+    if worker.is_lost:
+        return "lost"
+    return "leader" if worker.is_leader else "alive"
