@@ -9,6 +9,19 @@ from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.core.importing import import_module, import_object
 
 
+def is_from_inside(error: BaseException) -> bool:
+    """Tell whether an error of `load_apps` is of the code that was imported.
+
+    Then only its traceback says where; else its sentence says it all.
+    """
+    if not isinstance(error, ConfigurationError):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_name != "<module>":
+        trace = trace.tb_next
+    return trace is not None
+
+
 def load_apps(targets: Iterable[str]) -> PgQueue:
     """Import modules, so that their tasks are registered, and find the app to work for.
 

@@ -18,7 +18,7 @@ import sys
 import traceback
 from types import FrameType
 
-from pgqueue.api.loading import load_apps
+from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.api.registry import Registry
 from pgqueue.worker.child import Child
 from pgqueue.worker.frames import Slots
@@ -70,7 +70,10 @@ class Zygote:
                 os.read(reading, 4096)
                 self._reap()
             if self._control.fileno() in ready:
-                data, fds, _, _ = socket.recv_fds(self._control, 1, 2)
+                try:
+                    data, fds, _, _ = socket.recv_fds(self._control, 1, 2)
+                except OSError:  # the supervisor left something unread
+                    return
                 if not data:
                     return
                 pid = self._fork(*fds)
@@ -134,9 +137,11 @@ def main() -> None:
     try:
         registry = load_apps(words.apps).registry
     except BaseException as error:
-        if not isinstance(error, ImportError | LookupError | ValueError) or error.__cause__:
+        sentence = str(error)
+        if is_from_inside(error):
             traceback.print_exc()
-        said = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:4000]
+            sentence = f"{type(error).__name__}: {sentence}"
+        said = sentence.encode("utf-8", "replace")[:4000]
         control.sendall(REPORT.pack(BROKEN, 0, len(said)) + said)
         return
     gc.collect()

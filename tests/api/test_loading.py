@@ -6,7 +6,7 @@ import pytest
 
 from pgqueue.api.app import registry
 from pgqueue.api.default import default_app
-from pgqueue.api.loading import load_apps
+from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.core.errors import ConfigurationError
 
 APP = "from pgqueue import PgQueue\napp = PgQueue('dbname=x')\n"
@@ -19,6 +19,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "tasks": "import pgqueue\n@pgqueue.task\ndef f(): ...\n",
         "app": APP + "other = app\n@app.task\ndef g(): ...\n",
         "two": APP + "second = PgQueue('dbname=y')\n",
+        "refused": "import pgqueue\n@pgqueue.task(priority='high')\ndef f(): ...\n",
         "broken": "import nowhere_to_be_found\n",
     }
     for name, source in sources.items():
@@ -58,3 +59,13 @@ def test_wrong_targets(targets: list[str], said: str) -> None:
 def test_an_error_inside_a_module_comes_through() -> None:
     with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
         load_apps(["loading_broken"])
+
+
+@pytest.mark.parametrize(
+    ("target", "inside"),
+    [("loading_broken", True), ("loading_refused", True), ("loading_nothing", False)],
+)
+def test_an_error_is_known_to_come_from_inside(target: str, inside: bool) -> None:
+    with pytest.raises((ModuleNotFoundError, ConfigurationError)) as caught:
+        load_apps([target])
+    assert is_from_inside(caught.value) is inside
