@@ -15,8 +15,9 @@ from pgqueue.core.errors import ConnectionLostError
 from pgqueue.core.options import QueueList
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
+from pgqueue.worker.children import ChildProcess
 from pgqueue.worker.finisher import Finisher
-from pgqueue.worker.pool import ChildProcess, Pool
+from pgqueue.worker.pool import Pool
 from pgqueue.worker.stats import Stats
 
 log = logging.getLogger("pgqueue.worker")

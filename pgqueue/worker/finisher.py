@@ -8,8 +8,8 @@ from typing import Any
 
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
+from pgqueue.worker.children import Casualty
 from pgqueue.worker.frames import Answer
-from pgqueue.worker.pool import Casualty
 from pgqueue.worker.stats import Stats
 
 log = logging.getLogger("pgqueue.worker")

@@ -12,20 +12,16 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Literal
 
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.worker import zygote
+from pgqueue.worker.children import HARD_AFTER, Casualty, ChildProcess, in_words, shared_memory
 from pgqueue.worker.frames import (
     Answer,
-    FrameReader,
     Kind,
     Slots,
-    SlotState,
     pack,
     pack_batch,
     pack_ids,
@@ -34,75 +30,8 @@ from pgqueue.worker.frames import (
 
 log = logging.getLogger("pgqueue.worker")
 
-#: Seconds of work that a child should hold: enough to hide the round trip of the next batch.
-_AHEAD = 0.025
-#: Seconds between the end of a soft timeout and the kill.
-HARD_AFTER = 5.0
 #: Seconds after which unstarted jobs behind a busy slot are asked back.
 _STALE = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Casualty:
-    """A job that a dead child held.
-
-    Attributes:
-        fate: `crashed` (it ran when the child died), `overdue` (the child was killed since this
-            job went on after its limit), `interrupted` (it had begun, and is not to blame) or
-            `unstarted`.
-        slot: what its slot said, if it was running when the child died.
-    """
-
-    batch_no: int
-    job_id: int
-    fate: Literal["crashed", "overdue", "interrupted", "unstarted"]
-    slot: SlotState | None
-
-
-@dataclass(slots=True, eq=False)
-class ChildProcess:
-    """One child as the supervisor sees it.
-
-    Attributes:
-        held: the batch of each job not answered yet, in the order they were sent.
-        answered: how many of the jobs it started it has answered.
-        mean_us: how long its jobs take, smoothed; None before the first.
-        heard_at: when it last answered, or got a batch while it had nothing to do.
-        asked_back: it was asked for what it has not started.
-        killed: by us.
-    """
-
-    connection: socket.socket
-    slots: Slots
-    pid: int = 0
-    ready: bool = False
-    quitting: bool = False
-    held: dict[int, int] = field(default_factory=dict)
-    answered: int = 0
-    mean_us: float | None = None
-    heard_at: float = 0.0
-    asked_back: bool = False
-    killed: bool = False
-    out: bytearray = field(default_factory=bytearray)
-    reader: FrameReader = field(default_factory=FrameReader)
-
-    def target(self, most: int) -> int:
-        """How many jobs it should hold: its slots, and more the shorter its jobs are."""
-        count = self.slots.count
-        if self.mean_us is None:
-            return count
-        return max(count, min(2 * most, int(count * _AHEAD * 1_000_000 / max(self.mean_us, 10.0))))
-
-    def room(self, most: int) -> int:
-        """How many more jobs it should get now; it is refilled when half empty, so that batches
-        stay large."""
-        if not self.ready or self.quitting or self.asked_back:
-            return 0
-        wanted = self.target(most)
-        missing = wanted - len(self.held)
-        if len(self.held) >= self.slots.count and missing * 2 < wanted:
-            return 0
-        return max(0, min(missing, most))
 
 
 class Pool:
@@ -302,7 +231,7 @@ class Pool:
             for child in list(self._children):
                 if child.pid == pid:
                     self._drain(child)
-                    self._bury(child, _in_words(status))
+                    self._bury(child, in_words(status))
 
     def _lose_zygote(self) -> None:
         if self._control is not None:
@@ -346,7 +275,7 @@ class Pool:
             return
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        memory = _memory(Slots.size(self._threads))
+        memory = shared_memory(Slots.size(self._threads))
         child = ChildProcess(connection=ours, slots=Slots(memory, self._threads))
         try:
             socket.send_fds(self._control, [b"F"], [theirs.fileno(), memory])
@@ -430,52 +359,10 @@ class Pool:
         loop.remove_reader(child.connection)
         loop.remove_writer(child.connection)
         child.connection.close()
-        running = {slot.job_id: slot for slot in child.slots.read()}
-        # Jobs start in the order in which they were sent, so those started are the first ones.
-        started = child.slots.started - child.answered
+        casualties = child.casualties()
         child.slots.close()
-        casualties = [
-            Casualty(
-                batch_no=batch_no,
-                job_id=job_id,
-                fate=_fate(child, running.get(job_id), place < started),
-                slot=running.get(job_id),
-            )
-            for place, (job_id, batch_no) in enumerate(child.held.items())
-        ]
         if not child.quitting or casualties:
             log.warning("child %d ended: %s; it held %d jobs", child.pid, how, len(casualties))
         self._on_death(casualties, how)
         if not self._closing:
             self._fork()
-
-
-def _fate(
-    child: ChildProcess, slot: SlotState | None, started: bool
-) -> Literal["crashed", "overdue", "interrupted", "unstarted"]:
-    if slot is None:
-        return "interrupted" if started else "unstarted"
-    if not child.killed:
-        return "crashed"
-    overdue = slot.deadline and time.monotonic() >= slot.deadline + HARD_AFTER
-    return "overdue" if overdue else "interrupted"
-
-
-def _memory(size: int) -> int:
-    """Make a piece of memory that can be sent to another process, as a file descriptor."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("pgqueue-slots")
-    else:
-        fd, path = tempfile.mkstemp()
-        os.unlink(path)
-    os.ftruncate(fd, size)
-    return fd
-
-
-def _in_words(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(number).name}"
-        return f"killed by signal {number}"
-    return f"exited with code {os.WEXITSTATUS(status)}"

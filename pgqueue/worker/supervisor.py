@@ -13,6 +13,7 @@ from typing import Any
 from pgqueue.core.errors import ConnectionLostError, LeaseLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session
+from pgqueue.worker.children import Casualty
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.doorbell import Doorbell
 from pgqueue.worker.fetcher import Fetcher
@@ -20,7 +21,7 @@ from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.frames import Answer
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.leader import Leader
-from pgqueue.worker.pool import Casualty, Pool
+from pgqueue.worker.pool import Pool
 from pgqueue.worker.stats import Stats
 
 log = logging.getLogger("pgqueue.worker")
