@@ -14,7 +14,7 @@ def main() -> None:
     one = commands.add_parser("drain", help="jobs a second of one worker, against its floors")
     one.add_argument("--jobs", type=int, default=100_000)
     one.add_argument("--rounds", type=int, default=3)
-    one.add_argument("--batch", type=int, default=500)
+    one.add_argument("--batch", type=int, default=500, help="of the floors; the worker's own most")
     one.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     one.add_argument("--json", action="store_true")
     two = commands.add_parser("latency", help="milliseconds from commit to start, idle worker")

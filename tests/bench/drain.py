@@ -29,7 +29,7 @@ def run(jobs: int, rounds: int, batch: int, processes: int) -> dict[str, Any]:
         for _ in range(rounds):
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
                 work_s.append(_work_floor(connection, jobs, batch))
-                seconds, written = _worker(server, connection, jobs, batch, processes)
+                seconds, written = _worker(server, connection, jobs, processes)
                 worker_s.append(seconds)
                 wal_bytes.append(written)
                 table_s.append(_table_floor(connection, jobs, batch))
@@ -78,13 +78,13 @@ def _work_floor(connection: rig.Connection, jobs: int, batch: int) -> float:
 
 
 def _worker(
-    server: EmbeddedServer, connection: rig.Connection, jobs: int, batch: int, processes: int
+    server: EmbeddedServer, connection: rig.Connection, jobs: int, processes: int
 ) -> tuple[float, float]:
     """Time from the end of a pause to the last outcome, by the server's clock."""
     rig.clean(connection)
     connection.execute("SELECT pgqueue.pause('bench')")
     rig.enqueue(connection, jobs)
-    words = ("--queues", "bench", "--processes", str(processes), "--max-batch", str(batch))
+    words = ("--queues", "bench", "--processes", str(processes))
     with rig.worker(server, *words):
         time.sleep(1)  # its first look finds nothing, and it falls asleep
         written = rig.wal(connection)
