@@ -1,9 +1,9 @@
 -- Purpose: what is to be done. One row a job, written once by its producer and never changed.
 -- Written by: producers (INSERT, COPY, pgqueue.enqueue); deleted by pgqueue.prune and delete_job.
 -- Where the job stands is a row in exactly one of ready_jobs, scheduled_jobs, blocked_jobs,
--- running_jobs, finished_jobs; the trigger in 33_jobs_file.sql makes the first of these rows.
+-- running_jobs, finished_jobs; the trigger in 41_jobs_file.sql makes the first of these rows.
 -- Why nothing here is NOT NULL or CHECKed: such an error prints the whole row, arguments included,
--- into the client's exception and the server's log. 32_jobs_refuse.sql refuses without printing.
+-- into the client's exception and the server's log. 40_refusal.sql refuses without printing.
 -- Why no UPDATE: a payload of 1 MB is written to WAL once, whatever happens to the job later.
 CREATE TABLE pgqueue.jobs (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,19 +1,39 @@
--- Purpose: give every new job its position: due ones into ready_jobs, future ones into
--- scheduled_jobs; and ring the doorbell for the queues that got a ready one.
--- Fired by: every INSERT and COPY into jobs, once a statement. Reads the new rows; writes ready_jobs
--- and scheduled_jobs. Locks: those of ring and ring_leader.
+-- Purpose: refuse jobs that could never run; give every other new job its position: due ones into
+-- ready_jobs, future ones into scheduled_jobs; and ring the doorbell for the queues that got a
+-- ready one.
+-- Fired by: every INSERT and COPY into jobs, once a statement. Reads the new rows; writes
+-- ready_jobs and scheduled_jobs. Locks: those of ring and ring_leader. Errors: PQ001.
 -- Why once a statement: 202,000 rows a second in bulk against 121,000 with a row-level trigger.
+-- Why force_generic_plan: once a big INSERT has made the generic plan look dear, every single one
+-- would be planned anew (250 microseconds instead of 115).
 -- Why the clock and not now(): now() lags by the whole business transaction, which would file a job
 -- that is due already as a future one.
 CREATE FUNCTION pgqueue.jobs_file() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_at timestamptz := clock_timestamp();
+    v_refusal text;
     v_queues text[];
     v_next timestamptz;
 BEGIN
+    SELECT pgqueue.refusal(n) INTO v_refusal
+    FROM new_jobs AS n
+    WHERE pgqueue.refusal(n) IS NOT NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ001',
+            MESSAGE = v_refusal,
+            HINT = CASE split_part(v_refusal, ' ', 1)
+                WHEN 'args' THEN 'write one argument as [argument]; leave the column out for none'
+                WHEN 'kwargs' THEN 'write {"name": argument}; leave the column out for none'
+                WHEN 'args,' THEN 'store the data elsewhere and give the job a reference to it'
+                ELSE 'see COMMENT ON COLUMN pgqueue.jobs for what each column takes'
+            END;
+    END IF;
     WITH ready AS (
         INSERT INTO pgqueue.ready_jobs (queue, priority, seq, job_id, flags)
         SELECT
@@ -57,7 +77,9 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.jobs_file() IS
-'File the jobs of one INSERT as ready or scheduled, and ring the doorbell for the ready ones.';
+'File the jobs of one INSERT as ready or scheduled, and ring the doorbell for the ready ones.
+
+Errors: PQ001 for a job that could never run; then none of the statement is stored.';
 
 CREATE TRIGGER jobs_file
 AFTER INSERT ON pgqueue.jobs
@@ -68,4 +90,4 @@ EXECUTE FUNCTION pgqueue.jobs_file();
 ALTER TABLE pgqueue.jobs ENABLE ALWAYS TRIGGER jobs_file;
 
 COMMENT ON TRIGGER jobs_file ON pgqueue.jobs IS
-'Gives every new job its position and rings the doorbell.';
+'Refuses jobs that could never run, gives every other its position and rings the doorbell.';
