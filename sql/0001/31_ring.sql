@@ -18,16 +18,21 @@
 --     S1  take sleep(b) shared, kept while it sleeps
 --     S2  read who holds writing(b) at this moment
 --     S3  wait until each of those transactions is over
---     S4  look for jobs, from zero, in a statement that starts after S3
+--     S4  look for jobs, from zero, in a statement that starts after S3; one that somebody holds
+--         just now counts as well (pgqueue.waiting): then look again a little later
 --     S5  only if there are none: wait for a notification
 -- Let a writer's rows be invisible to S4. Then W3 came after S4 began, so the transaction was open
 -- at S3's end, so it was not among the holders read at S2, so W1 came after S2 and hence after S1.
 -- W2 comes after W1, finds sleep(b) held, and notifies; the notification comes after the sleeper
 -- began to listen. So for every job either S4 sees it or a notification follows: each side first
 -- publishes and then looks, and one of them sees the other.
+--   * Whoever takes a ready job away (a claim, cancel, set_priority, a DELETE) and then rolls back
+--     rings for nobody. Until then the row is there for every plain read, so no S4 passes it by.
 --   * A savepoint that rolls back takes W1's lock back together with its rows.
---   * A worker that dies gives back sleep(b) with its session; one that stops sleeping gives it back
---     itself. The writer then stays silent or rings for nothing; both are harmless.
+--   * PREPARE TRANSACTION keeps the lock under the same transaction name; one that has notified
+--     cannot be prepared.
+--   * A worker that dies gives back sleep(b) with its session; one that stops sleeping gives it
+--     back itself. The writer then stays silent or rings for nothing; both are harmless.
 --   * Two writers that meet in W2 refuse each other and ring for nothing (2 % of commits at 32).
 --   * W1 refused (a stranger holds the lock exclusively): ring without looking.
 --   * The sleeper never takes writing(b), so a frozen worker blocks no business transaction.
@@ -48,8 +53,8 @@ BEGIN
     IF ring.queues IS NULL OR v_mode = 'off' THEN
         RETURN 0;
     END IF;
-    v_all := v_mode IS NOT DISTINCT FROM 'always'
-        OR NOT pg_try_advisory_xact_lock_shared(70677102, 64)
+    v_all := NOT pg_try_advisory_xact_lock_shared(70677102, 64)
+        OR v_mode IS NOT DISTINCT FROM 'always'
         OR NOT (CASE WHEN pg_try_advisory_lock(70677101, 64)
                     THEN pg_advisory_unlock(70677101, 64) ELSE false END);
     FOREACH v_queue IN ARRAY ring.queues LOOP

@@ -1,7 +1,8 @@
 -- Purpose: the sign of life, and everything a worker must hear now and then, in one statement.
--- Called by: every worker every 2 seconds, on its listener session. Writes its row of workers; reads
--- ready_jobs, queues, cancel_requests, running_jobs.
--- Locks: its own row of workers; advisory (70677104, 0) of the session for the leader, never waiting.
+-- Called by: every worker every 2 seconds, on its listener session. Writes its row of workers;
+-- reads ready_jobs, queues, cancel_requests, running_jobs.
+-- Locks: its own row of workers; advisory (70677104, 0) of the session for the leader, never
+-- waiting.
 -- Why it tells whether work is waiting: it is the fallback poll too, should a ring ever be lost.
 -- Why other workers lead beside a silent leader: the lock only avoids double work; everything a
 -- leader does is idempotent, so that correctness never depends on who does it.
@@ -19,13 +20,9 @@ CREATE FUNCTION pgqueue.beat(
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
-    v_paused text[] := ARRAY(
-        SELECT q.name
-        FROM pgqueue.queues AS q
-        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > beat.at)
-    );
     v_locked boolean := beat.has_lead OR pg_try_advisory_lock(70677104, 0);
 BEGIN
     UPDATE pgqueue.workers AS w
@@ -37,20 +34,7 @@ BEGIN
         SELECT FROM pgqueue.workers AS w
         WHERE w.is_leader AND w.heartbeat_at > beat.at - interval '6 s'
     );
-    IF '*' = ANY (beat.queues) THEN
-        beat.waiting := EXISTS (
-            SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue <> ALL (v_paused)
-        );
-    ELSE
-        beat.waiting := EXISTS (
-            SELECT
-            FROM unnest(beat.queues) AS q (name)
-            CROSS JOIN LATERAL (
-                SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue = q.name LIMIT 1
-            ) AS r
-            WHERE q.name <> ALL (v_paused)
-        );
-    END IF;
+    beat.waiting := pgqueue.waiting(beat.queues, beat.at);
     IF EXISTS (SELECT FROM pgqueue.cancel_requests) THEN
         beat.cancels := ARRAY(
             SELECT c.job_id
@@ -65,10 +49,10 @@ $$;
 COMMENT ON FUNCTION pgqueue.beat(bigint, text[], boolean, timestamptz) IS
 'Give a sign of life and hear the news.
 
-Args: worker_id; queues: what it takes; has_lead: whether this session holds the leader lock already;
-at: the time it is.
-Returns: known: false when the worker was given up as lost; waiting: whether a job could be taken;
-leader: whether it should
-promote, rescue and prune: it holds the leader lock, or nobody who does has been heard of for 6 s;
-locked: whether this session holds the lock now; cancels: jobs it holds that should stop.
+Args: worker_id; queues: what it takes; has_lead: whether this session holds the leader lock
+already; at: the time it is.
+Returns: known: false when the worker was given up as lost; waiting: as pgqueue.waiting; leader:
+whether it should promote, rescue and prune: it holds the leader lock, or nobody who does has been
+heard of for 6 s; locked: whether this session holds the lock now; cancels: jobs it holds that
+should stop.
 Locks: its row of workers; advisory (70677104, 0), of the session.';

@@ -1,0 +1,60 @@
+-- Purpose: is there a ready job in these queues, be it that somebody holds its row just now? The
+-- last part of the doorbell's step S4 (31_ring.sql), and the fallback look of beat.
+-- Called by: workers before they sleep; beat. Reads ready_jobs, queues. Locks nothing.
+-- Why a plain read: a claim skips a row that somebody holds, and if that transaction rolls back,
+-- nobody rings. A plain read sees the row until the other has committed.
+-- Why one descent a queue: a paused queue with a long backlog would be walked to its end.
+CREATE FUNCTION pgqueue.waiting(
+    queues text[] DEFAULT '{*}',
+    at timestamptz DEFAULT clock_timestamp()
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_paused text[] := ARRAY(
+        SELECT q.name
+        FROM pgqueue.queues AS q
+        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > waiting.at)
+    );
+BEGIN
+    IF '*' = ANY (waiting.queues) THEN
+        RETURN EXISTS (
+            WITH RECURSIVE found AS (
+                (SELECT r.queue FROM pgqueue.ready_jobs AS r ORDER BY r.queue LIMIT 1)
+                UNION ALL
+                SELECT (
+                    SELECT r.queue
+                    FROM pgqueue.ready_jobs AS r
+                    WHERE r.queue > f.queue
+                    ORDER BY r.queue
+                    LIMIT 1
+                )
+                FROM found AS f
+                WHERE f.queue IS NOT NULL
+            )
+            SELECT FROM found AS f WHERE f.queue <> ALL (v_paused)
+        );
+    END IF;
+    RETURN EXISTS (
+        SELECT
+        FROM unnest(waiting.queues) AS q (name)
+        CROSS JOIN LATERAL (
+            SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue = q.name LIMIT 1
+        ) AS r
+        WHERE q.name <> ALL (v_paused)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.waiting(text[], timestamptz) IS
+'Tell whether a job of these queues may run now, or may again if somebody who holds it lets go.
+
+Ask it before sleeping, after pgqueue.dequeue found nothing: while it says true, look again a little
+later instead.
+
+Args: queues: names, or {*} for every queue; paused ones do not count; at: the time it is.
+Returns: true when there is one.';
