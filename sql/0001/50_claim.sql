@@ -1,28 +1,28 @@
--- Purpose: take up to max_jobs ready jobs of one queue for a worker, and build the text of the batch.
+-- Purpose: take up to max_jobs ready jobs of one queue for a worker, and build the batch's text.
 -- Called by: dequeue and work only (they check the worker and set the plan settings).
--- Reads jobs, ready_jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones).
--- Locks: the rows it takes, in (priority, seq) order, skipping those that others hold; advisory
--- (70677102, bucket) shared, so that nobody falls asleep past a claim that then rolls back.
+-- Reads jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones).
+-- Locks: the rows it takes, in (priority, seq) order, skipping those that others hold.
 --
 -- How it is written, and why:
 --   * One statement. MATERIALIZED picks exactly once: in `WHERE id IN (SELECT … LIMIT n FOR UPDATE
 --     SKIP LOCKED)` a nested loop may run the inner part again (989 rows were taken with LIMIT 1).
 --   * The floor. Rows leave ready_jobs at the low end of the index, and their dead entries stay
---     until no snapshot is older. A scan from the first seq walks them all: with a report's snapshot
---     open for 120,000 jobs a claim fell from 46,600 to 5,500 jobs a second; starting above the last
---     seq taken it stayed at 49,100. `priorities` and `floors` say, highest first, where this worker
---     stands; for each the index is entered at (priority, floor), and the gaps between the known
---     priorities are looked at too. The hint is never a promise: rows that committed late lie below
---     the floor, so the worker also scans from zero (both arrays empty) about once a second and
---     always before it sleeps.
+--     until no snapshot is older. A scan from the first seq walks them all: with a report's
+--     snapshot open for 120,000 jobs a claim fell from 46,600 to 5,500 jobs a second; starting
+--     above the last seq taken it stayed at 49,100. `priorities` and `floors` say, highest first,
+--     where this worker stands; for each the index is entered at (priority, floor), and the gaps
+--     between the known priorities are looked at too. The hint is never a promise: rows that
+--     committed late lie below the floor, so the worker also scans from zero (both arrays empty)
+--     about once a second and always before it sleeps.
 --   * Two range conditions per known priority instead of one: a btree can start in the middle of
 --     (priority DESC, seq) only where priority is compared for equality.
 --   * DELETE by ctid of rows this statement has locked: no second index descent.
 --   * The batch is one text, a line a job: the worker's supervisor passes it on unopened, and a row
 --     a job costs 24 to 28 microseconds against 10 to 15. jsonb never prints a raw newline, so one
 --     bad line cannot spoil its neighbours.
---   * max_bytes stops the batch early, after at least one job; a compressed value counts as 1 MiB,
---     the most a job may hold.
+--   * max_bytes stops the batch early, after at least one job; a compressed value counts as 1 MiB.
+--     The line is written for the jobs of the batch only: written for all that were picked, 500
+--     jobs of 1 MiB were printed to take 16 of them.
 CREATE FUNCTION pgqueue.claim(
     worker_id bigint,
     batch_no bigint,
@@ -43,9 +43,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_queue_json text := to_json(claim.queue)::text;
-    v_expired bigint;
 BEGIN
-    PERFORM pg_try_advisory_xact_lock_shared(70677102, pgqueue.bucket(claim.queue));
     WITH picked AS MATERIALIZED (
         SELECT r.tid, r.priority, r.seq, r.job_id, r.attempt, r.lost, r.crashes, r.flags
         FROM (
@@ -61,7 +59,8 @@ BEGIN
             SELECT *
             FROM (
                 SELECT
-                    k.ctid AS tid, k.priority, k.seq, k.job_id, k.attempt, k.lost, k.crashes, k.flags
+                    k.ctid AS tid, k.priority, k.seq, k.job_id, k.attempt, k.lost, k.crashes,
+                    k.flags
                 FROM pgqueue.ready_jobs AS k
                 WHERE k.queue = claim.queue AND k.priority = s.priority AND k.seq > s.floor
                 ORDER BY k.priority DESC, k.seq
@@ -72,7 +71,8 @@ BEGIN
             SELECT *
             FROM (
                 SELECT
-                    k.ctid AS tid, k.priority, k.seq, k.job_id, k.attempt, k.lost, k.crashes, k.flags
+                    k.ctid AS tid, k.priority, k.seq, k.job_id, k.attempt, k.lost, k.crashes,
+                    k.flags
                 FROM pgqueue.ready_jobs AS k
                 WHERE k.queue = claim.queue AND k.priority < s.priority AND k.priority > s.below
                 ORDER BY k.priority DESC, k.seq
@@ -82,11 +82,17 @@ BEGIN
         ) AS r
         LIMIT claim.max_jobs
     ),
-    sized AS MATERIALIZED (
+    sized AS (
         SELECT
             p.*,
             j.id,
+            j.task,
+            j.args,
+            j.kwargs,
             j.expires_at,
+            j.timeout,
+            j.max_attempts,
+            j.meta,
             sum(
                 CASE
                     WHEN pg_column_compression(j.args) IS NULL
@@ -95,32 +101,36 @@ BEGIN
                     ELSE 1048576
                 END
             ) OVER (ORDER BY p.priority DESC, p.seq ROWS UNBOUNDED PRECEDING) AS bytes,
-            row_number() OVER (ORDER BY p.priority DESC, p.seq ROWS UNBOUNDED PRECEDING) AS n,
-            CASE WHEN (p.flags & 1) = 1 AND j.expires_at <= claim.at THEN NULL ELSE
-            concat(
-                '[', p.job_id, ',', p.attempt + 1, ',', p.lost, ',', to_json(j.task), ',', j.args, ',',
-                j.kwargs, ',', v_queue_json, ',', p.priority, ',',
-                CASE WHEN (p.flags & 2) = 0 THEN 'null' ELSE json_build_object(
-                    'timeout', extract(epoch FROM j.timeout)::float8,
-                    'max_attempts', j.max_attempts,
-                    'meta', j.meta
-                )::text END,
-                ']'
-            ) END AS line
+            row_number() OVER (ORDER BY p.priority DESC, p.seq ROWS UNBOUNDED PRECEDING) AS n
         FROM picked AS p
         LEFT JOIN LATERAL (
             SELECT j.* FROM pgqueue.jobs AS j WHERE j.id = p.job_id OFFSET 0
         ) AS j ON true
     ),
     batch AS MATERIALIZED (
-        SELECT * FROM sized AS s WHERE s.n = 1 OR s.bytes <= claim.max_bytes
+        SELECT
+            s.tid, s.priority, s.seq, s.job_id, s.attempt, s.lost, s.crashes, s.flags, s.id,
+            CASE WHEN (s.flags & 1) = 1 AND s.expires_at <= claim.at THEN NULL ELSE
+            concat(
+                '[', s.job_id, ',', s.attempt + 1, ',', s.lost, ',', to_json(s.task), ',', s.args,
+                ',', s.kwargs, ',', v_queue_json, ',', s.priority, ',',
+                CASE WHEN (s.flags & 2) = 0 THEN 'null' ELSE json_build_object(
+                    'timeout', extract(epoch FROM s.timeout)::float8,
+                    'max_attempts', s.max_attempts,
+                    'meta', s.meta
+                )::text END,
+                ']'
+            ) END AS line
+        FROM sized AS s
+        WHERE s.n = 1 OR s.bytes <= claim.max_bytes
     ),
     gone AS (
         DELETE FROM pgqueue.ready_jobs AS r WHERE r.ctid = ANY (ARRAY(SELECT b.tid FROM batch AS b))
     ),
     running AS (
         INSERT INTO pgqueue.running_jobs
-            (job_id, worker_id, batch_no, queue, priority, attempt, lost, crashes, flags, started_at)
+            (job_id, worker_id, batch_no, queue, priority, attempt, lost, crashes, flags,
+            started_at)
         SELECT
             b.job_id, claim.worker_id, claim.batch_no, claim.queue, b.priority, b.attempt + 1,
             b.lost, b.crashes, b.flags, claim.at
@@ -157,9 +167,9 @@ COMMENT ON FUNCTION pgqueue.claim(
 'Take ready jobs of one queue for a worker. Internal: call pgqueue.dequeue or pgqueue.work.
 
 Args: worker_id, batch_no: what a finish must name later; queue; max_jobs; max_bytes: bound of the
-payload; priorities, floors: where the worker stands, highest priority first, or two empty arrays for
-a scan from zero; at: the time it is.
+payload; priorities, floors: where the worker stands, highest priority first, or two empty arrays
+for a scan from zero; at: the time it is.
 Returns: job_ids and attempts in the order of the payload; payload: one line a job,
 [id, attempt, lost, task, args, kwargs, queue, priority, options or null]; seen: the last seq taken
 of each priority; taken: rows taken, expired ones included; cut: whether max_bytes ended the batch.
-Locks: ready_jobs rows it takes; advisory (70677102, bucket) shared.';
+Locks: ready_jobs rows it takes.';

@@ -3,6 +3,8 @@
 -- Locks: advisory (70677105, worker) exclusive until the end of the transaction, those of claim.
 -- Why SET clauses: plans on tables that were empty when they were analysed cannot be trusted, and
 -- a custom plan for each call costs more than the call.
+-- Why synchronous_commit is put back: work switches it off for a claim that commits alone, and this
+-- one may stand in a transaction with writes of the caller's own.
 CREATE FUNCTION pgqueue.dequeue(
     worker_id bigint,
     queues text[] DEFAULT '{*}',
@@ -29,10 +31,12 @@ SET jit = off
 AS $$
 DECLARE
     v_batch record;
+    v_commit text := current_setting('synchronous_commit');
 BEGIN
     SELECT w.* INTO v_batch
     FROM pgqueue.work(dequeue.worker_id, dequeue.batch_no, dequeue.queues, dequeue.max_jobs,
         at => dequeue.at) AS w;
+    PERFORM set_config('synchronous_commit', v_commit, true);
     RETURN QUERY
     SELECT
         b.job_id, b.attempt, j.task, j.args, j.kwargs, r.queue, r.priority::integer,

@@ -1,6 +1,7 @@
 -- Purpose: tell apart the outcomes that could not be stored: leases that were lost, and rows that
 -- somebody else holds just now.
--- Called by: store_outcomes, when fewer rows moved than were told. Reads running_jobs; locks nothing.
+-- Called by: store_outcomes, when fewer rows moved than were told. Reads running_jobs; locks
+-- nothing.
 -- Why a statement of its own: the first one's snapshot cannot tell a row that is gone from one that
 -- is locked.
 CREATE FUNCTION pgqueue.left_over(

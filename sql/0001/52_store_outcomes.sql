@@ -3,7 +3,8 @@
 -- Deletes from running_jobs; writes finished_jobs, scheduled_jobs, ready_jobs, job_errors; deletes
 -- from cancel_requests, and from jobs where a queue keeps nothing. Reads queues, cancel_requests.
 -- Locks: the running rows by (answer, place in it), skipping those that others hold; nobody but
--- rescue and a curious human ever holds one. Then whatever ring takes.
+-- rescue, delete and a curious human ever holds one. Cancel requests and the rows of jobs that are
+-- not kept, skipping likewise. Then whatever ring takes. So it never waits for a row.
 --
 -- The fence: a row counts only where worker and batch are those of the claim. An attempt number
 -- alone is not enough, since it can come back after a crash of the server lost an unflushed claim.
@@ -91,7 +92,7 @@ BEGIN
             mine AS MATERIALIZED (
                 SELECT
                     r.*, t.state AS told, t.us, t.result, t.reason, t.kind, t.message, t.traceback,
-                    least(t.delay, 3155760000) AS delay,
+                    least(greatest(t.delay, 0), 3155760000) AS delay,
                     CASE
                         WHEN t.state IN ('succeeded', 'failed', 'cancelled') THEN t.state
                         WHEN v_cancels AND EXISTS (
@@ -213,12 +214,20 @@ BEGIN
         IF v_cancels OR v_custom THEN
             v_ids := v_ok || ARRAY(
                 SELECT (o.value ->> 'id')::bigint FROM json_array_elements(v_rest) AS o);
+            -- What somebody has locked is left to apply_cancels and prune: no worker waits for it. So
+            -- is the request for a job that goes on: it may have come after we looked.
             DELETE FROM pgqueue.cancel_requests AS c
-            WHERE c.job_id = ANY (v_ids)
-                AND NOT EXISTS (SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = c.job_id);
+            WHERE c.ctid = ANY (ARRAY(
+                SELECT k.ctid
+                FROM pgqueue.cancel_requests AS k
+                WHERE k.job_id = ANY (v_ids)
+                    AND EXISTS (
+                        SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = k.job_id)
+                FOR UPDATE SKIP LOCKED
+            ));
             DELETE FROM pgqueue.jobs AS j
-            WHERE j.id IN (
-                SELECT f.job_id
+            WHERE j.ctid = ANY (ARRAY(
+                SELECT k.ctid
                 FROM unnest(v_ids) AS i (id)
                 CROSS JOIN LATERAL (
                     SELECT f.job_id
@@ -226,7 +235,14 @@ BEGIN
                     WHERE f.job_id = i.id AND f.keep_until <= store_outcomes.at
                     OFFSET 0
                 ) AS f
-            );
+                CROSS JOIN LATERAL (
+                    SELECT k.ctid
+                    FROM pgqueue.jobs AS k
+                    WHERE k.id = f.job_id
+                    OFFSET 0
+                    FOR UPDATE SKIP LOCKED
+                ) AS k
+            ));
         END IF;
     END LOOP;
 END
@@ -235,11 +251,11 @@ $$;
 COMMENT ON FUNCTION pgqueue.store_outcomes(bigint, json, timestamptz) IS
 'Write down what became of jobs a worker held. Internal: call pgqueue.work or pgqueue.finish.
 
-Args: worker_id; answers: a JSON array of objects with batch (the batch_no of the claim), ok (text, a
-bigint array of the jobs that succeeded with no result), us (text, an array of how many microseconds
-each took) and rest: an array of objects with id, state (succeeded, failed, cancelled, retry,
-snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds), reason, kind,
-message, traceback; at: the time it is.
+Args: worker_id; answers: a JSON array of objects with batch (the batch_no of the claim), ok (text,
+a bigint array of the jobs that succeeded with no result), us (text, an array of how many
+microseconds each took) and rest: an array of objects with id, state (succeeded, failed, cancelled,
+retry, snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds), reason,
+kind, message, traceback; at: the time it is.
 Returns: refused: jobs that were not this worker''s any more; again: jobs whose row somebody else
 holds just now.
 Locks: the running rows, skipping those that others hold.';

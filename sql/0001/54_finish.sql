@@ -1,6 +1,7 @@
 -- Purpose: write down outcomes given as arrays: the form for people and workers in other languages.
 -- Called by: them, with what pgqueue.dequeue gave. Moves jobs out of running_jobs (store_outcomes).
 -- Locks: advisory (70677105, worker) until the end of the transaction, those of store_outcomes.
+-- Errors: PQ004.
 CREATE FUNCTION pgqueue.finish(
     worker_id bigint,
     job_ids bigint[],
@@ -20,6 +21,7 @@ SET jit = off
 AS $$
 DECLARE
     v_wrong text;
+    v_twice bigint;
     v_stale bigint[];
     v_rest json;
     v_stored record;
@@ -37,14 +39,36 @@ BEGIN
                 'unknown_task, crashed, interrupted or unstarted; got %s',
                 coalesce(quote_literal(v_wrong), 'null'));
     END IF;
-    IF cardinality(finish.job_ids) <> cardinality(finish.attempts)
+    IF finish.job_ids IS NULL
+        OR cardinality(finish.attempts) IS DISTINCT FROM cardinality(finish.job_ids)
         OR cardinality(finish.states) <> cardinality(finish.job_ids)
+        OR cardinality(finish.results) <> cardinality(finish.job_ids)
+        OR cardinality(finish.errors) <> cardinality(finish.job_ids)
+        OR cardinality(finish.delays) <> cardinality(finish.job_ids)
     THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ004',
-            MESSAGE = format('job_ids, attempts and states must be of one length; got %s, %s and %s',
-                cardinality(finish.job_ids), cardinality(finish.attempts),
-                cardinality(finish.states));
+            MESSAGE = format(
+                'job_ids, attempts, states, results, errors and delays must be of one length; '
+                'got %s, %s, %s, %s, %s and %s',
+                coalesce(cardinality(finish.job_ids)::text, 'null'),
+                coalesce(cardinality(finish.attempts)::text, 'null'),
+                coalesce(cardinality(finish.states)::text, 'null'),
+                coalesce(cardinality(finish.results)::text, 'null'),
+                coalesce(cardinality(finish.errors)::text, 'null'),
+                coalesce(cardinality(finish.delays)::text, 'null')),
+            HINT = 'states, results, errors and delays may be left out';
+    END IF;
+    SELECT i.id INTO v_twice
+    FROM unnest(finish.job_ids) AS i (id)
+    GROUP BY i.id
+    HAVING count(*) > 1
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ004',
+            MESSAGE = format('job_ids must name each job once; got %s twice',
+                coalesce(v_twice::text, 'null'));
     END IF;
     -- The attempt is checked here, the worker and the batch below, under the worker's lock.
     SELECT
@@ -92,5 +116,5 @@ states: succeeded (the default), failed, cancelled, retry, snoozed, unstarted â€
 null; errors: a message or null; delays: for retry and snoozed; at: the time it is.
 Returns: the ids that were not stored: jobs that are not this worker''s any more, or that somebody
 has locked just now (the latter may be sent again).
-Errors: PQ004 for a state that is none, or arrays of different lengths.
+Errors: PQ004 for a state that is none, a job named twice, or arrays of different lengths.
 Locks: advisory (70677105, worker); the running rows, skipping those that others hold.';

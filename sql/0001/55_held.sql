@@ -1,7 +1,7 @@
 -- Purpose: what does the database think this worker holds?
 -- Called by: the supervisor when the reply of a work() was lost or its connection was new.
--- Reads running_jobs. Locks: advisory (70677105, worker) until the end of the transaction, so that it
--- waits for a late work() of the same worker instead of running beside it.
+-- Reads running_jobs. Locks: advisory (70677105, worker) until the end of the transaction, so that
+-- it waits for a late work() of the same worker instead of running beside it.
 CREATE FUNCTION pgqueue.held(worker_id bigint)
 RETURNS TABLE (job_id bigint, attempt integer, batch_no bigint)
 LANGUAGE plpgsql SECURITY DEFINER
