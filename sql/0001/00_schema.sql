@@ -5,7 +5,8 @@
 CREATE SCHEMA pgqueue;
 
 COMMENT ON SCHEMA pgqueue IS
-'A job queue. INSERT INTO pgqueue.jobs (task, args) to enqueue; SELECT * FROM pgqueue.job_overview to look.';
+'A job queue. INSERT INTO pgqueue.jobs (task, args) to enqueue; SELECT * FROM pgqueue.job_overview
+to look.';
 
 CREATE TABLE pgqueue.schema_versions (
     version integer PRIMARY KEY,

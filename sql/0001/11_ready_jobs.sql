@@ -2,9 +2,11 @@
 -- Written by: the insert trigger, promote, retry, rescue, finish (jobs given back unstarted);
 -- emptied by claim, cancel, expire. Rows are inserted and deleted, never updated: an UPDATE beside
 -- a move makes the move miss the row.
--- Why seq: a job enters with its own id as seq and re-enters with a fresh number of the same
--- sequence, so that within a priority the order is that of entering, and a worker can start its
--- scan above the last seq it took instead of walking the dead entries below (40_claim.sql).
+-- Why seq: a job enters with its own id as seq; after a wait (promote, retry) it re-enters with a
+-- fresh number of the same sequence, so that within a priority the order is that of entering, and a
+-- worker can start its scan above the last seq it took instead of walking the dead entries below
+-- (50_claim.sql). A job that a worker gave back or lost has waited its turn: it re-enters with its
+-- own id, before the others.
 CREATE TABLE pgqueue.ready_jobs (
     queue text NOT NULL,
     priority smallint NOT NULL,

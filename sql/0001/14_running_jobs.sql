@@ -22,7 +22,8 @@ CREATE TABLE pgqueue.running_jobs (
 
 COMMENT ON TABLE pgqueue.running_jobs IS 'Position: a worker holds the job. One row a job.';
 COMMENT ON COLUMN pgqueue.running_jobs.job_id IS 'The job (pgqueue.jobs.id).';
-COMMENT ON COLUMN pgqueue.running_jobs.worker_id IS 'The worker that holds it (pgqueue.workers.id).';
+COMMENT ON COLUMN pgqueue.running_jobs.worker_id IS
+'The worker that holds it (pgqueue.workers.id).';
 COMMENT ON COLUMN pgqueue.running_jobs.batch_no IS
 'The worker''s own number of the claim; a finish must name it, so that a late one changes nothing.';
 COMMENT ON COLUMN pgqueue.running_jobs.queue IS 'The lane it came from.';

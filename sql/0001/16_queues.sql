@@ -1,4 +1,5 @@
--- Purpose: settings of queues. A queue without settings has no row: queues come to be by being named.
+-- Purpose: settings of queues. A queue without settings has no row: queues come to be by being
+-- named.
 -- Written by: pause, resume, configure_queue. Read by: claim (paused), finish (retention).
 CREATE TABLE pgqueue.queues (
     name text PRIMARY KEY,

@@ -29,6 +29,7 @@ COMMENT ON COLUMN pgqueue.workers.lease IS
 'How long its jobs stay its own without a heartbeat.';
 COMMENT ON COLUMN pgqueue.workers.has_lock IS
 'True while a session of it holds the advisory lock that tells its death at once.';
-COMMENT ON COLUMN pgqueue.workers.is_leader IS 'True for the worker that promotes, rescues and prunes.';
+COMMENT ON COLUMN pgqueue.workers.is_leader IS
+'True for the worker that promotes, rescues and prunes.';
 COMMENT ON COLUMN pgqueue.workers.started_at IS 'When it registered.';
 COMMENT ON COLUMN pgqueue.workers.heartbeat_at IS 'Its last sign of life, by the server''s clock.';

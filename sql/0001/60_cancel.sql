@@ -75,7 +75,7 @@ COMMENT ON FUNCTION pgqueue.cancel(bigint, text, timestamptz) IS
 'Stop a job.
 
 Args: job_id; reason: a line for people, or null; at: the time it is.
-Returns: cancelled for a job that was waiting; running for one a worker holds, which is asked to stop;
-the state it has already for one that is over.
+Returns: cancelled for a job that was waiting; running for one a worker holds, which is asked to
+stop; the state it has already for one that is over.
 Errors: PQ002 when there is no such job.
 Locks: the position row, skipped where a worker is just taking it.';

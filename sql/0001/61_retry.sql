@@ -1,8 +1,10 @@
 -- Purpose: run a job again, or a waiting one now.
 -- Called by: people and programs. Moves finished_jobs or scheduled_jobs to ready_jobs or
--- scheduled_jobs. Locks: the position row; those of ring.
+-- scheduled_jobs. Locks: the position row; those of ring. Errors: PQ002, PQ003.
 -- Why lost grows: attempt numbers never fall, so a job that has used up its budget gets it back by
 -- counting the past attempts as lost.
+-- Why the flags are made anew: a job whose expires_at has passed runs all the same, since somebody
+-- asked for it; without the flag neither claim nor expire looks at that time.
 CREATE FUNCTION pgqueue.retry(
     job_id bigint,
     run_at timestamptz DEFAULT NULL,
@@ -18,10 +20,14 @@ DECLARE
     v_crashes integer;
     v_queue text;
     v_priority integer;
-    v_flags integer;
-    v_soon boolean;
+    v_state text;
 BEGIN
-    SELECT j.id, j.queue, j.priority, j.expires_at, j.timeout, j.max_attempts, j.meta IS NOT NULL AS m
+    SELECT
+        j.queue, j.priority,
+        coalesce(j.expires_at > greatest(retry.at, retry.run_at), false)::integer
+            + 2 * (j.timeout IS NOT NULL OR j.max_attempts IS NOT NULL
+                OR j.meta IS NOT NULL)::integer AS flags,
+        pgqueue.refusal(j) AS refusal
     INTO v_job
     FROM pgqueue.jobs AS j
     WHERE j.id = retry.job_id;
@@ -31,32 +37,39 @@ BEGIN
             MESSAGE = format('there is no job %s', retry.job_id),
             HINT = 'it may have been pruned; see the retention of its queue';
     END IF;
+    IF v_job.refusal IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ003',
+            MESSAGE = format('job %s could never run: %s', retry.job_id, v_job.refusal),
+            HINT = 'enqueue it anew';
+    END IF;
     DELETE FROM pgqueue.finished_jobs AS f
     WHERE f.job_id = retry.job_id
     RETURNING f.attempt, f.attempt, 0 INTO v_attempt, v_lost, v_crashes;
     IF FOUND THEN
         v_queue := v_job.queue;
         v_priority := v_job.priority;
-        v_flags := (v_job.expires_at > retry.at)::integer
-            + 2 * (v_job.timeout IS NOT NULL OR v_job.max_attempts IS NOT NULL OR v_job.m)::integer;
-        v_flags := coalesce(v_flags,
-            2 * (v_job.timeout IS NOT NULL OR v_job.max_attempts IS NOT NULL OR v_job.m)::integer);
     ELSE
         DELETE FROM pgqueue.scheduled_jobs AS s
         WHERE s.job_id = retry.job_id
-        RETURNING s.attempt, s.lost, s.crashes, s.queue, s.priority, s.flags
-        INTO v_attempt, v_lost, v_crashes, v_queue, v_priority, v_flags;
+        RETURNING s.attempt, s.lost, s.crashes, s.queue, s.priority
+        INTO v_attempt, v_lost, v_crashes, v_queue, v_priority;
         IF NOT FOUND THEN
-            IF EXISTS (SELECT FROM pgqueue.ready_jobs AS r WHERE r.job_id = retry.job_id) THEN
+            -- Where it stands now: somebody may have moved it, or deleted it, in between.
+            SELECT o.state INTO v_state FROM pgqueue.job_overview AS o WHERE o.id = retry.job_id;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION USING
+                    ERRCODE = 'PQ002',
+                    MESSAGE = format('there is no job %s', retry.job_id),
+                    HINT = 'it was deleted just now';
+            END IF;
+            IF v_state = 'ready' THEN
                 RETURN 'ready';
             END IF;
             RAISE EXCEPTION USING
                 ERRCODE = 'PQ003',
                 MESSAGE = format('job %s must be over or scheduled to be retried; it is %s',
-                    retry.job_id,
-                    CASE WHEN EXISTS (
-                        SELECT FROM pgqueue.blocked_jobs AS b WHERE b.job_id = retry.job_id
-                    ) THEN 'blocked' ELSE 'running' END),
+                    retry.job_id, coalesce(v_state, 'in no position')),
                 HINT = 'wait for it, or cancel it first';
         END IF;
     END IF;
@@ -65,8 +78,8 @@ BEGIN
         INSERT INTO pgqueue.scheduled_jobs
             (job_id, run_at, queue, priority, attempt, lost, crashes, flags, reason)
         VALUES (
-            retry.job_id, retry.run_at, v_queue, v_priority, v_attempt, v_lost, v_crashes, v_flags,
-            'retry'
+            retry.job_id, retry.run_at, v_queue, v_priority, v_attempt, v_lost, v_crashes,
+            v_job.flags, 'retry'
         );
         IF retry.run_at < retry.at + interval '2 s' THEN
             PERFORM pgqueue.ring_leader();
@@ -77,7 +90,7 @@ BEGIN
         (queue, priority, seq, job_id, attempt, lost, crashes, flags)
     VALUES (
         v_queue, v_priority, nextval('pgqueue.jobs_id_seq'), retry.job_id, v_attempt, v_lost,
-        v_crashes, v_flags
+        v_crashes, v_job.flags
     );
     PERFORM pgqueue.ring(ARRAY[v_queue]);
     RETURN 'ready';
@@ -88,7 +101,8 @@ COMMENT ON FUNCTION pgqueue.retry(bigint, timestamptz, timestamptz) IS
 'Run a job again that is over, with its whole budget of attempts, or a scheduled one now.
 
 Args: job_id; run_at: when, or null for now; at: the time it is. A job whose expires_at has passed
-runs all the same: somebody asked for it.
+by then runs all the same: somebody asked for it.
 Returns: ready or scheduled.
-Errors: PQ002 when there is no such job; PQ003 when it is running or blocked.
+Errors: PQ002 when there is no such job; PQ003 when it is running or blocked, or was filed by
+pgqueue.file_strays as one that could never run.
 Locks: the position row.';

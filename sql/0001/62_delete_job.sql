@@ -1,6 +1,6 @@
 -- Purpose: delete a job and everything that hangs on it.
 -- Called by: people. Deletes from jobs (and, by its trigger, from the rest). Reads running_jobs.
--- Locks: the position row first, so that it cannot begin to run meanwhile.
+-- Locks: the position row first, so that it cannot begin to run meanwhile. Errors: PQ003.
 CREATE FUNCTION pgqueue.delete_job(job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp

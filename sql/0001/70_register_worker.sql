@@ -1,5 +1,6 @@
 -- Purpose: make a worker known, so that it may take jobs.
--- Called by: workers, once at their start and again when they were given up as lost. Writes workers.
+-- Called by: workers, once at their start and again when they were given up as lost. Writes
+-- workers.
 CREATE FUNCTION pgqueue.register_worker(
     name text,
     queues text[] DEFAULT '{*}',
@@ -30,6 +31,6 @@ COMMENT ON FUNCTION pgqueue.register_worker(
 ) IS
 'Make a worker known.
 
-Args: name: for people; queues: what it takes; hostname, pid, processes, threads, version: for people;
-lease: how long its jobs stay its own without a heartbeat; at: the time it is.
+Args: name: for people; queues: what it takes; hostname, pid, processes, threads, version: for
+people; lease: how long its jobs stay its own without a heartbeat; at: the time it is.
 Returns: the id that every other worker function takes.';

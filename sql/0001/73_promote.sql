@@ -1,7 +1,7 @@
 -- Purpose: make the scheduled jobs ready whose time has come.
 -- Called by: the leader, at each due time and at most a second apart; idempotent, anybody may.
--- Moves scheduled_jobs to ready_jobs. Locks: the rows it moves, by run_at, skipping those that others
--- hold; those of ring.
+-- Moves scheduled_jobs to ready_jobs. Locks: the rows it moves, by run_at, skipping those that
+-- others hold; those of ring.
 -- Why floor: dead entries of jobs promoted before lie at the low end of the index; a scan that
 -- starts where the last one ended does not walk them. null scans from the beginning, which the
 -- leader does once a second, for rows that committed late.
@@ -65,6 +65,6 @@ COMMENT ON FUNCTION pgqueue.promote(integer, timestamptz, timestamptz) IS
 
 Args: max_jobs: the most to move; floor: where the last call ended, or null for a scan from the
 beginning; at: the time it is.
-Returns: moved: how many; due_in: seconds until the next one, 0 when there may be more now, null when
-there is none; reached: the floor for the next call.
+Returns: moved: how many; due_in: seconds until the next one, 0 when there may be more now, null
+when there is none; reached: the floor for the next call.
 Locks: the rows it moves, skipping those that others hold.';

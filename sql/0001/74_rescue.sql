@@ -1,11 +1,15 @@
 -- Purpose: give the jobs of lost workers back.
--- Called by: the leader at each heartbeat; idempotent, anybody may. Moves running_jobs to ready_jobs
--- (or, where a cancel was asked, to finished_jobs); writes job_errors; deletes from workers.
--- Locks: advisory (70677105, worker) tried, never waited for, so that it cannot run beside work() of
--- that worker; advisory (70677103, worker) tried to see whether its session lives; rows by job id.
+-- Called by: the leader at each heartbeat; idempotent, anybody may. Moves running_jobs to
+-- ready_jobs (or, where a cancel was asked, to finished_jobs); writes job_errors; deletes from
+-- workers.
+-- Locks: advisory (70677105, worker) tried, never waited for, so that it cannot run beside work()
+-- of that worker; advisory (70677103, worker) tried to see whether its session lives; its row of
+-- workers and its running rows by job id, skipping those that others hold.
 -- A worker is lost when its heartbeat is older than its lease; or, where it holds a liveness lock,
 -- when that lock is free, its heartbeat is older than 6 s and this session is older than 10 s (so
--- that after a restart of the server everyone has had time to come back).
+-- that after a restart of the server everyone has had time to come back); or when it has no row of
+-- workers, somebody having deleted that.
+-- Why the second look at the heartbeat: a beat may have come between the first look and the lock.
 CREATE FUNCTION pgqueue.rescue(
     max_jobs integer DEFAULT 1000,
     at timestamptz DEFAULT clock_timestamp(),
@@ -14,7 +18,6 @@ CREATE FUNCTION pgqueue.rescue(
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
-SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_worker record;
@@ -28,7 +31,7 @@ BEGIN
     rescue.workers_lost := 0;
     rescue.jobs_rescued := 0;
     FOR v_worker IN
-        SELECT w.id, w.name, (w.id % 2147483647)::integer AS lock_id
+        SELECT w.id, w.name, w.heartbeat_at, (w.id % 2147483647)::integer AS lock_id
         FROM pgqueue.workers AS w
         WHERE w.heartbeat_at < rescue.at - w.lease
             OR (
@@ -41,9 +44,20 @@ BEGIN
                     ELSE false
                 END
             )
-        ORDER BY w.id
+        UNION ALL
+        SELECT DISTINCT
+            r.worker_id, 'unknown', NULL::timestamptz, (r.worker_id % 2147483647)::integer
+        FROM pgqueue.running_jobs AS r
+        WHERE NOT EXISTS (SELECT FROM pgqueue.workers AS w WHERE w.id = r.worker_id)
+        ORDER BY 1
     LOOP
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(70677105, v_worker.lock_id);
+        IF v_worker.heartbeat_at IS NOT NULL THEN
+            PERFORM FROM pgqueue.workers AS w
+            WHERE w.id = v_worker.id AND w.heartbeat_at = v_worker.heartbeat_at
+            FOR UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
         WITH picked AS MATERIALIZED (
             SELECT
                 r.ctid AS tid, r.*,
@@ -110,4 +124,4 @@ COMMENT ON FUNCTION pgqueue.rescue(integer, timestamptz) IS
 Args: max_jobs: the most to move in one call; at: the time it is.
 Returns: workers_lost, jobs_rescued. Their attempt is counted in lost, so that it costs the job
 nothing.
-Locks: advisory (70677105, worker), tried; the running rows of lost workers.';
+Locks: advisory (70677105, worker), tried; rows of lost workers, skipping those that others hold.';

@@ -1,7 +1,9 @@
 -- Purpose: file the jobs that came in without the trigger (logical replication, a restored table).
 -- Called by: the leader every few seconds, with the id up to which it has looked; people, with 0.
--- Reads jobs and the position tables; writes ready_jobs and scheduled_jobs.
--- Locks: those of ring; a job that two callers file at once is filed by one (unique job_id).
+-- Reads jobs and the position tables; writes ready_jobs, scheduled_jobs and, for a job that the
+-- trigger would have refused, finished_jobs.
+-- Locks: advisory (70677104, 1) until the end of the transaction, tried, so that two callers do not
+-- file one job: the later one would file it again after a worker had taken it; those of ring.
 CREATE FUNCTION pgqueue.file_strays(
     above bigint DEFAULT 0,
     max_jobs integer DEFAULT 10000,
@@ -17,7 +19,13 @@ SET jit = off
 AS $$
 DECLARE
     v_queues text[];
+    v_soon boolean;
 BEGIN
+    file_strays.filed := 0;
+    file_strays.reached := file_strays.above;
+    IF NOT pg_try_advisory_xact_lock(70677104, 1) THEN
+        RETURN;
+    END IF;
     WITH seen AS MATERIALIZED (
         SELECT j.id
         FROM pgqueue.jobs AS j
@@ -26,11 +34,11 @@ BEGIN
         LIMIT file_strays.max_jobs
     ),
     stray AS MATERIALIZED (
-        SELECT j.*
+        SELECT (x.job).*, pgqueue.refusal(x.job) AS refusal
         FROM seen AS s
         CROSS JOIN LATERAL (
-            SELECT j.* FROM pgqueue.jobs AS j WHERE j.id = s.id OFFSET 0
-        ) AS j
+            SELECT j AS job FROM pgqueue.jobs AS j WHERE j.id = s.id OFFSET 0
+        ) AS x
         WHERE NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS p WHERE p.job_id = s.id)
             AND NOT EXISTS (SELECT FROM pgqueue.ready_jobs AS p WHERE p.job_id = s.id)
             AND NOT EXISTS (SELECT FROM pgqueue.running_jobs AS p WHERE p.job_id = s.id)
@@ -45,9 +53,18 @@ BEGIN
                 + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
                     OR n.meta IS NOT NULL)::integer
         FROM stray AS n
-        WHERE n.run_at > file_strays.at
-        ON CONFLICT DO NOTHING
-        RETURNING job_id
+        WHERE n.refusal IS NULL AND n.run_at > file_strays.at
+        RETURNING run_at
+    ),
+    refused AS (
+        INSERT INTO pgqueue.finished_jobs
+            (job_id, state, attempt, finished_at, keep_until, error)
+        SELECT
+            n.id, 'failed', 0, file_strays.at,
+            file_strays.at + pgqueue.retention(n.queue, 'failed'), 'refused: ' || n.refusal
+        FROM stray AS n
+        WHERE n.refusal IS NOT NULL
+        RETURNING 1
     ),
     ready AS (
         INSERT INTO pgqueue.ready_jobs (queue, priority, seq, job_id, flags)
@@ -57,17 +74,19 @@ BEGIN
                 + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
                     OR n.meta IS NOT NULL)::integer
         FROM stray AS n
-        WHERE n.run_at IS NULL OR n.run_at <= file_strays.at
-        ON CONFLICT DO NOTHING
+        WHERE n.refusal IS NULL AND (n.run_at IS NULL OR n.run_at <= file_strays.at)
         RETURNING queue
     )
     SELECT
-        (SELECT count(*) FROM later) + (SELECT count(*) FROM ready),
-        (SELECT max(s.id) FROM seen AS s),
-        (SELECT array_agg(DISTINCT r.queue) FROM ready AS r)
-    INTO file_strays.filed, file_strays.reached, v_queues;
+        (SELECT count(*) FROM stray),
+        coalesce((SELECT max(s.id) FROM seen AS s), file_strays.above),
+        (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
+        (SELECT min(l.run_at) < file_strays.at + interval '2 s' FROM later AS l)
+    INTO file_strays.filed, file_strays.reached, v_queues, v_soon;
     PERFORM pgqueue.ring(v_queues);
-    file_strays.reached := coalesce(file_strays.reached, file_strays.above);
+    IF v_soon THEN
+        PERFORM pgqueue.ring_leader();
+    END IF;
 END
 $$;
 
@@ -75,4 +94,7 @@ COMMENT ON FUNCTION pgqueue.file_strays(bigint, integer, timestamptz) IS
 'File the jobs that came in without the trigger.
 
 Args: above: look at jobs with a higher id; max_jobs: the most to look at; at: the time it is.
-Returns: filed: how many had no position; reached: the highest id looked at.';
+Returns: filed: how many had no position (one that the trigger would have refused ends as failed);
+reached: the highest id looked at.
+Locks: advisory (70677104, 1) until the end of the transaction; while another holds it, nothing is
+filed.';

@@ -2,6 +2,8 @@
 -- it was waiting again, or over.
 -- Called by: the leader every few seconds; idempotent, anybody may. Deletes from cancel_requests;
 -- moves waiting jobs to finished_jobs (cancel).
+-- Locks: the requests by job id and their jobs against deletion, skipping those that others hold;
+-- those of cancel. So it never waits for a row.
 CREATE FUNCTION pgqueue.apply_cancels(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -18,15 +20,19 @@ BEGIN
         LIMIT 1000
         FOR UPDATE SKIP LOCKED
     LOOP
-        IF EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = v_request.job_id) THEN
-            PERFORM pgqueue.cancel(v_request.job_id, v_request.reason, apply_cancels.at);
+        PERFORM FROM pgqueue.jobs AS j
+        WHERE j.id = v_request.job_id
+        FOR KEY SHARE SKIP LOCKED;
+        IF FOUND THEN
+            -- "running" also means that a claim holds the row just now: then the request must stay.
+            CONTINUE WHEN
+                pgqueue.cancel(v_request.job_id, v_request.reason, apply_cancels.at) = 'running';
+        ELSIF EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = v_request.job_id) THEN
+            -- Somebody is deleting it.
+            CONTINUE;
         END IF;
-        IF NOT EXISTS (
-            SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = v_request.job_id
-        ) THEN
-            DELETE FROM pgqueue.cancel_requests AS c WHERE c.job_id = v_request.job_id;
-            v_count := v_count + 1;
-        END IF;
+        DELETE FROM pgqueue.cancel_requests AS c WHERE c.job_id = v_request.job_id;
+        v_count := v_count + 1;
     END LOOP;
     RETURN v_count;
 END

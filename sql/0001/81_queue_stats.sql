@@ -40,6 +40,6 @@ LEFT JOIN pgqueue.queues AS q ON q.name = n.queue
 GROUP BY n.queue;
 
 COMMENT ON VIEW pgqueue.queue_stats IS
-'One row for each queue that has waiting or running jobs, or settings: counts by state, how many of the
-scheduled ones wait because no worker knew their task, whether it is paused, and how many seconds the
-job that is next has waited.';
+'One row for each queue that has waiting or running jobs, or settings: counts by state, how many of
+the scheduled ones wait because no worker knew their task, whether it is paused, and how many
+seconds the job that is next has waited.';

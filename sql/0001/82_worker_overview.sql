@@ -12,4 +12,5 @@ LEFT JOIN (
 ) AS r ON r.worker_id = w.id;
 
 COMMENT ON VIEW pgqueue.worker_overview IS
-'One row a worker: where it runs, what it takes, how long it has been silent, how many jobs it holds.';
+'One row a worker: where it runs, what it takes, how long it has been silent, how many jobs it
+holds.';

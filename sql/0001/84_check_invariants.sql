@@ -1,6 +1,6 @@
 -- Purpose: find what must not be: jobs in no position or in two, rows that hang on nothing.
--- Called by: the test suites after every run, "python -m pgqueue check", people. Reads everything, in
--- one snapshot; locks nothing. Empty means that all is well.
+-- Called by: the test suites after every run, "python -m pgqueue check", people. Reads everything,
+-- in one snapshot; locks nothing. Empty means that all is well.
 CREATE FUNCTION pgqueue.check_invariants()
 RETURNS TABLE (problem text, job_id bigint, detail text)
 LANGUAGE sql STABLE SECURITY DEFINER
