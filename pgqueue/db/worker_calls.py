@@ -208,6 +208,12 @@ async def still_writing(session: Session, writers: bytes) -> bool:
     return found == b"t"
 
 
+async def waiting(session: Session, queues: bytes) -> bool:
+    """Ask whether a job is ready, be it that somebody holds it just now: `pgqueue.waiting`."""
+    ((found,),) = await session.call("SELECT pgqueue.waiting($1::text[])", [queues], prepare=True)
+    return found == b"t"
+
+
 async def disarm(session: Session, queues: bytes, leader: bool) -> None:
     """Say that we are awake: `pgqueue.disarm`."""
     await session.call(

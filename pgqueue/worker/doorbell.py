@@ -130,13 +130,24 @@ class Doorbell:
             return
         try:
             await self._outwait(session, writers)
-            if not self._rung.is_set():
-                # S4: from zero, after S3. Whatever it finds, this session stays armed until a ring.
-                self._fetcher.look("look")
+            await self._look_last(session)
             await _first(self._rung.wait(), session.lost)
         finally:
             if not session.lost.done():
                 await worker_calls.disarm(session, self._queues, False)
+
+    async def _look_last(self, session: Session) -> None:
+        """Look once more, from zero, after S3 (S4). A job that a transaction holds just now counts
+        as well: if that rolls back, nobody rings. Whatever is found, this session stays armed."""
+        pause = 0.002
+        while not self._rung.is_set():
+            self._fetcher.look("look")
+            await _first(self._fetcher.drained.wait(), self._rung.wait(), session.lost)
+            if self._rung.is_set() or not await worker_calls.waiting(session, self._queues):
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), pause)
+            pause = min(2 * pause, self._heartbeat)
 
     async def _outwait(self, session: Session, writers: bytes) -> None:
         """Wait until no transaction is left that may commit without ringing (S3)."""
