@@ -15,24 +15,26 @@ import select
 import socket
 import threading
 import time
+import traceback
 from typing import Any
 
 from pgqueue.api.registry import Registry
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
-from pgqueue.core.outcome import Failed, Outcome, Succeeded
+from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
+from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import (
     Caller,
     Prepared,
     Ticket,
     UnknownTask,
     decide,
+    delay_when_late,
     make_context,
     prepare,
     read_batch,
     record,
     record_state,
-    retry_delay,
     run,
 )
 from pgqueue.worker.frames import (
@@ -48,20 +50,32 @@ from pgqueue.worker.frames import (
 
 #: Seconds between two answers of a busy child.
 _PIECE = 0.005
+#: Seconds after which the reader sends what a slot has left behind.
+_LEFT = 0.02
+#: Longest sleep of the reader, in seconds; poll() counts milliseconds in 31 bits.
+_LONGEST_SLEEP = 3600.0
 _JOB_TIMEOUT = ctypes.py_object(JobTimeout)
 
 
 class _Slot:
-    """One place where a job runs; `ends` and `task` are guarded by `guard`."""
+    """One place where a job runs. All but `number` and `thread_id` is guarded by `guard`.
 
-    __slots__ = ("ends", "guard", "number", "running", "thread_id", "waits_for")
+    Attributes:
+        ends: when the job's time is over.
+        awaits: whether the job is on the event loop, or on its way there.
+        late: whether its time was over while it was there.
+        waits_for: the asyncio task, once the loop has begun it.
+    """
+
+    __slots__ = ("awaits", "ends", "guard", "late", "number", "thread_id", "waits_for")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.guard = threading.Lock()
         self.thread_id = 0
-        self.running: int | None = None
         self.ends: float | None = None
+        self.awaits = False
+        self.late = False
         self.waits_for: asyncio.Task[Any] | None = None
 
 
@@ -108,8 +122,7 @@ class Child:
         self._sending = threading.Lock()
         self._last_sent = 0.0
         self._cancelled: set[int] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_guard = threading.Lock()
+        self._loop = EventLoop()
         self._nudge, self._nudged = os.pipe()
 
     def main(self) -> None:
@@ -123,13 +136,28 @@ class Child:
     # -- the reader -------------------------------------------------------------------------
 
     def _read(self) -> None:
+        try:
+            self._read_on()
+        except BaseException:
+            # A child that hears nothing any more would keep its jobs for ever.
+            traceback.print_exc()
+            os._exit(70)
+
+    def _read_on(self) -> None:
         frames = FrameReader()
         poll = select.poll()
         poll.register(self._connection, select.POLLIN)
         poll.register(self._nudge, select.POLLIN)
         while True:
             wait = self._break_deadlines()
-            ready = poll.poll(None if wait is None else max(1, int(wait * 1000)))
+            if self._pieces or not self._inbox.empty():
+                # Two slots leave outcomes behind: one saw a job, which the other took.
+                wait = _LEFT if wait is None else min(wait, _LEFT)
+            if wait is not None:
+                wait = max(1.0, 1000.0 * min(wait, _LONGEST_SLEEP))
+            ready = poll.poll(wait)
+            if self._pieces and time.monotonic() - self._last_sent > _PIECE:
+                self._flush()
             for fd, _event in ready:
                 if fd == self._nudge:
                     os.read(self._nudge, 4096)
@@ -148,6 +176,8 @@ class Child:
         match kind:
             case Kind.BATCH:
                 for ticket in read_batch(*unpack_batch(body)):
+                    # A request that came too late for an attempt before is not meant for this one.
+                    self._cancelled.discard(ticket.job_id)
                     self._inbox.put(ticket)
                 while len(self._others) + 1 < len(self._slots) and self._inbox.qsize():
                     slot = self._slots[len(self._others) + 1]
@@ -193,8 +223,10 @@ class Child:
                     soonest = ends if soonest is None else min(soonest, ends)
                     continue
                 slot.ends = None
-                if slot.waits_for is not None and self._loop is not None:
-                    self._loop.call_soon_threadsafe(slot.waits_for.cancel, "timeout")
+                if slot.awaits:
+                    slot.late = True
+                    if slot.waits_for is not None:
+                        self._loop.call_soon(slot.waits_for.cancel)
                 else:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(
                         ctypes.c_ulong(slot.thread_id), _JOB_TIMEOUT
@@ -206,12 +238,15 @@ class Child:
     def _serve(self, slot: _Slot) -> None:
         slot.thread_id = threading.get_ident()
         get, registry = self._inbox.get, self._registry
-        while True:
-            ticket = get()
-            if ticket is None:
-                break
+        while (ticket := get()) is not None:
             self._shared.set_started(next(self._started))
-            self._work(slot, ticket, registry)
+            try:
+                self._work(slot, ticket, registry)
+            except BaseException as error:
+                # A fault of ours; the job says so, and its neighbours go on.
+                self._shared.leave(slot.number)
+                failed = Failed(error=describe_exception(error))
+                self._tell(ticket, record(ticket.job_id, failed, 0), 0)
             now = time.monotonic()
             if self._inbox.empty() or now - self._last_sent > _PIECE:
                 self._flush()
@@ -248,15 +283,16 @@ class Child:
         """Run a job that has a timeout: the reader raises JobTimeout in it when its time is over,
         and the supervisor kills this process if that does not help."""
         ends = begun + (job.timeout or 0.0)
-        after = retry_delay(job)
+        after = delay_when_late(job)
         self._shared.enter(
             slot.number, job.ticket.job_id, begun, ends, -1.0 if after is None else after
         )
-        with slot.guard:
-            slot.ends = ends
-        os.write(self._nudged, b".")
         outcome: Outcome | None = None
         try:
+            # From here on it may come at any moment.
+            with slot.guard:
+                slot.ends = ends
+            os.write(self._nudged, b".")
             outcome = run(job, context, call)
             _settle(slot)
         except JobTimeout as late:
@@ -278,27 +314,32 @@ class Child:
     def _await(self, slot: _Slot, coroutine: Any) -> object:
         """Run a coroutine on the event loop of this process; its slot waits for it."""
 
-        async def watched() -> object:
-            slot.waits_for = asyncio.current_task()
+        async def watched() -> tuple[object, BaseException | None]:
+            with slot.guard:
+                slot.waits_for = asyncio.current_task()
+                late = slot.late
             try:
-                return await coroutine
-            except asyncio.CancelledError as error:
-                if error.args == ("timeout",):
-                    raise JobTimeout("the task was cancelled") from None
-                raise
+                if late:
+                    coroutine.close()
+                    return None, asyncio.CancelledError()
+                return await coroutine, None
+            except BaseException as error:
+                # A value, since asyncio lets SystemExit through, which would stop the loop.
+                return None, error
             finally:
-                slot.waits_for = None
+                with slot.guard:
+                    slot.waits_for = None
 
-        return asyncio.run_coroutine_threadsafe(watched(), self._running_loop()).result()
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._loop_guard:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="pgqueue-loop", daemon=True
-                ).start()
-            return self._loop
+        with slot.guard:
+            slot.awaits, slot.late = True, False
+        result, error = self._loop.run(watched())
+        with slot.guard:
+            slot.awaits = False
+        if error is None:
+            return result
+        if slot.late and isinstance(error, asyncio.CancelledError):
+            raise JobTimeout("the task was cancelled")
+        raise error
 
     # -- the answers ------------------------------------------------------------------------
 

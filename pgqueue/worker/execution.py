@@ -84,7 +84,16 @@ def _read_line(batch_no: int, line: bytes) -> Ticket:
     except DecodeError as error:
         # Written by pgqueue.claim: "[id,attempt,lost,…", so the numbers can be cut out.
         job_id, attempt, lost = line[1:].split(b",", 3)[:3]
-        return Ticket(batch_no, int(job_id), int(attempt), int(lost), unreadable=str(error))
+        why = str(error).replace(error.path, _path(error.path))
+        return Ticket(batch_no, int(job_id), int(attempt), int(lost), unreadable=why)
+
+
+def _path(path: str) -> str:
+    """Give a path inside a line of the payload as people know it: the arguments stand apart."""
+    for place, name in (("$[4]", "$.args"), ("$[5]", "$.kwargs"), ("$[8].meta", "$.meta")):
+        if path.startswith(place):
+            return name + path[len(place) :]
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +135,8 @@ def prepare(ticket: Ticket, registry: Registry) -> Prepared | UnknownTask | Fail
         return _bad_arguments(str(error))
     timeout, max_attempts = task.options.timeout, task.options.max_attempts
     if options is not None:
-        timeout = options["timeout"] or timeout
+        if options["timeout"] is not None:
+            timeout = _limit(options["timeout"])
         max_attempts = options["max_attempts"] or max_attempts
     return Prepared(
         ticket=ticket,
@@ -137,6 +147,11 @@ def prepare(ticket: Ticket, registry: Registry) -> Prepared | UnknownTask | Fail
         max_attempts=max_attempts,
         budget=ticket.attempt - ticket.lost,
     )
+
+
+def _limit(timeout: Any) -> float | None:
+    # PostgreSQL 17 and later know an infinite interval; it comes as a word.
+    return float(timeout) if isinstance(timeout, int | float) else None
 
 
 def _bad_arguments(why: str) -> Failed:
@@ -150,6 +165,16 @@ def retry_delay(job: Prepared, asked: float | None = None) -> float | None:
     if asked is not None:
         return min(asked, _LONGEST)
     return min(backoff_delay(job.task.options.backoff, max(1, job.budget)), _LONGEST)
+
+
+def delay_when_late(job: Prepared) -> float | None:
+    """Tell after how many seconds the job may be tried again should its time be over; None when
+    it may not. Asked before it runs, since afterwards its process may be dead."""
+    try:
+        return retry_delay(job) if job.task.options.retries(JobTimeout()) else None
+    except Exception:
+        # A backoff of the application's own.
+        return None
 
 
 class Caller(Protocol):
@@ -197,7 +222,6 @@ def decide(job: Prepared, error: BaseException) -> Outcome:
                 message="; ".join(filter(None, (limit, info.message))),
                 traceback=info.traceback,
             )
-            return _again(job, info, None)
         if not job.task.options.retries(error):
             return Failed(error=info)
         return _again(job, info, None)
@@ -246,6 +270,8 @@ def make_context(job: Prepared, is_cancelled: Callable[[], bool]) -> Context | N
     if not job.task.options.context:
         return None
     ticket = job.ticket
+    # A tagged value, written by hand, may have become something else than an object.
+    meta = (ticket.options or {}).get("meta")
     return Context(
         job_id=ticket.job_id,
         task=ticket.task,
@@ -255,7 +281,7 @@ def make_context(job: Prepared, is_cancelled: Callable[[], bool]) -> Context | N
         lost=ticket.lost,
         max_attempts=job.max_attempts,
         timeout=job.timeout,
-        meta=dict((ticket.options or {}).get("meta") or {}),
+        meta=meta if isinstance(meta, dict) else {},
         deadline=None if job.timeout is None else time.monotonic() + job.timeout,
         is_cancelled=is_cancelled,
     )
