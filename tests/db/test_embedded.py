@@ -489,3 +489,16 @@ def copy_python(prefix: Path) -> Path:
     for shared in Path(sys.base_prefix, "lib").glob("libpython*.so*"):
         shutil.copy(shared, prefix / "lib")
     return python
+
+
+def test_nothing_of_the_environment_is_in_an_argument(
+    bin_dir: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "of-the-application")
+    with EmbeddedServer.start(bin_dir=bin_dir, fsync=False) as server:
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        keeper_pid = status.partition("\nPPid:")[2].split()[0]
+        for pid in (server.pid, keeper_pid):
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert arguments
+            assert b"of-the-application" not in arguments

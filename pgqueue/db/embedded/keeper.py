@@ -27,7 +27,7 @@ _STEPS = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 
 
 class Spec(TypedDict):
-    """What the keeper is told, as one JSON argument.
+    """What the keeper is told, as one JSON argument, which every user of the machine can read.
 
     argv lacks the data directory, which carry_in hands over as an open file; uid and gid are null
     to stay who we are; lifeline is the named pipe, lock the directory to lock while stopping (null:
@@ -35,7 +35,6 @@ class Spec(TypedDict):
     """
 
     argv: list[str]
-    env: dict[str, str]
     data_dir: str
     carry_in: bool
     uid: int | None
@@ -88,7 +87,6 @@ def _launch(spec: Spec) -> "subprocess.Popen[bytes]":
     carried = open_directory(spec["data_dir"]) if spec["carry_in"] else None
     return subprocess.Popen(
         [*spec["argv"], "-D", spec["data_dir"] if carried is None else name_of(carried)],
-        env=spec["env"],
         cwd="/",
         pass_fds=() if carried is None else (carried,),
         stdin=subprocess.DEVNULL,

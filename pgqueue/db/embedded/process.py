@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.db.embedded import keeper
+from pgqueue.db.embedded.installation import clean_environment
 
 _PATIENCE = 60.0
 _LOOK = 0.02
@@ -36,6 +37,7 @@ class KeptProcess:
         with open(log, "ab") as output:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-I", "-S", keeper.__file__, keeper.to_argument(spec)],
+                env=clean_environment(),  # the server's, too
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=output,

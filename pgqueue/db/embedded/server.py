@@ -28,7 +28,6 @@ from pgqueue.db.embedded.installation import (
     Account,
     Installation,
     choose_account,
-    clean_environment,
     find_installation,
     make_private_dir,
     readable_installation,
@@ -356,7 +355,6 @@ class EmbeddedServer:
             argv += ["-c", f"{name}={value}"]
         spec = keeper.Spec(
             argv=argv,
-            env=clean_environment(),
             data_dir=os.fspath(self.data_dir),
             carry_in=must_be_carried_in(self._account, self.data_dir),
             uid=self._account.uid,
