@@ -17,7 +17,18 @@ from pgqueue.core.errors import ConfigurationError
 
 def add(top: Parser) -> None:
     """Add the command."""
-    parser = top.command("enqueue", "enqueue a job", _run)
+    parser = top.command(
+        "enqueue",
+        "enqueue a job",
+        _run,
+        details="The task need not be known here: a job is a row with a name, and waits for a "
+        "worker that knows it. With --app the task is looked up and the arguments must fit it. "
+        "With --json: id and task.",
+        examples=(
+            "enqueue shop.tasks.send '[42]'",
+            """enqueue shop.tasks.send --kwargs '{"order_id": 42}' --in 5m --priority 10""",
+        ),
+    )
     parser.add_argument("task", metavar="TASK", help="name of the task, such as shop.tasks.send")
     parser.add_argument(
         "args",

@@ -20,7 +20,16 @@ _OWN = ("args", "kwargs", "result", "meta")
 def add(top: Parser) -> None:
     """Add the commands."""
     noun = top.command("jobs", "look at jobs, and move one by hand")
-    parser = noun.command("list", "list jobs, the newest first", _list)
+    parser = noun.command(
+        "list",
+        "list jobs, the newest first",
+        _list,
+        details="Arguments, results and meta may be private, so they are shown only with --args. "
+        "With --json: an array of objects with id, task, queue, priority, state, attempt, lost, "
+        "crashes, max_attempts, run_at, expires_at, timeout in seconds, created_at, started_at, "
+        "finished_at, worker_id, error and reason; with --args also args, kwargs, result and meta.",
+        examples=("jobs list --state failed --queue mail", "jobs list --limit 100 --before 4711"),
+    )
     parser.add_argument("--state", metavar="STATE", help="only those in this state")
     parser.add_argument("--queue", metavar="NAME", help="only those of this queue")
     parser.add_argument("--task", metavar="NAME", help="only those of this task")
@@ -31,9 +40,21 @@ def add(top: Parser) -> None:
         "--before", type=whole, metavar="ID", help="only those with a smaller id: the next page"
     )
     parser.add_argument("--args", action="store_true", help="show arguments, results and meta too")
-    parser = noun.command("show", "show all of one job, and what went wrong with it", _show)
+    parser = noun.command(
+        "show",
+        "show all of one job, and what went wrong with it",
+        _show,
+        details="With --json: the object of jobs list --args, and errors: an array of objects with "
+        "attempt, kind, message, traceback and at.",
+    )
     _add_id(parser)
-    parser = noun.command("retry", "let a job that has ended, or is scheduled, run again", _retry)
+    parser = noun.command(
+        "retry",
+        "let a job that has ended, or is scheduled, run again",
+        _retry,
+        details="It gets all its attempts again. With --json: id and state.",
+        examples=("jobs retry 4711", "jobs retry 4711 --in 1h"),
+    )
     _add_id(parser)
     when = parser.add_mutually_exclusive_group()
     when.add_argument(
@@ -42,10 +63,21 @@ def add(top: Parser) -> None:
     when.add_argument(
         "--at", dest="run_at", type=moment, metavar="WHEN", help="start at a time, ISO 8601"
     )
-    parser = noun.command("cancel", "cancel a job; one that runs is asked to stop", _cancel)
+    parser = noun.command(
+        "cancel",
+        "cancel a job; one that runs is asked to stop",
+        _cancel,
+        details="With --json: id and state, which is cancelled, or running where its worker was "
+        "asked, or the state in which the job had ended before.",
+    )
     _add_id(parser)
     parser.add_argument("--reason", metavar="TEXT", help="a sentence, shown with the job")
-    parser = noun.command("delete", "delete a job that does not run, with all about it", _delete)
+    parser = noun.command(
+        "delete",
+        "delete a job that does not run, with all about it",
+        _delete,
+        details="With --json: id and deleted.",
+    )
     _add_id(parser)
 
 

@@ -1,5 +1,6 @@
 """The whole command line: its commands, and how a run of it ends."""
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -47,6 +48,10 @@ def main(
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A job's error may hold what this terminal has no sign for.
+            stream.reconfigure(errors="backslashreplace")
     try:
         words = make_parser(version, extra).read(None if arguments is None else list(arguments))
         warn_of_password(words)

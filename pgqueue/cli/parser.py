@@ -3,7 +3,9 @@
 import argparse
 import datetime as dt
 import re
-from collections.abc import Callable
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pgqueue.cli.exits import UsageError
@@ -23,19 +25,36 @@ class Parser(argparse.ArgumentParser):
     Args:
         prog: what was typed so far.
         summary: what it does, in one sentence; in lists, and on top of its own help.
+        details: what else there is to say, sentences.
+        examples: command lines behind `pgqueue`.
         top: whether this is the whole program, for the defaults of common options.
         options: as of ArgumentParser.
     """
 
-    def __init__(self, *, prog: str, summary: str, top: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        prog: str,
+        summary: str,
+        details: str = "",
+        examples: Sequence[str] = (),
+        top: bool = False,
+        **options: Any,
+    ) -> None:
+        told = [f"{summary[0].upper()}{summary[1:]}.", *([details] if details else [])]
         super().__init__(
             prog=prog,
-            description=f"{summary}.",
+            description="\n\n".join(textwrap.fill(text, 79) for text in told),
+            epilog="\n  ".join(["examples:", *(f"pgqueue {line}" for line in examples)])
+            if examples
+            else None,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **options,
         )
         self.summary = summary
+        self.details = details
+        self.examples = tuple(examples)
         self.children: dict[str, Parser] = {}
         self._below: Any = None
         # Below the top these must not put a default over what was given further left.
@@ -53,15 +72,27 @@ class Parser(argparse.ArgumentParser):
             help="print JSON",
         )
 
-    def command(self, name: str, summary: str, run: Run | None = None) -> "Parser":
+    def command(
+        self,
+        name: str,
+        summary: str,
+        run: Run | None = None,
+        *,
+        details: str = "",
+        examples: Sequence[str] = (),
+    ) -> "Parser":
         """Add a command below this one.
 
         Args:
             name: what is typed.
             summary: what it does, in one sentence.
             run: what to call; None for a noun that has commands below it.
+            details: as of Parser.
+            examples: as of Parser.
         """
-        made = Parser(prog=f"{self.prog} {name}", summary=summary)
+        made = Parser(
+            prog=f"{self.prog} {name}", summary=summary, details=details, examples=examples
+        )
         if run is not None:
             made.set_defaults(run=run)
         return self.adopt(name, made)
@@ -83,7 +114,10 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: it is none of ours.
         """
-        words, unknown = self.parse_known_args(arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        if not all(map(_is_text, given)):
+            raise UsageError("the command line must be text; got bytes that are not UTF-8")
+        words, unknown = self.parse_known_args(given)
         if unknown:
             parser: Parser = words.parser
             word = unknown[0].partition("=")[0] if unknown[0].startswith("-") else unknown[0]
@@ -116,6 +150,11 @@ def quoted(word: str) -> str:
     """Write a word of the command line into a message, unless it may hold a password."""
     hidden = "://" in word or "password" in word.lower()
     return "(not shown, it may hold a password)" if hidden else shown(word)
+
+
+def _is_text(word: str) -> bool:
+    """Tell whether a word can be stored; Python carries bytes of another encoding as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def whole(text: str) -> int:

@@ -28,15 +28,41 @@ _HEADINGS = (
 def add(top: Parser) -> None:
     """Add the commands."""
     noun = top.command("queues", "look at queues, pause, resume and configure them")
-    noun.command("list", "list queues that have jobs waiting or running, or settings", _list)
-    parser = noun.command("pause", "start no job of a queue; what runs goes on", _pause)
+    noun.command(
+        "list",
+        "list queues that have jobs waiting or running, or settings",
+        _list,
+        details="With --json: an array of objects with queue, ready, scheduled, blocked, running, "
+        "unknown_task (how many of the scheduled ones wait for a worker that knows their task), "
+        "paused, resume_at, first_waits (seconds since the job that is next was enqueued), "
+        "retention_succeeded and retention_other in seconds, null for the default.",
+    )
+    parser = noun.command(
+        "pause",
+        "start no job of a queue; what runs goes on",
+        _pause,
+        details="With --json: queue, paused and resume_in in seconds.",
+        examples=("queues pause mail --resume-in 1h",),
+    )
     _add_name(parser)
     parser.add_argument(
         "--resume-in", type=duration, metavar="TIME", help="resume by itself after 10m, 1d12h"
     )
-    _add_name(noun.command("resume", "start jobs of a queue again", _resume))
+    _add_name(
+        noun.command(
+            "resume",
+            "start jobs of a queue again",
+            _resume,
+            details="With --json: queue, and resumed, which is false if it was not paused.",
+        )
+    )
     parser = noun.command(
-        "configure", "say how long jobs of a queue that end from now on are kept", _configure
+        "configure",
+        "say how long jobs of a queue that end from now on are kept",
+        _configure,
+        details="One of the two retentions that is left out goes back to its default. With --json: "
+        "queue, retention_succeeded and retention_other in seconds, null for the default.",
+        examples=("queues configure mail --retention 3d", "queues configure mail --reset"),
     )
     _add_name(parser)
     parser.add_argument("--retention", type=duration, metavar="TIME", help="for all of them")

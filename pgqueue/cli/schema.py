@@ -14,10 +14,36 @@ from pgqueue.db import connections, schema
 def add(top: Parser) -> None:
     """Add the commands."""
     noun = top.command("schema", "install, upgrade, check and remove the schema")
-    noun.command("upgrade", "install the schema, or bring it to the newest version", _upgrade)
-    noun.command("status", "tell which version is installed and whether it fits", _status)
-    noun.command("verify", "list what is not as it was installed", _verify)
-    parser = noun.command("uninstall", "drop the schema with all jobs in it", _uninstall)
+    noun.command(
+        "upgrade",
+        "install the schema, or bring it to the newest version",
+        _upgrade,
+        details="Run again, it finds nothing to do; two at once wait for each other. With --json: "
+        "version_before, version_after, applied, recorded (installed by psql, now taken on) and "
+        "retries.",
+    )
+    noun.command(
+        "status",
+        "tell which version is installed and whether it fits",
+        _status,
+        details="Exit code 4 unless it does. The status is current, newer (and bears this "
+        "program), outdated, missing, too-new, modified or unrecorded. With --json: status, "
+        "version_installed, version_known, problem (a sentence or null) and versions: an array of "
+        "objects with number, sha256, breaking and applied_at.",
+    )
+    noun.command(
+        "verify",
+        "list what is not as it was installed",
+        _verify,
+        details="Exit code 1 if there is any. With --json: an array of objects with object, "
+        "problem (missing, added, changed), expected and found.",
+    )
+    parser = noun.command(
+        "uninstall",
+        "drop the schema with all jobs in it",
+        _uninstall,
+        details="Asks on a terminal; elsewhere it needs --yes. With --json: uninstalled.",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--force", action="store_true", help="also while workers are alive or jobs unfinished"

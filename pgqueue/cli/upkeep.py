@@ -11,9 +11,29 @@ from pgqueue.cli.parser import Parser, duration
 
 def add(top: Parser) -> None:
     """Add the commands."""
-    top.command("health", "tell whether all is well: exit code 1 unless the status is ok", _health)
-    top.command("check", "list whatever must not be in the database: exit code 1 if any", _check)
-    parser = top.command("prune", "delete finished jobs now, as workers do by themselves", _prune)
+    top.command(
+        "health",
+        "tell whether all is well",
+        _health,
+        details="Exit code 1 unless the status is ok; it may be: no worker, worker lost, unknown "
+        "task. With --json: status, workers, workers_lost, leader, ready, scheduled, blocked, "
+        "running, unknown_task, paused_queues, first_waits_seconds and notification_queue (the "
+        "part of the server's queue of notifications that is in use).",
+    )
+    top.command(
+        "check",
+        "list whatever must not be in the database",
+        _check,
+        details="Exit code 1 if there is any. With --json: an array of objects with problem, "
+        "job_id and detail.",
+    )
+    parser = top.command(
+        "prune",
+        "delete finished jobs now, as workers do by themselves",
+        _prune,
+        details="With --json: deleted, how many.",
+        examples=("prune", "prune --older-than 7d"),
+    )
     parser.add_argument(
         "--older-than",
         type=duration,

@@ -4,8 +4,10 @@ import json
 from typing import cast
 
 from pgqueue.core import codec
-from pgqueue.core.errors import ConfigurationError, DecodeError
+from pgqueue.core.errors import ConfigurationError, DecodeError, NotSerializableError
 
+#: orjson writes 254 containers inside each other, and what is printed has some around this.
+_DEPTH = 200
 _KINDS = {
     dict: "an object",
     list: "an array",
@@ -43,7 +45,11 @@ def json_object(text: str, name: str) -> dict[str, object]:
 
 def to_json(value: object) -> object:
     """Give a value as the JSON it is stored as, tagged where JSON has no word for it."""
-    return json.loads(codec.dumps(value, max_bytes=2**30, max_depth=10_000))
+    try:
+        return json.loads(codec.dumps(value, max_bytes=2**30, max_depth=_DEPTH))
+    except NotSerializableError:
+        # Plain SQL may have stored what Python would not have let pass.
+        return "(cannot be shown)"
 
 
 def _json(text: str, name: str, example: str) -> object:

@@ -21,7 +21,20 @@ _DURATIONS = ("grace", "heartbeat", "lease", "fallback")
 
 def add(top: Parser) -> None:
     """Add the command."""
-    parser = top.command("worker", "run jobs until told to stop", _run)
+    parser = top.command(
+        "worker",
+        "run jobs until told to stop",
+        _run,
+        details="SIGTERM or Ctrl-C stops it gracefully: nothing more is started, what runs may "
+        "end. A second one stops it at once, and other workers run again what was cut short. The "
+        "log goes to standard error; with --json each line of it is an object with at, level, "
+        "logger and message.",
+        examples=(
+            "worker --app shop.tasks",
+            "worker --app shop.tasks --queues mail,default --processes 4 --threads 8",
+            "worker --app shop.tasks --burst",
+        ),
+    )
     parser.add_argument(
         "--app",
         action="append",
@@ -69,7 +82,7 @@ def add(top: Parser) -> None:
         "--log-level",
         default="info",
         metavar="LEVEL",
-        help=f"{', '.join(_LEVELS)} (default: info); with --json every line of the log is JSON",
+        help=f"{', '.join(_LEVELS)} (default: info)",
     )
 
 

@@ -26,7 +26,14 @@ _HEADINGS = (
 def add(top: Parser) -> None:
     """Add the command."""
     noun = top.command("workers", "look at the workers")
-    noun.command("list", "list workers that are alive, or were until just now", _list)
+    noun.command(
+        "list",
+        "list workers that are alive, or were until just now",
+        _list,
+        details="With --json: an array of objects with id, name, hostname, pid, queues, "
+        "started_at, heartbeat_at, has_lock, processes, threads, version, is_leader, is_lost and "
+        "running (jobs it holds).",
+    )
 
 
 def _list(words: Namespace) -> int:

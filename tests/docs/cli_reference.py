@@ -19,6 +19,8 @@ PAGE: Final = DOCS / "reference" / "cli.md"
 _HEAD: Final = """\
 # Command line reference
 
+Every command prints a sentence or a table for people, or JSON with `--json`.
+
 ```sh
 python -m pgqueue health        # the same as the script: pgqueue health
 ```

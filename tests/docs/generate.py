@@ -13,7 +13,7 @@ import psycopg
 
 from pgqueue.db import schema
 from pgqueue.db.embedded import EmbeddedServer
-from tests.docs import python_reference, sql_reference
+from tests.docs import cli_reference, python_reference, sql_reference
 from tests.docs.pages import DOCS
 
 PYTHON = DOCS / "reference" / "python.md"
@@ -22,7 +22,11 @@ SQL = DOCS / "reference" / "sql.md"
 
 def generated(connection: psycopg.Connection[Any]) -> dict[Path, str]:
     """Give the pages as they should be, of a database with the schema in it."""
-    return {PYTHON: python_reference.write(), SQL: sql_reference.write(connection)}
+    return {
+        PYTHON: python_reference.write(),
+        SQL: sql_reference.write(connection),
+        cli_reference.PAGE: cli_reference.write(),
+    }
 
 
 def main() -> None:
