@@ -17,6 +17,7 @@ Nothing in this folder opens a connection or imports a driver.
 """
 
 import datetime as dt
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from functools import cache
 from typing import Final, Generic, LiteralString, TypeAlias, TypeVar
 
 from pgqueue.core import codec
+from pgqueue.core.errors import DecodeError
 
 T = TypeVar("T")
 
@@ -104,10 +106,22 @@ def as_int(value: object) -> int:
 
 
 def from_json(value: object) -> object:
-    """Read JSON that was selected as text, tagged values included; None stays None."""
+    """Read JSON that was selected as text, tagged values included; None stays None.
+
+    What plain SQL stored need not be ours to decode, and one such row must not keep others from
+    being looked at: tags that are malformed stay as they are, and what no parser here reads, for
+    its depth, stays text.
+    """
     if value is None:
         return None
-    return codec.loads(str(value).encode())
+    text = str(value)
+    try:
+        return codec.loads(text)
+    except DecodeError:
+        try:
+            return json.loads(text)
+        except (RecursionError, ValueError):
+            return text
 
 
 def as_time(value: object) -> dt.datetime | None:
