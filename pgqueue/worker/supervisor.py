@@ -12,7 +12,7 @@ from typing import Any
 
 from pgqueue.core.errors import ConnectionLostError, LeaseLostError
 from pgqueue.db import worker_calls
-from pgqueue.db.session import Session
+from pgqueue.db.session import Session, StatementError
 from pgqueue.worker.children import Casualty
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.doorbell import Doorbell
@@ -248,12 +248,37 @@ class Supervisor:
             self._pool.watch()
 
     async def _emptied(self) -> None:
-        """Return when nothing is ready and nothing runs any more."""
+        """Return when nothing is ready or due, and nothing runs any more."""
         while True:
             await self._fetcher.drained.wait()
-            if not self._pool.held and not len(self._finisher) and self._fetcher.drained.is_set():
+            # Asked again: while we waited for our turn, an outcome may have been stored that makes
+            # the job due again, and the leader may have come before us.
+            if self._is_empty() and await self._promote_due() and self._is_empty():
                 return
             await asyncio.sleep(0.01)
+
+    def _is_empty(self) -> bool:
+        return self._fetcher.drained.is_set() and not (self._pool.held or len(self._finisher))
+
+    async def _promote_due(self) -> bool:
+        """Make ready what is due; a leader may not have come to it yet, or there is none.
+
+        Returns:
+            Whether that could be done.
+        """
+        try:
+            async with self._fetcher.turn:
+                session = await self._fetcher.session()
+                promotion = await worker_calls.promote(session, None)
+        except ConnectionLostError:
+            return False
+        except StatementError as error:
+            if not error.may_pass:
+                raise
+            return False
+        if promotion.moved:
+            self._fetcher.look("look")
+        return True
 
     async def _wind_down(self, working: "asyncio.Future[None]") -> None:
         """Start nothing more, let what runs end, write everything down."""
