@@ -1,0 +1,54 @@
+"""The tutorial is followed to the letter: its files are written, its command lines are run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import DOCS, Block, Page
+from tests.helpers import ROOT
+
+_EXPORT = re.compile(r"export (\w+)=(\S+)")
+
+
+@pytest.mark.timeout(300)
+def test_the_tutorial_can_be_followed(tmp_path: Path, postgres_bin: str | None) -> None:
+    page = Page(path=DOCS / "tutorial" / "first-job.md")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Also where pgqueue is not installed but only checked out.
+    environment["PYTHONPATH"] = os.fspath(ROOT)
+    if postgres_bin is not None:
+        environment["PGQUEUE_POSTGRES_BIN"] = postgres_bin
+    printed = [follow(block, tmp_path, environment) for block in page.blocks("python", "sh")]
+    said = "\n".join(printed)
+    for expected in ("1 ready", "succeeded", '"hello, Ada"', "1 customer", "1 job", '"done"'):
+        assert expected in said
+    # Two attempts for the fragile one, and no job of the transaction that was rolled back.
+    assert "2" in printed[-1]
+    assert "Nobody" not in printed[-1]
+
+
+def follow(block: Block, folder: Path, environment: dict[str, str]) -> str:
+    """Do what a block says; gives what it printed."""
+    if block.language == "python":
+        assert block.file_name is not None
+        (folder / block.file_name).write_text(block.text, encoding="utf-8")
+        return ""
+    environment |= dict(_EXPORT.findall(block.text))
+    if "-m pip" in block.text:
+        return ""
+    done = subprocess.run(
+        ["/bin/sh", "-euc", block.text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
