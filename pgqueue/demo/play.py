@@ -213,8 +213,8 @@ class _Course:
         # The leader, if it is known by now: its death is the harder case.
         leader = self._watch.leader()
         victim = next((one for one in self._workers if one.worker_id == leader), self._workers[0])
-        held, begun = self._watch.held(victim)
-        if not begun:
+        held, under_way = self._watch.held(victim)
+        if not under_way:
             return
         victim.kill()
         self._victim = victim

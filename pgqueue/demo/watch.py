@@ -22,9 +22,10 @@ SELECT
     coalesce((SELECT sum(ready)::bigint FROM pgqueue.queue_stats), 0)
 """
 _HELD: Final = """
-SELECT count(DISTINCT u.job_id), count(DISTINCT r.job_id)
+SELECT count(DISTINCT u.job_id), count(DISTINCT d.id)
 FROM pgqueue.running_jobs AS u
 LEFT JOIN demo.runs AS r ON r.job_id = u.job_id
+LEFT JOIN demo.documents AS d ON d.id = r.document_id AND d.found_at IS NULL
 WHERE u.worker_id = %s
 """
 _HELD_BY_WORKER: Final = "SELECT worker_id, count(*) FROM pgqueue.running_jobs GROUP BY 1"
@@ -151,9 +152,9 @@ class Watch:
         return int(row[0]) if row else 0
 
     def held(self, worker: Worker) -> tuple[int, int]:
-        """Count the jobs that a worker holds, and those of them whose task has begun."""
-        held, begun = self._one(_HELD, worker.worker_id)
-        return held, begun
+        """Count the jobs that a worker holds, and those of them whose task is under way."""
+        held, under_way = self._one(_HELD, worker.worker_id)
+        return held, under_way
 
     def sample(self, workers: Sequence[Worker], ledger: Ledger) -> Sample:
         """Look how things stand."""
