@@ -97,16 +97,15 @@ def _list(words: Namespace) -> int:
     if words.json:
         print_json([_facts(job, own=words.args) for job in jobs])
         return Exit.OK
-    headings = ["id", "state", "task", "queue", "priority", "attempt", "created at", "run at"]
+    headings = ["id", "state", "task", "queue", "attempt", "created at", "why"]
     rows = [
         [
-            job.id, job.state, job.task, job.queue, job.priority, _attempts(job),
-            job.created_at, job.run_at, job.error or job.reason,
+            job.id, job.state, job.task, job.queue, _attempts(job), job.created_at, _why(job),
             *([_call(job), _result(job)] if words.args else []),
         ]
         for job in jobs
     ]  # fmt: skip
-    print_table([*headings, "why", *(["arguments", "result"] if words.args else [])], rows)
+    print_table([*headings, *(["arguments", "result"] if words.args else [])], rows)
     return Exit.OK
 
 
@@ -160,6 +159,13 @@ def _facts(job: Job, *, own: bool = True) -> dict[str, object]:
         facts |= {"args": to_json(list(job.args)), "kwargs": to_json(job.kwargs)}
         facts |= {"result": to_json(job.result), "meta": to_json(job.meta)}
     return facts
+
+
+def _why(job: Job) -> str | None:
+    """Say why a job stands where it does."""
+    if job.state == "scheduled":
+        return f"{job.reason} until {cell(job.run_at)}"
+    return job.error or job.reason
 
 
 def _attempts(job: Job) -> str:

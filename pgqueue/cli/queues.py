@@ -19,7 +19,7 @@ _HEADINGS = (
     "running",
     "unknown task",
     "paused",
-    "first waits",
+    "waits",
     "keeps succeeded",
     "keeps other",
 )
