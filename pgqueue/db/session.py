@@ -109,6 +109,11 @@ class Session:
         """Process id of the server process behind this connection."""
         return int(self._pgconn.backend_pid)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a statement waits for its answer."""
+        return self._answer is not None
+
     async def call(
         self, text: LiteralString, params: Sequence[bytes | None] = (), *, prepare: bool = False
     ) -> list[Row]:
