@@ -28,11 +28,11 @@ AS $$
         WHEN jsonb_typeof(job.kwargs) IS DISTINCT FROM 'object' THEN concat(
             'kwargs must be a JSON object; got ', coalesce(jsonb_typeof(job.kwargs), 'null'))
         WHEN jsonb_typeof(job.meta) <> 'object' THEN concat(
-            'meta must be a JSON object or null; got ', jsonb_typeof(job.meta))
+            'meta must be a JSON object, or left out; got ', jsonb_typeof(job.meta))
         WHEN job.priority IS NULL THEN
             'priority must be between -32768 and 32767; got null'
-        WHEN job.timeout <= interval '0' THEN concat(
-            'timeout must be longer than nothing; got ', job.timeout)
+        WHEN job.timeout <= interval '0' OR job.timeout > interval '365 days' THEN concat(
+            'timeout must be above 0 and at most 365 days; got ', job.timeout)
         WHEN job.max_attempts < 1 THEN concat(
             'max_attempts must be at least 1; got ', job.max_attempts)
         WHEN octet_length(job.args::text) > 1572864
