@@ -182,7 +182,7 @@ class Pool:
             [
                 sys.executable, "-m", "pgqueue.worker.zygote",
                 "--fd", str(theirs.fileno()), "--parent", str(os.getpid()),
-                "--threads", str(self._threads), *self._apps,
+                "--threads", str(self._threads), "--", *self._apps,
             ],
             pass_fds=[theirs.fileno()],
             start_new_session=True,
