@@ -133,7 +133,10 @@ class Doorbell:
             await self._look_last(session)
             await _first(self._rung.wait(), session.lost)
         finally:
-            if not session.lost.done():
+            # A session that is lost meanwhile has given the locks back itself. Its error must not
+            # take the place of a cancellation, which would then be lost: at the end of the worker
+            # the heartbeat may have abandoned its statement on this session just before.
+            with contextlib.suppress(ConnectionLostError):
                 await worker_calls.disarm(session, self._queues, False)
 
     async def _look_last(self, session: Session) -> None:
