@@ -96,16 +96,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        await self._pool.start()
-        async with self._fetcher.turn:
-            session = await self._open()
-            self._fetcher.worker_id = await self._register(session)
-            session.close()
-        log.info(
-            "worker %d ready: pid %d, queues %s, %d processes with %d threads",
-            self._fetcher.worker_id, os.getpid(), self._config.queues,
-            self._config.processes, self._config.threads,
-        )  # fmt: skip
+        if not await self._begin():
+            return
         parts = [
             asyncio.ensure_future(part)
             for part in (
@@ -129,8 +121,40 @@ class Supervisor:
             for part in [*parts, *ends]:
                 part.cancel()
             await asyncio.gather(*parts, *ends, return_exceptions=True)
-        await self._say_good_bye()
+            # Also after an error: what it still holds should not wait to be rescued.
+            await self._say_good_bye()
         log.info("worker %d stopped: %s", self._fetcher.worker_id, self.stats.line())
+
+    async def _begin(self) -> bool:
+        """Start the children and register; False when told to stop before that was done."""
+        beginning = asyncio.ensure_future(self._start())
+        stop: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
+        begun = False
+        try:
+            await asyncio.wait([beginning, stop], return_when=asyncio.FIRST_COMPLETED)
+            begun = beginning.done()
+            if begun:
+                beginning.result()
+        finally:
+            for part in (beginning, stop):
+                part.cancel()
+            await asyncio.gather(beginning, stop, return_exceptions=True)
+            if not begun:
+                self._pool.quit()
+                self._pool.kill()
+        return begun
+
+    async def _start(self) -> None:
+        await self._pool.start()
+        async with self._fetcher.turn:
+            session = await self._open()
+            self._fetcher.worker_id = await self._register(session)
+            session.close()
+        log.info(
+            "worker %d ready: pid %d, queues %s, %d processes with %d threads",
+            self._fetcher.worker_id, os.getpid(), self._config.queues,
+            self._config.processes, self._config.threads,
+        )  # fmt: skip
 
     # -- the parts' calls -------------------------------------------------------------------
 

@@ -1,0 +1,150 @@
+"""A child process without a supervisor, and the supervisor's end of its socket for the tests.
+
+Run as a program it is the child; `Host` starts it and speaks frames with it.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Self
+
+from pgqueue.api.loading import load_apps
+from pgqueue.worker.child import Child
+from pgqueue.worker.frames import (
+    FrameReader,
+    Kind,
+    Slots,
+    pack,
+    pack_batch,
+    pack_ids,
+    unpack_answer,
+)
+from tests.helpers import ROOT
+
+_PATIENCE = 20.0
+
+
+class Host:
+    """One child and what it has answered.
+
+    Attributes:
+        outcomes: the last object told about each job; `{"state": "succeeded"}` without a result.
+        answers: how many frames with outcomes have come.
+    """
+
+    def __init__(self, *, threads: int = 1, app: str = "tests.acceptance.tasks") -> None:
+        ours, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as memory:
+            memory.truncate(Slots.size(threads))
+            self.slots = Slots(memory.fileno(), threads)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.worker.child_host",
+                 str(theirs.fileno()), str(memory.fileno()), str(threads), app],
+                pass_fds=[theirs.fileno(), memory.fileno()],
+                cwd=ROOT,
+            )  # fmt: skip
+        theirs.close()
+        self._socket = ours
+        self._socket.settimeout(_PATIENCE)
+        self._frames = FrameReader()
+        self._batch_no = 0
+        self.outcomes: dict[int, dict[str, Any]] = {}
+        self.answers = 0
+        self.ready = False
+
+    def __enter__(self) -> Self:
+        while not self.ready:
+            assert self.hear(), "the child did not start"
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._socket.close()
+        try:
+            self._process.wait(_PATIENCE)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self.slots.close()
+
+    def hear(self) -> bool:
+        """Take what comes next; False at the end of the stream."""
+        data = self._socket.recv(1 << 20)
+        for kind, body in self._frames.feed(data):
+            if kind is Kind.HELLO:
+                self.ready = True
+            else:
+                assert kind is Kind.ANSWER
+                self._take(body)
+        return bool(data)
+
+    def _take(self, body: bytes) -> None:
+        answer = unpack_answer(body)
+        told = json.loads(answer.document)
+        assert told["batch"] == answer.batch_no
+        ok = [int(job) for job in told["ok"][1:-1].split(",") if job]
+        rest = {one["id"]: one for one in told["rest"]}
+        assert sorted(answer.ids) == sorted([*ok, *rest])
+        assert not self.outcomes.keys() & set(answer.ids), "a job was answered twice"
+        self.outcomes.update(rest | {job: {"state": "succeeded"} for job in ok})
+        self.answers += 1
+
+    def send(self, *lines: str | bytes) -> None:
+        """Send a batch of lines as `pgqueue.claim` writes them."""
+        self._batch_no += 1
+        raw = [line.encode() if isinstance(line, str) else line for line in lines]
+        self._socket.sendall(pack_batch(self._batch_no, len(raw), b"\n".join(raw)))
+
+    def ask_back(self) -> None:
+        """Ask for what has not started."""
+        self._socket.sendall(pack(Kind.RETURN))
+
+    def cancel(self, *ids: int) -> None:
+        """Say that jobs should stop."""
+        self._socket.sendall(pack(Kind.CANCEL, pack_ids(ids)))
+
+    def quit(self) -> int:
+        """Ask it to end; gives its exit code."""
+        self._socket.sendall(pack(Kind.QUIT))
+        while self.hear():
+            continue
+        return self._process.wait(_PATIENCE)
+
+    def wait(self, *ids: int) -> list[dict[str, Any]]:
+        """Wait for the outcomes of jobs."""
+        deadline = time.monotonic() + _PATIENCE
+        while not all(job in self.outcomes for job in ids):
+            assert time.monotonic() < deadline, f"no answer for {set(ids) - self.outcomes.keys()}"
+            assert self.hear(), "the child has ended"
+        return [self.outcomes[job] for job in ids]
+
+
+def line(
+    job: int,
+    task: str,
+    *args: object,
+    attempt: int = 1,
+    lost: int = 0,
+    options: dict[str, object] | None = None,
+    **kwargs: object,
+) -> str:
+    """Write a job as `pgqueue.claim` does; `task` is one of tests.acceptance.tasks."""
+    name = f"tests.acceptance.tasks.{task}"
+    return json.dumps([job, attempt, lost, name, args, kwargs, "default", 0, options])
+
+
+def main() -> None:
+    """Be the child."""
+    fd, memory, threads, app = sys.argv[1:]
+    registry = load_apps([app]).registry
+    slots = Slots(int(memory), int(threads))
+    Child(socket.socket(fileno=int(fd)), slots, registry).main()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
