@@ -1,7 +1,9 @@
 """The tutorial is followed to the letter: its files are written, its command lines are run."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,14 +43,21 @@ def follow(block: Block, folder: Path, environment: dict[str, str]) -> str:
     environment |= dict(_EXPORT.findall(block.text))
     if "-m pip" in block.text:
         return ""
-    done = subprocess.run(
+    with subprocess.Popen(
         ["/bin/sh", "-euc", block.text],
         cwd=folder,
         env=environment,
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+        start_new_session=True,
+    ) as shell:
+        try:
+            said, complained = shell.communicate(timeout=100)
+        finally:
+            # Nothing that it started is left behind when it takes too long.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+    assert shell.returncode == 0, f"{block.text}\n{said}\n{complained}"
+    return said
