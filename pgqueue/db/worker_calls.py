@@ -224,9 +224,13 @@ async def disarm(session: Session, queues: bytes, leader: bool) -> None:
 
 
 async def promote(session: Session, floor: bytes | None) -> Promotion:
-    """Make due jobs ready and end pauses whose time is over."""
-    ((moved, due_in, reached, _resumed),) = await session.call(
-        "SELECT p.moved, p.due_in, p.reached, pgqueue.resume_due()"
+    """Make due jobs ready and end pauses whose time is over.
+
+    A crash of the server that loses this only makes it be done again, so nobody waits for the disk.
+    """
+    ((moved, due_in, reached, _resumed, _relaxed),) = await session.call(
+        "SELECT p.moved, p.due_in, p.reached, pgqueue.resume_due(),"
+        " set_config('synchronous_commit', 'off', true)"
         " FROM pgqueue.promote(1000, $1::timestamptz) AS p",
         [floor],
         prepare=True,
