@@ -1,0 +1,66 @@
+"""What is public is pinned: a change of these lists is a change of what users may rely on."""
+
+import re
+import tomllib
+
+import pgqueue
+from tests.helpers import ROOT
+
+PUBLIC = """
+    BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
+    Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError
+    NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError Retry SchemaError
+    SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task
+    TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many aenqueue_many
+    copy_many default_app enqueue_many queues set_default_app task
+"""
+
+METHODS = {
+    "PgQueue": """
+        aclose acopy_many aenqueue aenqueue_many aget_job ajobs check clients close copy_many dsn
+        enqueue enqueue_many get_job health job jobs prune task workers
+    """,
+    "Task": "aenqueue enqueue job using",
+    "BoundTask": "aenqueue enqueue job using",
+    "JobHandle": """
+        acancel adelete aerrors ainfo aretry aset_priority astate cancel delete errors info retry
+        set_priority state
+    """,
+    "Context": "cancelled check_cancelled remaining",
+}
+
+EXTRAS = {"binary", "embedded", "demo", "test", "lint"}
+
+
+def test_public_names() -> None:
+    assert sorted(pgqueue.__all__) == sorted(PUBLIC.split())
+    assert len(set(pgqueue.__all__)) == len(pgqueue.__all__)
+    assert all(hasattr(pgqueue, name) for name in pgqueue.__all__)
+
+
+def test_public_methods() -> None:
+    for name, words in METHODS.items():
+        kind = getattr(pgqueue, name)
+        fields = set(getattr(kind, "__dataclass_fields__", ()))
+        found = {word for word in vars(kind) if not word.startswith("_")} - fields
+        assert found == set(words.split()), name
+
+
+def test_public_names_are_described() -> None:
+    for name in set(pgqueue.__all__) - {"__version__", "queues"}:
+        assert getattr(pgqueue, name).__doc__, name
+
+
+def test_errors_say_that_they_are_of_pgqueue() -> None:
+    for name in pgqueue.__all__:
+        found = getattr(pgqueue, name)
+        if isinstance(found, type) and issubclass(found, Exception):
+            assert found.__module__ == "pgqueue", name
+
+
+def test_the_version_is_one() -> None:
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+(?:\.dev[0-9]+)?", pgqueue.__version__)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dynamic"] == ["version"]
+    assert set(project["optional-dependencies"]) == EXTRAS
+    assert project["requires-python"] == ">=3.11"
