@@ -88,22 +88,25 @@ async def work(
     outcomes: Sequence[bytes],
     hint: bytes | None,
     max_bytes: int,
+    *,
+    full_scan: bool = False,
 ) -> WorkReply:
     """Store outcomes and take the next batch: `pgqueue.work`.
 
     Args:
         queues: a text array, from `array_of`.
         outcomes: JSON objects, unopened; none for no outcome.
-        hint: from the last reply, or None for a scan from zero.
+        hint: from the last reply, or None for none.
+        full_scan: look from zero all the same.
     """
     joined = b"[" + b",".join(outcomes) + b"]" if outcomes else None
     ((ids, payload, found, refused, again, drained),) = await session.call(
         "SELECT job_ids, payload, hint_out, refused, again, drained"
         " FROM pgqueue.work($1::bigint, $2::bigint, $3::text[], $4::integer, $5::text, $6::text,"
-        " $7::bigint)",
+        " $7::bigint, $8::boolean)",
         [
             b"%d" % worker_id, b"%d" % batch_no, queues, b"%d" % max_jobs, joined, hint,
-            b"%d" % max_bytes,
+            b"%d" % max_bytes, b"t" if full_scan else b"f",
         ],
         prepare=True,
     )  # fmt: skip

@@ -54,6 +54,7 @@ class Fetcher:
         self._reconcile = reconcile
         self._session: Session | None = None
         self._hint: bytes | None = None
+        self._from_zero = True
         self._full_at = 0.0
         self._full_took = 0.0
         self._batch_no = 0
@@ -80,7 +81,7 @@ class Fetcher:
         Args:
             cause: `ring`, `look` or `fallback`; counted when the scan finds something.
         """
-        self._hint = None
+        self._from_zero = True
         self._looks += 1
         self._cause = cause
         self.may_have_work = True
@@ -131,7 +132,7 @@ class Fetcher:
         resent, self._uncertain = self._uncertain, False
         found = None if self.stopping or not self.may_have_work else self._pool.hungriest()
         now = time.monotonic()
-        full = self._hint is None or now - self._full_at > max(_FULL_EVERY, 10 * self._full_took)
+        full = self._from_zero or now - self._full_at > max(_FULL_EVERY, 10 * self._full_took)
         batch_no = self.next_batch()
         looks = self._looks
         try:
@@ -142,8 +143,9 @@ class Fetcher:
                 self._order(),
                 0 if found is None else found[1],
                 [answer.document for answer in answers],
-                None if full else self._hint,
+                self._hint,
                 _MAX_BYTES,
+                full_scan=full,
             )
         except StatementError as error:
             if not answers or not error.is_about_data:
@@ -170,11 +172,10 @@ class Fetcher:
             # Somebody asked meanwhile; what this scan saw may be older than that.
             return
         self._hint = reply.hint
+        self._from_zero = reply.drained and not full
         if reply.drained and full:
             self.may_have_work = False
             self.drained.set()
-        elif reply.drained:
-            self._hint = None
 
     def _deal(self, child: ChildProcess, batch_no: int, reply: worker_calls.WorkReply) -> None:
         if not reply.ids:
