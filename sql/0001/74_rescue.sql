@@ -24,7 +24,7 @@ DECLARE
     v_queues text[];
     v_count integer;
     v_old_enough boolean := (
-        SELECT a.backend_start < clock_timestamp() - interval '10 s'
+        SELECT a.backend_start < rescue.at - interval '10 s'
         FROM pg_stat_get_activity(pg_backend_pid()) AS a
     );
 BEGIN
