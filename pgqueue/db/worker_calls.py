@@ -243,10 +243,12 @@ async def promote(session: Session, floor: bytes | None) -> Promotion:
     )
 
 
-async def rescue(session: Session) -> tuple[int, int]:
+async def rescue(session: Session, max_jobs: int) -> tuple[int, int]:
     """Give the jobs of lost workers back; gives how many workers and jobs."""
     ((workers, jobs),) = await session.call(
-        "SELECT workers_lost, jobs_rescued FROM pgqueue.rescue()", prepare=True
+        "SELECT workers_lost, jobs_rescued FROM pgqueue.rescue($1::integer)",
+        [b"%d" % max_jobs],
+        prepare=True,
     )
     return int(workers or 0), int(jobs or 0)
 

@@ -88,9 +88,13 @@ class Leader:
                 self._full_at = now
             if now - self._rescued_at >= _RESCUE_EVERY:
                 self._rescued_at = now
-                workers, jobs = await worker_calls.rescue(session)
+                workers, jobs = await worker_calls.rescue(session, _SWEEP_JOBS)
                 if workers or jobs:
                     log.warning("rescued %d jobs of %d lost workers", jobs, workers)
+                if jobs >= _SWEEP_JOBS:
+                    # There is more; others get their turn first.
+                    self._rescued_at = 0.0
+                    self._due.set()
             if now - self._swept_at >= _SWEEP_EVERY:
                 self._swept_at = now
                 await self._sweep(session, now)

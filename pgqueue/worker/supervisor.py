@@ -82,6 +82,8 @@ class Supervisor:
             on_unknown=self._given_up,
         )
         self._signals = 0
+        #: The server cannot be reached, which was said once for all who try.
+        self._away = False
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._lost = asyncio.Event()
@@ -187,20 +189,21 @@ class Supervisor:
 
     async def _open(self, on_notify: Callable[[str, str], None] | None = None) -> Session:
         """Connect, however long it takes; one line in the log for each change of state."""
-        pause, told = 0.1, False
+        pause = 0.1
         while True:
             try:
                 session = await Session.open(self._config.dsn, on_notify)
             except ConnectionLostError as error:
-                if not told:
+                if not self._away:
                     log.warning("%s; trying until it works", error)
-                    told = True
+                    self._away = True
                 # Full jitter, so that a hundred workers do not come back at one moment.
                 await asyncio.sleep(pause * random.random())
                 pause = min(_BACKOFF_CAP, 2 * pause)
                 continue
-            if told:
+            if self._away:
                 log.info("connected again")
+                self._away = False
             return session
 
     async def _register(self, session: Session) -> int:
