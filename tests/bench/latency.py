@@ -21,7 +21,8 @@ def run(jobs: int, gap: float) -> dict[str, Any]:
             time.sleep(gap)
             job = rig.number(
                 connection,
-                "INSERT INTO pgqueue.jobs (task, queue) VALUES ('bench.stamp', 'bench') RETURNING id",
+                "INSERT INTO pgqueue.jobs (task, queue) VALUES ('bench.stamp', 'bench') "
+                "RETURNING id",
             )
             committed[int(job)] = time.time()
         deadline = time.monotonic() + 30
