@@ -18,4 +18,5 @@ COMMENT ON COLUMN pgqueue.job_errors.at IS 'When it was written down.';
 COMMENT ON COLUMN pgqueue.job_errors.kind IS
 'Class of the exception, or what happened to the process: lost, crashed, JobTimeout.';
 COMMENT ON COLUMN pgqueue.job_errors.message IS 'Its message, shortened to 4 KiB.';
-COMMENT ON COLUMN pgqueue.job_errors.traceback IS 'Its traceback, without local variables, shortened to 16 KiB.';
+COMMENT ON COLUMN pgqueue.job_errors.traceback IS
+'Its traceback, without local variables, shortened to 16 KiB.';

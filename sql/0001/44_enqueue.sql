@@ -1,5 +1,6 @@
 -- Purpose: enqueue one job from SQL, by named arguments, and get its id.
 -- Called by: people and programs. Writes jobs (and, by its triggers, the position).
+-- Errors: PQ001.
 -- Why integer and not smallint parameters: with smallint, priority => 5 finds no function.
 CREATE FUNCTION pgqueue.enqueue(
     task text,

@@ -214,8 +214,8 @@ BEGIN
         IF v_cancels OR v_custom THEN
             v_ids := v_ok || ARRAY(
                 SELECT (o.value ->> 'id')::bigint FROM json_array_elements(v_rest) AS o);
-            -- What somebody has locked is left to apply_cancels and prune: no worker waits for it. So
-            -- is the request for a job that goes on: it may have come after we looked.
+            -- What somebody has locked is left to apply_cancels and prune: no worker waits for it.
+            -- So is the request for a job that goes on: it may have come after we looked.
             DELETE FROM pgqueue.cancel_requests AS c
             WHERE c.ctid = ANY (ARRAY(
                 SELECT k.ctid

@@ -4,6 +4,7 @@
 -- ready_jobs to running_jobs (claim). Reads workers, queues.
 -- Locks: advisory (70677105, worker) exclusive until the end of the transaction, so that held() and
 -- rescue() never run beside a late work(); then those of store_outcomes, then those of claim.
+-- Errors: PQ005.
 -- Why synchronous_commit is switched off where nothing is finished: a claim that a crash of the
 -- server loses is a job that is ready again. A SET clause would end before the commit and do
 -- nothing.

@@ -2,7 +2,7 @@
 -- Called by: people and programs. Moves ready_jobs, scheduled_jobs, blocked_jobs to finished_jobs;
 -- writes cancel_requests and notifies pgqueue_control for a running job.
 -- Locks: the position row. Where a claim holds it just now, the request is written, and the attempt
--- that begins is told.
+-- that begins is told. Errors: PQ002.
 CREATE FUNCTION pgqueue.cancel(
     job_id bigint,
     reason text DEFAULT NULL,

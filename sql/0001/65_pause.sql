@@ -1,5 +1,6 @@
 -- Purpose: start no job of a queue until it is resumed.
 -- Called by: people and programs. Writes queues. Locks: the row of the queue.
+-- Errors: PQ004.
 CREATE FUNCTION pgqueue.pause(
     queue text,
     resume_in interval DEFAULT NULL,

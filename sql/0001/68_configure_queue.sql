@@ -1,5 +1,6 @@
 -- Purpose: say how long the finished jobs of a queue are kept.
 -- Called by: people and programs. Writes queues. It holds for jobs that end from now on.
+-- Locks: the row of the queue. Errors: PQ004.
 CREATE FUNCTION pgqueue.configure_queue(
     queue text,
     retention_succeeded interval DEFAULT NULL,
