@@ -311,6 +311,22 @@ def test_what_commits_late_is_found_from_zero(c: Connection, writer: Connection)
     assert work(c, worker, 3).job_ids == [late]
 
 
+@pytest.mark.parametrize("queues", [("default",), ("*",)])
+def test_a_full_scan_finds_it_too_and_keeps_what_is_known(
+    c: Connection, writer: Connection, queues: tuple[str, ...]
+) -> None:
+    late = factories.job(writer)
+    worker = factories.worker(c)
+    high = factories.job(c, priority=5)
+    last = factories.job(c)
+    row = work(c, worker, queues=queues)
+    writer.commit()
+    row = work(c, worker, 2, queues, hint=row.hint_out, full_scan=True)
+    assert row.job_ids == [late]
+    assert json.loads(row.hint_out)["default"]["5"] == high
+    assert work(c, worker, 3, queues, hint=json.dumps({"default": {"0": last}})).drained is True
+
+
 def test_every_queue_with_a_hint_is_every_queue_of_the_hint(c: Connection) -> None:
     known = factories.job(c, queue="known")
     other = factories.job(c, queue="other")
