@@ -92,6 +92,12 @@ def tagged() -> dict[str, object]:
 
 
 @task
+def nap() -> None:
+    """Take two milliseconds."""
+    time.sleep(0.002)
+
+
+@task
 def where() -> dict[str, int]:
     """Tell in which process and thread it runs."""
     return {"pid": os.getpid(), "thread": threading.get_ident()}
