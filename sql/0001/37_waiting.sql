@@ -11,8 +11,8 @@ CREATE FUNCTION pgqueue.waiting(
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
-SET jit = off
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 DECLARE
     v_paused text[] := ARRAY(

@@ -12,6 +12,7 @@ CREATE FUNCTION pgqueue.jobs_file() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 DECLARE
     v_at timestamptz := clock_timestamp();

@@ -18,6 +18,7 @@ CREATE FUNCTION pgqueue.rescue(
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_worker record;
