@@ -52,7 +52,7 @@ from pgqueue.core.errors import (
 )
 
 # What is read back.
-from pgqueue.core.job import Job, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 
 # What a task may raise to decide how its attempt ends.
 from pgqueue.core.outcome import Cancel, Retry, Snooze
@@ -83,6 +83,7 @@ __all__ = [
     "Retry",
     "Snooze",
     # What is read back.
+    "FailedAttempt",
     "Job",
     "JobState",
     "QueueInfo",

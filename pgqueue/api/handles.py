@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pgqueue.api.clients import Clients
 from pgqueue.core.errors import JobNotFoundError
-from pgqueue.core.job import Job, JobError
+from pgqueue.core.job import FailedAttempt, Job
 from pgqueue.core.offsets import When
 from pgqueue.core.options import EnqueueOptions, check_priority
 from pgqueue.core.states import JobState
@@ -50,11 +50,11 @@ class JobHandle:
         """Read the whole job; see `info`."""
         return found(await self._clients.asynchronous.get_job(self.id), self.id)
 
-    def errors(self) -> list[JobError]:
+    def errors(self) -> list[FailedAttempt]:
         """Read the attempts that went wrong, the first one first."""
         return self._clients.sync.job_errors(self.id)
 
-    async def aerrors(self) -> list[JobError]:
+    async def aerrors(self) -> list[FailedAttempt]:
         """Read the attempts that went wrong; see `errors`."""
         return await self._clients.asynchronous.job_errors(self.id)
 

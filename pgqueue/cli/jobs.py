@@ -11,7 +11,7 @@ from pgqueue.cli.output import cell, print_json, print_pairs, print_table, say, 
 from pgqueue.cli.parser import Parser, duration, moment, whole
 from pgqueue.cli.values import to_json
 from pgqueue.core.errors import JobNotFoundError
-from pgqueue.core.job import Job, JobError
+from pgqueue.core.job import FailedAttempt, Job
 
 #: What a job holds of its application's own, which a list shows only when asked.
 _OWN = ("args", "kwargs", "result", "meta")
@@ -186,5 +186,5 @@ def _result(job: Job) -> str | None:
     return None if job.result is None else _text(job.result)
 
 
-def _headline(error: JobError) -> str:
+def _headline(error: FailedAttempt) -> str:
     return f"attempt {error.attempt} at {cell(error.at)}: {visible(error.kind)}"

@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobError:
+class FailedAttempt:
     """Hold one failed attempt of a job: a row of `pgqueue.job_errors`."""
 
     attempt: int

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgqueue.core.job import Job, JobError, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
@@ -144,7 +144,7 @@ class AsyncClient:
             jobs.list_jobs(state=state, queue=queue, task=task, before=before, limit=limit)
         )
 
-    async def job_errors(self, job_id: int) -> list[JobError]:
+    async def job_errors(self, job_id: int) -> list[FailedAttempt]:
         """Read what went wrong with a job."""
         return await self.run(jobs.job_errors(job_id))
 

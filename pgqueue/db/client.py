@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgqueue.core.job import Job, JobError, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
@@ -155,7 +155,7 @@ class Client:
             jobs.list_jobs(state=state, queue=queue, task=task, before=before, limit=limit)
         )
 
-    def job_errors(self, job_id: int) -> list[JobError]:
+    def job_errors(self, job_id: int) -> list[FailedAttempt]:
         """Read what went wrong with a job."""
         return self.run(jobs.job_errors(job_id))
 

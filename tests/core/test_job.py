@@ -23,7 +23,7 @@ def test_a_job_is_final_in_a_final_state(state: JobState) -> None:
     assert one.is_final == (state in FINAL)
 
 
-@pytest.mark.parametrize("kind", [job.Job, job.JobError, job.WorkerInfo, job.QueueInfo])
+@pytest.mark.parametrize("kind", [job.Job, job.FailedAttempt, job.WorkerInfo, job.QueueInfo])
 def test_values_are_frozen_slotted_and_keyword_only(kind: type) -> None:
     assert dataclasses.is_dataclass(kind)
     assert "__slots__" in vars(kind)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pgqueue
 from pgqueue.api.queues import Queues
-from pgqueue.core.job import JobError
 from pgqueue.core.options import EnqueueOptions, TaskOptions
 from pgqueue.db.statements.stats import Problem
 
@@ -42,7 +41,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Tasks": ("task", "Task", "BoundTask", "JobSpec"),
     "Many jobs": ("enqueue_many", "aenqueue_many", "copy_many", "acopy_many"),
     "The app": ("PgQueue", "default_app", "set_default_app", "queues"),
-    "Jobs": ("JobHandle", "Job", "JobState", "QueueInfo", "WorkerInfo"),
+    "Jobs": ("JobHandle", "Job", "FailedAttempt", "JobState", "QueueInfo", "WorkerInfo"),
     "Inside a task": ("Context", "Retry", "Snooze", "Cancel", "JobTimeout"),
     "Errors": tuple(
         name
@@ -55,7 +54,6 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 _BESIDE: Final[dict[str, dict[str, Any]]] = {
     "Tasks": {"Options of a task": TaskOptions, "Options of a job": EnqueueOptions},
     "The app": {"What must not be": Problem},
-    "Jobs": {"What went wrong in an attempt": JobError},
 }
 #: Public in Python's sense only.
 _LEFT_OUT: Final = frozenset({"clients"})

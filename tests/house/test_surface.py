@@ -8,7 +8,7 @@ from tests.helpers import ROOT
 
 PUBLIC = """
     BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
-    Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError
+    FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError
     NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError Retry SchemaError
     SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task
     TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many aenqueue_many

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, LiteralString
 
 from pgqueue.core.errors import JobNotFoundError
-from pgqueue.core.job import Job, JobError
+from pgqueue.core.job import FailedAttempt, Job
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db.statements.adding import NEW, columns_of
@@ -99,7 +99,7 @@ def list_jobs(
     return Statement(text=where, params=params, decode=_jobs)
 
 
-def job_errors(job_id: int) -> Statement[list[JobError]]:
+def job_errors(job_id: int) -> Statement[list[FailedAttempt]]:
     """Read what went wrong with a job, the first attempt first."""
     return Statement(
         text="SELECT e.attempt, e.kind, e.message, e.traceback, EXTRACT(EPOCH FROM e.at)"
@@ -207,9 +207,9 @@ def _job(row: Row) -> Job:
     )
 
 
-def _errors(rows: Rows) -> list[JobError]:
+def _errors(rows: Rows) -> list[FailedAttempt]:
     return [
-        JobError(
+        FailedAttempt(
             attempt=as_int(row[0]),
             kind=str(row[1]),
             message=str(row[2]),
