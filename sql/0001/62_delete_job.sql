@@ -1,11 +1,13 @@
 -- Purpose: delete a job and everything that hangs on it.
 -- Called by: people. Deletes from jobs (and, by its trigger, from the rest). Reads running_jobs.
--- Locks: the position row first, so that it cannot begin to run meanwhile. Errors: PQ003.
+-- Locks: the job, as a plain DELETE does; then the position row, so that it cannot begin to run
+-- meanwhile. In this order, in which retry and set_priority take them too. Errors: PQ003.
 CREATE FUNCTION pgqueue.delete_job(job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 BEGIN
+    PERFORM FROM pgqueue.jobs AS j WHERE j.id = delete_job.job_id FOR UPDATE;
     PERFORM FROM pgqueue.ready_jobs AS r WHERE r.job_id = delete_job.job_id FOR UPDATE;
     PERFORM FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = delete_job.job_id FOR UPDATE;
     IF EXISTS (SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = delete_job.job_id) THEN

@@ -1,7 +1,7 @@
 -- Purpose: let a waiting job go before or behind others.
 -- Called by: people and programs. Deletes and inserts the position row in one statement: such rows
--- are never updated. A running job is not touched. Locks: the position row; those of ring.
--- Errors: PQ002, PQ004.
+-- are never updated. A running job is not touched. Locks: the job against being deleted meanwhile,
+-- which would leave the position behind; the position row; those of ring. Errors: PQ002, PQ004.
 -- Why a loop: the job may move from one waiting table to another between two of the statements.
 CREATE FUNCTION pgqueue.set_priority(job_id bigint, priority integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
@@ -16,6 +16,13 @@ BEGIN
             ERRCODE = 'PQ004',
             MESSAGE = format('priority must be between -32768 and 32767; got %s',
                 coalesce(set_priority.priority::text, 'null'));
+    END IF;
+    PERFORM FROM pgqueue.jobs AS j WHERE j.id = set_priority.job_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ002',
+            MESSAGE = format('there is no job %s', set_priority.job_id),
+            HINT = 'it may have been pruned; see the retention of its queue';
     END IF;
     FOR v_pass IN 1..10 LOOP
         WITH moved AS (
@@ -62,12 +69,6 @@ BEGIN
             RETURN 'blocked';
         END IF;
         SELECT o.state INTO v_state FROM pgqueue.job_overview AS o WHERE o.id = set_priority.job_id;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION USING
-                ERRCODE = 'PQ002',
-                MESSAGE = format('there is no job %s', set_priority.job_id),
-                HINT = 'it may have been pruned; see the retention of its queue';
-        END IF;
         EXIT WHEN v_state IS NULL OR v_state NOT IN ('ready', 'scheduled', 'blocked');
     END LOOP;
     RETURN v_state;
@@ -80,4 +81,4 @@ COMMENT ON FUNCTION pgqueue.set_priority(bigint, integer) IS
 Args: job_id; priority: -32768 to 32767, higher first.
 Returns: its state.
 Errors: PQ002 when there is no such job; PQ004 for a priority out of range.
-Locks: the position row.';
+Locks: the job, FOR KEY SHARE; the position row.';

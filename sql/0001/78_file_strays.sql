@@ -3,7 +3,9 @@
 -- Reads jobs and the position tables; writes ready_jobs, scheduled_jobs and, for a job that the
 -- trigger would have refused, finished_jobs.
 -- Locks: advisory (70677104, 1) until the end of the transaction, tried, so that two callers do not
--- file one job: the later one would file it again after a worker had taken it; those of ring.
+-- file one job: the later one would file it again after a worker had taken it; the jobs it files,
+-- skipping those that others hold, so that a DELETE meanwhile leaves no position behind; those of
+-- ring.
 CREATE FUNCTION pgqueue.file_strays(
     above bigint DEFAULT 0,
     max_jobs integer DEFAULT 10000,
@@ -35,15 +37,23 @@ BEGIN
     ),
     stray AS MATERIALIZED (
         SELECT (x.job).*, pgqueue.refusal(x.job) AS refusal
-        FROM seen AS s
+        FROM (
+            SELECT s.id
+            FROM seen AS s
+            WHERE NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS p WHERE p.job_id = s.id)
+                AND NOT EXISTS (SELECT FROM pgqueue.ready_jobs AS p WHERE p.job_id = s.id)
+                AND NOT EXISTS (SELECT FROM pgqueue.running_jobs AS p WHERE p.job_id = s.id)
+                AND NOT EXISTS (SELECT FROM pgqueue.scheduled_jobs AS p WHERE p.job_id = s.id)
+                AND NOT EXISTS (SELECT FROM pgqueue.blocked_jobs AS p WHERE p.job_id = s.id)
+            OFFSET 0
+        ) AS s
         CROSS JOIN LATERAL (
-            SELECT j AS job FROM pgqueue.jobs AS j WHERE j.id = s.id OFFSET 0
+            SELECT j AS job
+            FROM pgqueue.jobs AS j
+            WHERE j.id = s.id
+            OFFSET 0
+            FOR KEY SHARE SKIP LOCKED
         ) AS x
-        WHERE NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS p WHERE p.job_id = s.id)
-            AND NOT EXISTS (SELECT FROM pgqueue.ready_jobs AS p WHERE p.job_id = s.id)
-            AND NOT EXISTS (SELECT FROM pgqueue.running_jobs AS p WHERE p.job_id = s.id)
-            AND NOT EXISTS (SELECT FROM pgqueue.scheduled_jobs AS p WHERE p.job_id = s.id)
-            AND NOT EXISTS (SELECT FROM pgqueue.blocked_jobs AS p WHERE p.job_id = s.id)
     ),
     later AS (
         INSERT INTO pgqueue.scheduled_jobs (job_id, run_at, queue, priority, flags)
@@ -97,4 +107,4 @@ Args: above: look at jobs with a higher id; max_jobs: the most to look at; at: t
 Returns: filed: how many had no position (one that the trigger would have refused ends as failed);
 reached: the highest id looked at.
 Locks: advisory (70677104, 1) until the end of the transaction; while another holds it, nothing is
-filed.';
+filed; the jobs it files, FOR KEY SHARE, skipping those that others hold.';

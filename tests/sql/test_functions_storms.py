@@ -1,6 +1,7 @@
 """Everything at once: many sessions move the same jobs, and each job stays in one place."""
 
 import collections
+import contextlib
 import itertools
 import random
 import threading
@@ -217,4 +218,58 @@ def test_deleting_while_everything_moves(db: Database, c: Connection) -> None:
     factories.jobs(c, 200)
     storm(db, produce, produce, labour, labour, tend, tend, delete)
     settle(c)
+    assert c.execute("SELECT * FROM pgqueue.check_invariants()").fetchall() == []
+
+
+def test_deleting_jobs_that_people_move(db: Database, c: Connection) -> None:
+    """All of them on one job after the other: no position outlives its job."""
+    ids = factories.jobs(c, 400)
+    left = list(ids)
+
+    def delete(c: Connection, random: random.Random) -> None:
+        while left:
+            c.execute(f"SELECT {random.randrange(5)}")
+            with contextlib.suppress(psycopg.Error):
+                c.execute("SELECT pgqueue.delete_job(%s)", (left[-1],))
+            left.pop()
+
+    def move(c: Connection, random: random.Random) -> None:
+        while left:
+            for job in left[-1:]:
+                query = random.choice((*ON_A_JOB[1:4], ON_A_JOB[3], ON_A_JOB[3]))
+                try:
+                    c.execute(query, {"id": job, "n": random.randrange(9)})
+                except psycopg.Error as error:
+                    if error.sqlstate not in ("PQ002", "PQ003"):
+                        raise
+
+    storm(db, delete, *[move] * 5)
+    assert c.execute("SELECT * FROM pgqueue.check_invariants()").fetchall() == []
+
+
+def test_deleting_strays_while_they_are_filed(db: Database, c: Connection) -> None:
+    """No position outlives its job."""
+    done = threading.Event()
+
+    def stray(c: Connection, random: random.Random) -> None:
+        for _ in range(300):
+            with c.transaction():
+                job = factories.job(c)
+                c.execute("DELETE FROM pgqueue.ready_jobs WHERE job_id = %s", (job,))
+        done.set()
+
+    def repeat(query: str) -> Callable[[Connection, random.Random], None]:
+        def run(c: Connection, random: random.Random) -> None:
+            while not done.is_set():
+                c.execute(query)
+
+        return run
+
+    delete = """
+        DELETE FROM pgqueue.jobs
+        WHERE id = ANY (ARRAY(SELECT id FROM pgqueue.jobs ORDER BY id DESC LIMIT 3))
+    """
+    file = "SELECT pgqueue.file_strays()"
+    storm(db, stray, repeat(file), repeat(file), repeat(delete))
+    c.execute(file)
     assert c.execute("SELECT * FROM pgqueue.check_invariants()").fetchall() == []
