@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from tests import factories
@@ -204,6 +205,25 @@ def test_a_priority_out_of_range(c: Connection, priority: int | None, got: str) 
 def test_the_priority_of_a_job_that_does_not_exist(c: Connection) -> None:
     with refused("PQ002", "there is no job 4711", PRUNED):
         c.execute(SET_PRIORITY, (4711, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "call"),
+    [
+        (factories.ready, "set_priority(%s, 1)"),
+        (factories.finished, "retry(%s)"),
+        (factories.running, "set_progress(%s, 0.5)"),
+    ],
+)
+def test_a_job_that_is_being_deleted_is_waited_for(
+    c: Connection, writer: Connection, make: Make, call: str
+) -> None:
+    """Else the row that was written meanwhile would outlive its job."""
+    job = make(c)
+    writer.execute("SELECT FROM pgqueue.jobs FOR UPDATE")
+    c.execute("SET lock_timeout = '1 ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        c.execute(f"SELECT pgqueue.{call}", (job,))
 
 
 # set_progress
