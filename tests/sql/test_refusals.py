@@ -128,30 +128,25 @@ def test_an_insert_is_refused_without_being_printed(
     assert c.execute("SELECT count(*) FROM pgqueue.jobs").fetchone() == (0,)
 
 
-@pytest.mark.parametrize(("columns", "message"), REFUSED)
-def test_a_copy_is_refused_without_being_printed(
-    db: Database, c: Connection, secret: str, columns: dict[str, Any], message: str
-) -> None:
-    row = _row(columns, secret)
-    good = {**row, **{name: value for name, value in GOOD.items() if name in row}}
-    with pytest.raises(psycopg.Error) as caught:
-        _copy(c, good, row)
-    assert caught.value.sqlstate == "PQ001"
-    assert caught.value.diag.message_primary == message
-    assert secret not in _said(caught.value)
+def test_a_copy_is_refused_without_being_printed(db: Database, c: Connection, secret: str) -> None:
+    for columns, message in REFUSED:
+        row = _row(columns, secret)
+        good = {**row, **{name: value for name, value in GOOD.items() if name in row}}
+        with pytest.raises(psycopg.Error) as caught:
+            _copy(c, good, row)
+        assert caught.value.sqlstate == "PQ001"
+        assert caught.value.diag.message_primary == message
+        assert secret not in _said(caught.value)
     assert secret not in db.server.log()
     assert c.execute("SELECT count(*) FROM pgqueue.jobs").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("columns", ACCEPTED)
-def test_the_bounds_themselves_are_accepted(
-    c: Connection, secret: str, columns: dict[str, Any]
-) -> None:
-    row = _row(columns, secret)
-    c.execute(_insert(row), list(row.values()))
-    assert c.execute("SELECT count(*) FROM pgqueue.job_overview WHERE state <> ''").fetchone() == (
-        1,
-    )
+def test_the_bounds_themselves_are_accepted(c: Connection, secret: str) -> None:
+    for columns in ACCEPTED:
+        row = _row(columns, secret)
+        c.execute(_insert(row), list(row.values()))
+    query = "SELECT count(*) FROM pgqueue.job_overview WHERE state IN ('ready', 'scheduled')"
+    assert c.execute(query).fetchone() == (len(ACCEPTED),)
 
 
 @pytest.mark.parametrize(
