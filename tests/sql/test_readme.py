@@ -1,4 +1,4 @@
-"""What sql/README.md shows runs, and its tables name all there is."""
+"""The tables of sql/README.md name all there is; that its examples run is held in tests/docs."""
 
 import re
 from typing import Any
@@ -6,25 +6,12 @@ from typing import Any
 import psycopg
 
 from pgqueue.core.errors import SQLSTATES
-from tests import factories
 from tests.helpers import ROOT
 
 Connection = psycopg.Connection[Any]
 
 README = (ROOT / "sql" / "README.md").read_text()
 SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "sql").glob("0*/*.sql")))
-
-
-def test_every_example_runs(c: Connection) -> None:
-    # The examples speak of the jobs 1, 2 and 3, and of the worker 1.
-    blocks = re.findall(r"^```sql\n(.*?)^```", README, re.M | re.S)
-    assert len(blocks) >= 5
-    for block in blocks:
-        for statement in re.sub(r"--.*$", "", block, flags=re.M).split(";"):
-            if statement.strip():
-                c.execute(statement.encode())
-    states = [factories.state(c, job) for job in (1, 2, 3)]
-    assert states == [None, "scheduled", "scheduled"]
 
 
 def test_it_names_every_sqlstate() -> None:
