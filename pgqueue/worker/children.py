@@ -47,6 +47,7 @@ class ChildProcess:
         heard_at: when it last answered, or got a batch while it had nothing to do.
         asked_back: it was asked for what it has not started.
         killed: by us.
+        greeted: it has said that it is ready, once.
     """
 
     connection: socket.socket
@@ -60,6 +61,7 @@ class ChildProcess:
     heard_at: float = 0.0
     asked_back: bool = False
     killed: bool = False
+    greeted: bool = False
     out: bytearray = field(default_factory=bytearray)
     reader: FrameReader = field(default_factory=FrameReader)
 

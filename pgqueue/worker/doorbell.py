@@ -153,10 +153,16 @@ class Doorbell:
             pause = min(2 * pause, self._heartbeat)
 
     async def _outwait(self, session: Session, writers: bytes) -> None:
-        """Wait until no transaction is left that may commit without ringing (S3)."""
+        """Wait until no transaction is left that may commit without ringing (S3).
+
+        One of them may last for hours, so jobs are looked for meanwhile: those that came between
+        the scan before and S1 rang for nobody, and those of the other writers will not either.
+        """
         pause = 0.001
         while writers != b"{}" and not self._rung.is_set():
-            if not await worker_calls.still_writing(session, writers):
+            self._fetcher.look("look")
+            await _first(self._fetcher.drained.wait(), self._rung.wait(), session.lost)
+            if self._rung.is_set() or not await worker_calls.still_writing(session, writers):
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._rung.wait(), pause)
@@ -164,7 +170,7 @@ class Doorbell:
 
     async def _probe(self, session: Session) -> None:
         """Send ourselves a notification now and then; a session that does not hear it is dead."""
-        first = True
+        heard = False
         while True:
             self._probe_mark = f"probe {session.backend_pid} {time.monotonic_ns()}"
             self._probed.clear()
@@ -175,17 +181,21 @@ class Doorbell:
             except TimeoutError:
                 if session.lost.done():
                     return
-                if first:
+                if heard:
+                    log.warning("listener: no notification arrives any more; connecting again")
+                    session.close()
+                    return
+                if not self.deaf:
                     self.deaf = True
                     log.warning(
                         "notifications do not arrive, as behind a transaction pooler; "
                         "looking for jobs four times a second instead"
                     )
-                    return
-                log.warning("listener: no notification arrives any more; connecting again")
-                session.close()
-                return
-            first = False
+            else:
+                heard = True
+                if self.deaf:
+                    self.deaf = False
+                    log.info("notifications arrive after all")
             await asyncio.sleep(_PROBE_EVERY)
 
     def _notified(self, channel: str, payload: str) -> None:

@@ -25,6 +25,8 @@ log = logging.getLogger("pgqueue.worker")
 #: A scan from zero at least this often, in seconds; rarer where it is slow.
 _FULL_EVERY = 1.0
 _MAX_BYTES = 16 << 20
+#: Most seconds between a lost connection and the next try.
+_BREATH = 0.1
 
 
 class Fetcher:
@@ -100,9 +102,15 @@ class Fetcher:
                 self._stats.reconnects += 1
             self._session = await self._open()
             self._hint = None
-            with contextlib.suppress(ConnectionLostError):
+            try:
                 await self._reconcile(self._session)
                 self.look("look")
+            except ConnectionLostError:
+                # Not so fast that a server which lets us in and throws us out is kept busy by it.
+                await asyncio.sleep(_BREATH * random.random())
+            except BaseException:
+                self._session.close()
+                raise
         return self._session
 
     async def run(self) -> None:
@@ -110,16 +118,19 @@ class Fetcher:
         while True:
             self._wake.clear()
             room = None if self.stopping or not self.may_have_work else self._pool.hungriest()
-            if room is None and not len(self._finisher):
-                if self.stopping and not self._pool.held:
+            due_in = self._finisher.next_in
+            if room is None and due_in != 0:
+                if self.stopping and not self._pool.held and due_in is None:
                     return
-                await self._wake.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), due_in)
                 continue
             async with self.turn:
                 try:
                     await self._call()
                 except ConnectionLostError as error:
                     log.warning("%s; outcomes are kept and sent again", error)
+                    await asyncio.sleep(_BREATH * random.random())
                 except StatementError as error:
                     if not error.may_pass:
                         raise
@@ -152,9 +163,11 @@ class Fetcher:
                 self._finisher.put_back(answers)
                 raise
             log.warning("%s; storing outcomes one by one", error)
+            self._uncertain = True
             await self._finisher.store_one_by_one(
                 session, self.worker_id, self.next_batch(), answers
             )
+            self._uncertain = False
             return
         except BaseException:
             self._finisher.put_back(answers)
@@ -162,6 +175,9 @@ class Fetcher:
             raise
         self._stats.calls += 1
         self._finisher.stored(answers, reply.refused, reply.again, resent=resent)
+        if any(answer.started < len(answer.ids) for answer in answers):
+            # What went back unstarted is ready again, and nobody rings us while we are awake.
+            self.look("look")
         if found is None:
             return
         if full:

@@ -15,6 +15,8 @@ from pgqueue.worker.stats import Stats
 log = logging.getLogger("pgqueue.worker")
 
 _MAX_BYTES = 8 << 20
+#: Seconds until an outcome is sent again whose row somebody holds.
+_AGAIN = 0.05
 _UNSTORABLE = "the result could not be stored; the server refused it"
 
 
@@ -28,9 +30,18 @@ class Finisher:
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
         self._waiting: deque[Answer] = deque()
+        self._locked: list[Answer] = []
+        self._locked_until = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._locked)
+
+    @property
+    def next_in(self) -> float | None:
+        """Seconds until there is something to send: 0 for now, None while there is nothing."""
+        if self._waiting:
+            return 0.0
+        return max(0.0, self._locked_until - time.monotonic()) if self._locked else None
 
     def add(self, answer: Answer) -> None:
         """Take an answer of a child."""
@@ -63,14 +74,19 @@ class Finisher:
 
     def holds(self) -> dict[int, int]:
         """Give the batch of every job whose outcome waits to be written down."""
-        return {job: answer.batch_no for answer in self._waiting for job in answer.ids}
+        kept = (*self._waiting, *self._locked)
+        return {job: answer.batch_no for answer in kept for job in answer.ids}
 
     def clear(self) -> None:
         """Drop everything: this worker's jobs are not its own any more."""
         self._waiting.clear()
+        self._locked.clear()
 
     def take(self) -> list[Answer]:
         """Give the answers to send now, bounded in bytes; what is not sent must be put back."""
+        if self._locked and time.monotonic() >= self._locked_until:
+            self._waiting.extend(self._locked)
+            self._locked.clear()
         taken: list[Answer] = []
         size = 0
         while self._waiting and size < _MAX_BYTES:
@@ -90,7 +106,7 @@ class Finisher:
 
         Args:
             refused: not ours any more; after a lost reply that mostly means stored already.
-            again: locked by somebody just now; they are sent once more.
+            again: locked by somebody just now; they are sent once more, a moment later.
         """
         self._stats.jobs += sum(answer.started for answer in answers)
         if refused and not resent:
@@ -98,23 +114,33 @@ class Finisher:
             log.warning("lease lost: %d outcomes dropped, jobs %s", len(refused), _some(refused))
         if again:
             wanted = set(again)
-            for answer in answers:
-                if wanted.intersection(answer.ids):
-                    self.add(_only(answer, wanted))
+            cut = [_only(one, wanted) for one in answers if wanted.intersection(one.ids)]
+            self._stats.jobs -= sum(answer.started for answer in cut)
+            self._locked += cut
+            self._locked_until = time.monotonic() + _AGAIN
 
     async def store_one_by_one(
         self, session: Session, worker_id: int, batch_no: int, answers: list[Answer]
     ) -> None:
         """Store answers of which the server refused at least one: each alone, then each job of
         the bad one alone, and what still cannot be stored as a failure that says so."""
-        for answer in answers:
-            if await self._try(session, worker_id, batch_no, answer):
-                continue
-            for job in answer.ids:
-                single = _only(answer, {job})
-                if not await self._try(session, worker_id, batch_no, single):
-                    log.error("job %d: %s", job, _UNSTORABLE)
-                    await self._try(session, worker_id, batch_no, _unstorable(answer, job))
+        left = deque(answers)
+        try:
+            while left:
+                if not await self._try(session, worker_id, batch_no, left[0]):
+                    await self._store_each(session, worker_id, batch_no, left[0])
+                left.popleft()
+        except BaseException:
+            self.put_back(list(left))
+            raise
+
+    async def _store_each(
+        self, session: Session, worker_id: int, batch_no: int, answer: Answer
+    ) -> None:
+        for job in answer.ids:
+            if not await self._try(session, worker_id, batch_no, _only(answer, {job})):
+                log.error("job %d: %s", job, _UNSTORABLE)
+                await self._try(session, worker_id, batch_no, _unstorable(answer, job))
 
     async def _try(self, session: Session, worker_id: int, batch_no: int, answer: Answer) -> bool:
         try:
@@ -158,7 +184,7 @@ def _only(answer: Answer, wanted: set[int]) -> Answer:
     return Answer(
         batch_no=answer.batch_no,
         ids=ids,
-        started=len(ids),
+        started=min(answer.started, len(ids)),
         busy_us=0,
         document=json.dumps(opened).encode(),
     )

@@ -32,6 +32,8 @@ log = logging.getLogger("pgqueue.worker")
 
 #: Seconds after which unstarted jobs behind a busy slot are asked back.
 _STALE = 0.1
+#: Seconds until a child that died before it was ready is replaced.
+_FORK_AGAIN = 1.0
 
 
 class Pool:
@@ -71,6 +73,7 @@ class Pool:
         self._forking: list[ChildProcess] = []
         self._heard = bytearray()
         self._loaded: asyncio.Future[None] | None = None
+        self._restart: asyncio.Future[None] | None = None
         self._closing = False
 
     @property
@@ -142,6 +145,7 @@ class Pool:
         self._closing = True
         for child in list(self._children):
             self._kill(child)
+            self._drain(child)
             self._bury(child, "killed at the end of the worker")
         self._end_zygote()
 
@@ -152,7 +156,14 @@ class Pool:
             self._bury(child, "killed since its jobs were given to others")
 
     def watch(self) -> None:
-        """Look after deadlines, and after jobs that wait behind a long one."""
+        """Look after deadlines, and after jobs that wait behind a long one.
+
+        Raises:
+            ConfigurationError: the application cannot be imported any more.
+        """
+        if self._restart is not None and self._restart.done():
+            self._restart.result()
+            self._restart = None
         now = time.monotonic()
         for child in list(self._children):
             for slot in child.slots.read():
@@ -250,7 +261,9 @@ class Pool:
         # Children die with it (PR_SET_PDEATHSIG, and the end of their sockets elsewhere).
         for child in list(self._children):
             self._kill(child)
+            self._drain(child)
             self._bury(child, "killed together with its parent process")
+        self._forking.clear()
         if not self._closing:
             log.error("the process that forks children ended; starting another")
             self._restart = asyncio.ensure_future(self.start())
@@ -271,7 +284,7 @@ class Pool:
     # -- one child --------------------------------------------------------------------------
 
     def _fork(self) -> None:
-        if self._control is None:
+        if self._control is None or self._closing:
             return
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -304,7 +317,7 @@ class Pool:
     def _take(self, child: ChildProcess, data: bytes) -> None:
         for kind, body in child.reader.feed(data):
             if kind is Kind.HELLO:
-                child.ready = True
+                child.ready = child.greeted = True
             elif kind is Kind.ANSWER:
                 answer = unpack_answer(body)
                 for job in answer.ids:
@@ -364,5 +377,8 @@ class Pool:
         if not child.quitting or casualties:
             log.warning("child %d ended: %s; it held %d jobs", child.pid, how, len(casualties))
         self._on_death(casualties, how)
-        if not self._closing:
+        if child.greeted:
             self._fork()
+        else:
+            # What kills it may kill the next one too.
+            loop.call_later(_FORK_AGAIN, self._fork)

@@ -8,7 +8,6 @@ import pytest
 
 from pgqueue import PgQueue
 from tests.acceptance.support import Jobs, stop
-from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
 from tests.helpers import eventually
 
@@ -66,10 +65,8 @@ def test_numbers_arrive_as_they_were_written(jobs: Jobs, worker: StartWorker) ->
         assert jobs.wait(job)["result"] == f"{type(number).__name__} {number}"
 
 
-@pytest.mark.parametrize("timeout", ["infinity", "300 days", "1 microsecond"])
-def test_any_timeout(timeout: str, jobs: Jobs, db: Database, worker: StartWorker) -> None:
-    if timeout == "infinity" and db.server.major < 17:
-        timeout = "178000000 years"
+@pytest.mark.parametrize("timeout", ["365 days", "300 days", "1 microsecond"])
+def test_any_timeout(timeout: str, jobs: Jobs, worker: StartWorker) -> None:
     ids = jobs.add_many(3, "noop", timeout=timeout)
     worker("--processes", "1")
     # No time at all may still be enough, as nobody looks at the clock so often.

@@ -86,7 +86,8 @@ def test_no_job_is_missed_where_two_workers_linger(
     eventually(lambda: jobs.states() == {"succeeded": 600}, 10)
     figures = [stop(one) for one in running]
     assert sum(one["by_fallback"] for one in figures) == 0
-    assert sum(one["rings"] for one in figures) < 600
+    # Each notification is heard by both: without lingering it would be about 1,200 of them.
+    assert sum(one["rings"] for one in figures) < 1000
     assert late(jobs) == []
 
 
