@@ -34,6 +34,7 @@ class Host:
     Attributes:
         outcomes: the last object told about each job; `{"state": "succeeded"}` without a result.
         answers: how many frames with outcomes have come.
+        exit_code: of the process, once it has ended.
     """
 
     def __init__(self, *, threads: int = 1, app: str = "tests.acceptance.tasks") -> None:
@@ -55,6 +56,7 @@ class Host:
         self.outcomes: dict[int, dict[str, Any]] = {}
         self.answers = 0
         self.ready = False
+        self.exit_code: int | None = None
 
     def __enter__(self) -> Self:
         while not self.ready:
@@ -64,7 +66,7 @@ class Host:
     def __exit__(self, *_error: object) -> None:
         self._socket.close()
         try:
-            self._process.wait(_PATIENCE)
+            self.exit_code = self._process.wait(_PATIENCE)
         finally:
             self._process.kill()
             self._process.wait()
