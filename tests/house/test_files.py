@@ -14,17 +14,14 @@ _CODE = sorted((ROOT / "pgqueue").rglob("*.py"))
 _TESTS = sorted((ROOT / "tests").rglob("*.py"))
 _SQL = sorted((ROOT / "sql").rglob("*.sql"))
 _TEXT = {".py", ".sql", ".md", ".toml", ".yml", ".yaml", ".cfg", ".txt", ".json", ".sh", ""}
-# Paths of one machine, hosts of registries: neither is the project's to know. Put together here, so
-# that this file does not hold them itself.
+# Paths of one machine are not the project's to know. Put together here, so that this file does not
+# hold them itself.
 _FOREIGN = re.compile(
     "|".join(
         [
             r"(?<![\w.])/work" + r"/\w",
             r"(?<![\w.])/root" + r"/\w",
             r"/home" + r"/\w",
-            "pypi" + r"\.org",
-            "pythonhosted" + r"\.org",
-            "registry" + r"\.npmjs",
         ]
     )
 )
