@@ -2,6 +2,7 @@
 -- Called by: people and programs. Moves finished_jobs or scheduled_jobs to ready_jobs or
 -- scheduled_jobs. Locks: the job against being deleted meanwhile, which would leave the position
 -- behind; the position row; those of ring. Errors: PQ002, PQ003.
+-- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in one line with it.
 -- Why lost grows: attempt numbers never fall, so a job that has used up its budget gets it back by
 -- counting the past attempts as lost.
 -- Why the flags are made anew: a job whose expires_at has passed runs all the same, since somebody
@@ -32,7 +33,7 @@ BEGIN
     INTO v_job
     FROM pgqueue.jobs AS j
     WHERE j.id = retry.job_id
-    FOR KEY SHARE;
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ002',
@@ -107,4 +108,4 @@ by then runs all the same: somebody asked for it.
 Returns: ready or scheduled.
 Errors: PQ002 when there is no such job; PQ003 when it is running or blocked, or was filed by
 pgqueue.file_strays as one that could never run.
-Locks: the job, FOR KEY SHARE; the position row.';
+Locks: the job, FOR NO KEY UPDATE; the position row.';

@@ -2,6 +2,7 @@
 -- Called by: people and programs. Deletes and inserts the position row in one statement: such rows
 -- are never updated. A running job is not touched. Locks: the job against being deleted meanwhile,
 -- which would leave the position behind; the position row; those of ring. Errors: PQ002, PQ004.
+-- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in one line with it.
 -- Why a loop: the job may move from one waiting table to another between two of the statements.
 CREATE FUNCTION pgqueue.set_priority(job_id bigint, priority integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
@@ -17,7 +18,7 @@ BEGIN
             MESSAGE = format('priority must be between -32768 and 32767; got %s',
                 coalesce(set_priority.priority::text, 'null'));
     END IF;
-    PERFORM FROM pgqueue.jobs AS j WHERE j.id = set_priority.job_id FOR KEY SHARE;
+    PERFORM FROM pgqueue.jobs AS j WHERE j.id = set_priority.job_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ002',
@@ -81,4 +82,4 @@ COMMENT ON FUNCTION pgqueue.set_priority(bigint, integer) IS
 Args: job_id; priority: -32768 to 32767, higher first.
 Returns: its state.
 Errors: PQ002 when there is no such job; PQ004 for a priority out of range.
-Locks: the job, FOR KEY SHARE; the position row.';
+Locks: the job, FOR NO KEY UPDATE; the position row.';

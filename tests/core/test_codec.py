@@ -54,7 +54,7 @@ def _like(value: Any) -> Any:
     if isinstance(value, dict):
         return ("dict", {key: _like(item) for key, item in value.items()})
     if isinstance(value, set | frozenset):
-        return (type(value).__name__, {(type(item).__name__, item) for item in value})
+        return (type(value).__name__, {_like(item) for item in value})
     if isinstance(value, dt.datetime):
         return ("datetime", value.astimezone(dt.UTC) if value.year not in (1, 9999) else value)
     return (type(value).__name__, value)

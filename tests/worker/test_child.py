@@ -40,13 +40,14 @@ def test_answers_come_in_pieces_not_one_by_one() -> None:
 
 @pytest.mark.parametrize("threads", [2, 4])
 def test_no_outcome_waits_for_a_neighbour(threads: int) -> None:
-    """A slot that has just ended a job while another took the last one still tells of it."""
+    """A slot that has just ended a job, while another took the last one, still tells of it."""
     with Host(threads=threads) as child:
         for begin in range(1, 400, 4):
-            child.send(*(line(job, "noop") for job in range(begin, begin + 3)))
-            child.send(line(10_000 + begin, "nap"))
-            child.wait(begin, begin + 1, begin + 2)
-        child.wait(*(10_000 + begin for begin in range(1, 400, 4)))
+            short, long = range(begin, begin + 3), begin + 3
+            child.send(*(line(job, "noop") for job in short), line(long, "until_cancelled"))
+            child.wait(*short)
+            child.cancel(long)
+            child.wait(long)
 
 
 def test_unstarted_jobs_are_given_back() -> None:
