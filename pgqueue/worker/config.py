@@ -28,6 +28,12 @@ class WorkerConfig:
         fallback: seconds between looks that nobody rang for; None for the heartbeat.
         grace: seconds that running jobs have to end when the worker is stopped.
         max_batch: most jobs in one claim.
+        cancel_grace: seconds that a running job has to stop when it is cancelled, before the
+            child that runs it is killed.
+        timeout: seconds that a job may run whose task and producer say nothing; None for no limit.
+        max_jobs: jobs after which a child is replaced; None for never.
+        max_rss: bytes of memory above which a child is replaced between jobs; None for never.
+        listen_dsn: where the listener connects, past a transaction pooler; None for `dsn`.
     """
 
     dsn: str
@@ -42,6 +48,11 @@ class WorkerConfig:
     fallback: float | None = None
     grace: float = 30.0
     max_batch: int = 500
+    cancel_grace: float = 10.0
+    timeout: float | None = None
+    max_jobs: int | None = None
+    max_rss: int | None = None
+    listen_dsn: str | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -53,6 +64,13 @@ class WorkerConfig:
         _between("threads", self.threads, 1, 1_000)
         _between("max_batch", self.max_batch, 1, 100_000)
         _between("grace", self.grace, 0, 86_400)
+        _between("cancel_grace", self.cancel_grace, 0, 86_400)
+        if self.timeout is not None:
+            _between("timeout", self.timeout, 0.001, 366 * 86_400)
+        if self.max_jobs is not None:
+            _between("max_jobs", self.max_jobs, 1, 2**31)
+        if self.max_rss is not None:
+            _between("max_rss", self.max_rss, 1 << 20, 1 << 50)
         _between("heartbeat", self.heartbeat, 0.05, self.lease / 3)
         if self.fallback is not None:
             _between("fallback", self.fallback, 0.05, 86_400)
