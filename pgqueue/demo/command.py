@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -122,9 +123,14 @@ def _ended_by_signals() -> Iterator[None]:
         number: signal.signal(number, end)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
+    # A transaction cut short by a signal cannot be rolled back politely, which it would tell.
+    libraries = logging.getLogger("psycopg")
+    level = libraries.level
+    libraries.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
+        libraries.setLevel(level)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -2,7 +2,7 @@
 -- Called by: people and programs. Moves finished_jobs or scheduled_jobs to ready_jobs or
 -- scheduled_jobs. Locks: the job against being deleted meanwhile, which would leave the position
 -- behind; the position row; those of ring. Errors: PQ002, PQ003.
--- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in one line with it.
+-- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in line with it.
 -- Why lost grows: attempt numbers never fall, so a job that has used up its budget gets it back by
 -- counting the past attempts as lost.
 -- Why the flags are made anew: a job whose expires_at has passed runs all the same, since somebody

@@ -2,7 +2,7 @@
 -- Called by: people and programs. Deletes and inserts the position row in one statement: such rows
 -- are never updated. A running job is not touched. Locks: the job against being deleted meanwhile,
 -- which would leave the position behind; the position row; those of ring. Errors: PQ002, PQ004.
--- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in one line with it.
+-- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in line with it.
 -- Why a loop: the job may move from one waiting table to another between two of the statements.
 CREATE FUNCTION pgqueue.set_priority(job_id bigint, priority integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
