@@ -25,6 +25,8 @@ _MAX_RINGS = 100
 #: Seconds between such looks, and how many of them must find nothing before it asks again.
 _LINGER = 0.007
 _QUIET_LOOKS = 3
+#: Heartbeats, but no more than so many seconds, between probes; and seconds until one is heard.
+_PROBE_BEATS = 7.5
 _PROBE_EVERY = 15.0
 _PROBE_WITHIN = 5.0
 
@@ -196,7 +198,7 @@ class Doorbell:
                 if self.deaf:
                     self.deaf = False
                     log.info("notifications arrive after all")
-            await asyncio.sleep(_PROBE_EVERY)
+            await asyncio.sleep(min(_PROBE_EVERY, _PROBE_BEATS * self._heartbeat))
 
     def _notified(self, channel: str, payload: str) -> None:
         if channel == "pgqueue":
