@@ -32,6 +32,9 @@ _SESSION_SINCE_17: Final = "SET transaction_timeout = 0; " + _SESSION
 
 _CONNECT_TIMEOUT: Final = "10"
 
+# Nobody listens there; the socket's file is gone; and what a server says that starts or ends.
+_DOWN: Final = ("Connection refused", "No such file or directory", "the database system is ")
+
 
 def resolve(dsn: str | None) -> str:
     """Find the DSN to use: the one given, else PGQUEUE_DSN, else libpq's own variables.
@@ -159,6 +162,17 @@ def unreachable(error: psycopg.Error, found: dict[str, Any]) -> ConnectionLostEr
         f"cannot connect to PostgreSQL at {where or 'the default of libpq'}: {said}; "
         f"check the DSN ({DSN_VARIABLE}) and that the server is running"
     )
+
+
+def says_server_is_down(error: ConnectionLostError) -> bool:
+    """Tell from a failed attempt to connect whether the server itself is down, starting or ending.
+
+    Every address that was tried must have said so. A server that speaks another language while it
+    starts is taken for one that cannot be reached.
+    """
+    said = str(error)
+    tried = said.count("connection to server")
+    return 0 < tried <= sum(map(said.count, _DOWN))
 
 
 def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
