@@ -45,7 +45,7 @@ class Context:
             Cancel: somebody did.
         """
         if self.is_cancelled():
-            raise Cancel("as asked")
+            raise Cancel
 
     def remaining(self) -> float | None:
         """Give the seconds until the timeout ends, or None without one."""

@@ -158,10 +158,12 @@ class Cancelled:
     """The job was cancelled, by its task or from outside.
 
     Attributes:
-        reason: one sentence; may be empty.
+        reason: one sentence; may be empty, then that of the request is shown, if it gave one.
+        error: what the task raised when it was asked to stop, for the error history.
     """
 
     reason: str = ""
+    error: ErrorInfo | None = None
 
 
 Outcome = Succeeded | Failed | Retried | Snoozed | Cancelled

@@ -10,12 +10,14 @@ import itertools
 import os
 import queue
 import select
+import signal
 import socket
 import threading
 import time
 import traceback
 
 from pgqueue.api.registry import Registry
+from pgqueue.core import failpoints
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
@@ -33,9 +35,10 @@ from pgqueue.worker.execution import (
     record,
     record_state,
     run,
+    when_cancelled,
 )
 from pgqueue.worker.frames import FrameReader, Kind, Slots, unpack_batch, unpack_ids
-from pgqueue.worker.slots import Slot
+from pgqueue.worker.slots import WAKE, Slot
 
 #: Seconds between two answers of a busy child.
 _PIECE = 0.005
@@ -52,23 +55,33 @@ class Child:
         connection: the socket to the supervisor.
         slots: the memory shared with it; its count is the number of slots.
         registry: the tasks this process knows.
+        timeout: seconds for jobs whose task and producer say nothing; None for no limit.
     """
 
-    def __init__(self, connection: socket.socket, slots: Slots, registry: Registry) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        slots: Slots,
+        registry: Registry,
+        timeout: float | None = None,
+    ) -> None:
         self._connection = connection
         self._shared = slots
         self._registry = registry
+        self._timeout = timeout
         self._answers = Answers(connection)
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        #: Running jobs that were asked to stop.
+        self._cancelled: set[int] = set()
         loop = EventLoop()
-        self._slots = [Slot(number, loop) for number in range(slots.count)]
+        self._slots = [Slot(number, loop, self._cancelled) for number in range(slots.count)]
         self._others: list[threading.Thread] = []
         self._started = itertools.count(1)
-        self._cancelled: set[int] = set()
         self._nudge, self._nudged = os.pipe()
 
     def main(self) -> None:
         """Run until told to quit. Called in the main thread of the child."""
+        signal.signal(WAKE, lambda _number, _frame: None)
         self._answers.hello()
         threading.Thread(target=self._read, name="pgqueue-reader", daemon=True).start()
         self._serve(self._slots[0])
@@ -135,7 +148,7 @@ class Child:
             case Kind.RETURN:
                 self._give_back()
             case Kind.CANCEL:
-                self._cancelled.update(unpack_ids(body))
+                self._cancel(set(unpack_ids(body)))
             case Kind.QUIT:
                 self._give_back()
                 for _ in self._slots:
@@ -144,14 +157,31 @@ class Child:
                 pass
 
     def _give_back(self) -> None:
-        unstarted: list[Ticket] = []
+        self._answers.give_back(ticket for ticket in self._empty_inbox() if ticket is not None)
+        self._answers.flush()
+
+    def _empty_inbox(self) -> list[Ticket | None]:
+        found: list[Ticket | None] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                ticket = self._inbox.get_nowait()
-                if ticket is not None:
-                    unstarted.append(ticket)
-        self._answers.give_back(unstarted)
-        self._answers.flush()
+                found.append(self._inbox.get_nowait())
+        return found
+
+    def _cancel(self, ids: set[int]) -> None:
+        """Stop jobs: what waits here goes back unstarted, which ends it, since somebody asked for
+        its end; what runs is told."""
+        waiting = self._empty_inbox()
+        gone = [ticket for ticket in waiting if ticket is not None and ticket.job_id in ids]
+        for ticket in waiting:
+            if ticket is None or ticket.job_id not in ids:
+                self._inbox.put(ticket)
+        if gone:
+            self._answers.give_back(gone)
+            self._answers.flush()
+        # First this, then the slots: a job that just begins looks here before it does.
+        self._cancelled.update(ids - {ticket.job_id for ticket in gone})
+        for slot in self._slots:
+            slot.cancel(ids)
 
     def _break_deadlines(self) -> float | None:
         """Raise JobTimeout in slots whose time is over; give the seconds until the next one."""
@@ -177,20 +207,26 @@ class Child:
                 self._shared.leave(slot.number)
                 failed = Failed(error=describe_exception(error))
                 answers.tell(ticket, record(ticket.job_id, failed, 0), 0)
+            slot.job_id = 0
             now = time.monotonic()
             if self._inbox.empty() or now - answers.last_sent > _PIECE:
                 answers.flush()
         answers.flush()
 
     def _work(self, slot: Slot, ticket: Ticket) -> None:
-        job = prepare(ticket, self._registry)
+        job_id = slot.job_id = ticket.job_id
+        if job_id in self._cancelled:
+            # It left the inbox just before the request came.
+            self._answers.tell(ticket, record_state(job_id, "unstarted"), 0)
+            self._cancelled.discard(job_id)
+            return
+        job = prepare(ticket, self._registry, self._timeout)
         if isinstance(job, UnknownTask):
-            self._answers.tell(ticket, record_state(ticket.job_id, "unknown_task"), 0)
+            self._answers.tell(ticket, record_state(job_id, "unknown_task"), 0)
             return
         if isinstance(job, Failed):
-            self._answers.tell(ticket, record(ticket.job_id, job, 0), 0)
+            self._answers.tell(ticket, record(job_id, job, 0), 0)
             return
-        job_id = ticket.job_id
         context = make_context(job, lambda: job_id in self._cancelled)
         begun = time.monotonic()
         if job.timeout is None:
@@ -198,9 +234,13 @@ class Child:
             outcome = run(job, context, slot.call)
         else:
             outcome = self._run_limited(slot, job, context, begun)
+        if failpoints.on:
+            failpoints.hit("child_after_fn")
         self._shared.leave(slot.number)
         us = int((time.monotonic() - begun) * 1_000_000)
-        self._cancelled.discard(job_id)
+        if job_id in self._cancelled:
+            outcome = when_cancelled(outcome)
+            self._cancelled.discard(job_id)
         if type(outcome) is Succeeded and outcome.result == b"null":
             self._answers.tell(ticket, None, us)
         else:

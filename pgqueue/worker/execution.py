@@ -118,8 +118,14 @@ class UnknownTask:
     """Nobody here knows the job's task; another worker may."""
 
 
-def prepare(ticket: Ticket, registry: Registry) -> Prepared | UnknownTask | Failed:
-    """Find the task of a job and check that it can be called."""
+def prepare(
+    ticket: Ticket, registry: Registry, default_timeout: float | None = None
+) -> Prepared | UnknownTask | Failed:
+    """Find the task of a job and check that it can be called.
+
+    Args:
+        default_timeout: seconds for a job whose task and producer say nothing; None for no limit.
+    """
     if ticket.unreadable:
         return _bad_arguments(ticket.unreadable)
     try:
@@ -134,6 +140,8 @@ def prepare(ticket: Ticket, registry: Registry) -> Prepared | UnknownTask | Fail
     except BadArgumentsError as error:
         return _bad_arguments(str(error))
     timeout, max_attempts = task.options.timeout, task.options.max_attempts
+    if timeout is None:
+        timeout = default_timeout
     if options is not None:
         if options["timeout"] is not None:
             timeout = _limit(options["timeout"])
@@ -230,6 +238,20 @@ def decide(job: Prepared, error: BaseException) -> Outcome:
         return Failed(error=describe_exception(broken))
 
 
+def when_cancelled(outcome: Outcome) -> Outcome:
+    """Tell what an outcome means for a job that was asked to stop while it ran.
+
+    A task that returns has succeeded, whoever asked. Whatever it raises ends the job as cancelled:
+    an error may be the way in which it, or a library, passes the request on. The error is kept.
+    """
+    match outcome:
+        case Failed(error=error) | Retried(error=error):
+            return Cancelled(error=error)
+        case Snoozed():
+            return Cancelled()
+    return outcome
+
+
 def _again(job: Prepared, info: ErrorInfo, asked: float | None) -> Outcome:
     seconds = retry_delay(job, asked)
     return Failed(error=info) if seconds is None else Retried(delay=seconds, error=info)
@@ -247,8 +269,10 @@ def record(job_id: int, outcome: Outcome, us: int) -> bytes:
             found |= {"state": "retry", "delay": seconds} | _error(error)
         case Snoozed(delay=seconds):
             found |= {"state": "snoozed", "delay": seconds}
-        case Cancelled(reason=reason):
+        case Cancelled(reason=reason, error=error):
             found |= {"state": "cancelled", "reason": f"cancelled: {reason}" if reason else None}
+            if error is not None:
+                found |= _error(error)
     return orjson.dumps(found)
 
 

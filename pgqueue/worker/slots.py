@@ -2,14 +2,24 @@
 
 import asyncio
 import ctypes
+import signal
 import threading
+from collections.abc import Container
 from typing import Any
 
+from pgqueue.core import failpoints
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
+from pgqueue.core.outcome import Cancel
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import Prepared
 
+#: Makes a system call of the main thread return, so that Python sees the exception that waits.
+#: Nobody is told of it where nobody listens: its default is to be ignored.
+WAKE = signal.SIGURG
+
+#: Seconds between two attempts to wake a thread: one may come just before the system call.
+_WAKE_EVERY = 0.2
 _JOB_TIMEOUT = ctypes.py_object(JobTimeout)
 
 
@@ -19,25 +29,36 @@ class Slot:
     Args:
         number: its place in the memory shared with the supervisor.
         loop: where async tasks run.
+        cancelled: the jobs that were asked to stop; they are in it before `cancel` is called.
 
     Attributes:
         thread_id: of the thread that serves it.
+        job_id: what runs in it; 0 for nothing.
         ends: when the job's time is over.
+        told: whether JobTimeout was raised in it, and may not have arrived yet.
         awaits: whether the job is on the event loop, or on its way there.
         late: whether its time was over while it was there.
+        asked: whether it was asked to stop while it was there.
         waits_for: the asyncio task, once the loop has begun it.
     """
 
-    __slots__ = ("_loop", "awaits", "ends", "guard", "late", "number", "thread_id", "waits_for")
+    __slots__ = (
+        "_cancelled", "_loop", "asked", "awaits", "ends", "guard", "job_id", "late", "number",
+        "thread_id", "told", "waits_for",
+    )  # fmt: skip
 
-    def __init__(self, number: int, loop: EventLoop) -> None:
+    def __init__(self, number: int, loop: EventLoop, cancelled: Container[int]) -> None:
         self.number = number
         self._loop = loop
+        self._cancelled = cancelled
         self.guard = threading.Lock()
         self.thread_id = 0
+        self.job_id = 0
         self.ends: float | None = None
+        self.told = False
         self.awaits = False
         self.late = False
+        self.asked = False
         self.waits_for: asyncio.Task[Any] | None = None
 
     def limit(self, ends: float) -> None:
@@ -46,8 +67,10 @@ class Slot:
             self.ends = ends
 
     def break_deadline(self, now: float) -> float | None:
-        """Interrupt the job if its time is over; give when it will be, if that is to come."""
+        """Interrupt the job if its time is over; give when to call again, if at all."""
         with self.guard:
+            if self.told:
+                return self._wake(now)
             ends = self.ends
             if ends is None or ends > now:
                 return ends
@@ -56,11 +79,27 @@ class Slot:
                 self.late = True
                 if self.waits_for is not None:
                     self._loop.call_soon(self.waits_for.cancel)
-            else:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self.thread_id), _JOB_TIMEOUT
-                )
+                return None
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread_id), _JOB_TIMEOUT)
+            self.told = True
+            return self._wake(now)
+
+    def _wake(self, now: float) -> float | None:
+        # Only the main thread looks after a signal; others sit in their system call until the
+        # supervisor kills the process.
+        if self.number:
             return None
+        signal.pthread_kill(self.thread_id, WAKE)
+        return now + _WAKE_EVERY
+
+    def cancel(self, ids: Container[int]) -> None:
+        """Cancel the coroutine that runs here if its job is one of these; once, since the second
+        time it would be torn out of its cleaning up. A function looks for itself."""
+        with self.guard:
+            if self.awaits and not self.asked and self.job_id in ids:
+                self.asked = True
+                if self.waits_for is not None and not self.late:
+                    self._loop.call_soon(self.waits_for.cancel)
 
     def settle(self) -> None:
         """Let no JobTimeout arrive any more: what was raised and not delivered is taken back."""
@@ -68,6 +107,7 @@ class Slot:
             try:
                 with self.guard:
                     self.ends = None
+                    self.told = False
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread_id), None)
                 return
             except JobTimeout:
@@ -75,6 +115,8 @@ class Slot:
 
     def call(self, job: Prepared, context: Context | None) -> object:
         """Call the task's function, and wait for it if it runs on the event loop."""
+        if failpoints.on:
+            failpoints.hit("child_before_fn")
         function = job.task.function
         first = () if context is None else (context,)
         if job.task.is_async:
@@ -87,9 +129,9 @@ class Slot:
         async def watched() -> tuple[object, BaseException | None]:
             with self.guard:
                 self.waits_for = asyncio.current_task()
-                late = self.late
+                stop = self.late or self.asked
             try:
-                if late:
+                if stop:
                     coroutine.close()
                     return None, asyncio.CancelledError()
                 return await coroutine, None
@@ -102,11 +144,15 @@ class Slot:
 
         with self.guard:
             self.awaits, self.late = True, False
+            self.asked = self.job_id in self._cancelled
         result, error = self._loop.run(watched())
         with self.guard:
             self.awaits = False
         if error is None:
             return result
-        if self.late and isinstance(error, asyncio.CancelledError):
-            raise JobTimeout("the task was cancelled")
+        if isinstance(error, asyncio.CancelledError):
+            if self.asked:
+                raise Cancel
+            if self.late:
+                raise JobTimeout("the task was cancelled")
         raise error

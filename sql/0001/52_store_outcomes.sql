@@ -143,7 +143,9 @@ BEGIN
                         WHEN m.next = 'succeeded' THEN NULL
                         WHEN m.told = 'crashed' AND m.next = 'failed' THEN
                             'crash_loop: ' || left(coalesce(m.message, ''), 500)
-                        WHEN m.next = 'cancelled' AND m.told <> 'cancelled' THEN coalesce(
+                        WHEN m.next = 'cancelled'
+                            AND (m.told <> 'cancelled' OR m.reason IS NULL)
+                        THEN coalesce(
                             (
                                 SELECT 'cancelled: ' || c.reason
                                 FROM pgqueue.cancel_requests AS c

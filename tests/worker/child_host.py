@@ -37,16 +37,26 @@ class Host:
         exit_code: of the process, once it has ended.
     """
 
-    def __init__(self, *, threads: int = 1, app: str = "tests.acceptance.tasks") -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        app: str = "tests.acceptance.tasks",
+        timeout: float = 0.0,
+        env: dict[str, str] | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115
         with tempfile.TemporaryFile() as memory:
             memory.truncate(Slots.size(threads))
             self.slots = Slots(memory.fileno(), threads)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.worker.child_host",
-                 str(theirs.fileno()), str(memory.fileno()), str(threads), app],
+                 str(theirs.fileno()), str(memory.fileno()), str(threads), app, str(timeout)],
                 pass_fds=[theirs.fileno(), memory.fileno()],
                 cwd=ROOT,
+                env={**os.environ, **(env or {})},
+                stderr=self.said,
             )  # fmt: skip
         theirs.close()
         self._socket = ours
@@ -71,6 +81,20 @@ class Host:
             self._process.kill()
             self._process.wait()
             self.slots.close()
+            self.said.seek(0)
+            # For pytest to show.
+            print(self.said.read().decode(errors="replace"), file=sys.stderr)
+            self.said.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._process.pid
+
+    def log(self) -> str:
+        """What it has written to standard error."""
+        size = os.fstat(self.said.fileno()).st_size
+        return os.pread(self.said.fileno(), size, 0).decode(errors="replace")
 
     def hear(self) -> bool:
         """Take what comes next; False at the end of the stream."""
@@ -133,17 +157,19 @@ def line(
     options: dict[str, object] | None = None,
     **kwargs: object,
 ) -> str:
-    """Write a job as `pgqueue.claim` does; `task` is one of tests.acceptance.tasks."""
-    name = f"tests.acceptance.tasks.{task}"
+    """Write a job as `pgqueue.claim` does; `task` is one of tests.acceptance.tasks, or a whole
+    name."""
+    name = task if "." in task else f"tests.acceptance.tasks.{task}"
     return json.dumps([job, attempt, lost, name, args, kwargs, "default", 0, options])
 
 
 def main() -> None:
     """Be the child."""
-    fd, memory, threads, app = sys.argv[1:]
+    fd, memory, threads, app, timeout = sys.argv[1:]
     registry = load_apps([app]).registry
     slots = Slots(int(memory), int(threads))
-    Child(socket.socket(fileno=int(fd)), slots, registry).main()
+    connection = socket.socket(fileno=int(fd))
+    Child(connection, slots, registry, float(timeout) or None).main()
     sys.stdout.flush()
     os._exit(0)
 
