@@ -93,6 +93,8 @@ class Connection:
         #: Texts of statements carried out that named these.
         self.listens = False
         self.works = False
+        #: The last parameters that the client sent, as they travelled.
+        self.bound = b""
         #: Notifications handed on and held back.
         self.notified = 0
         self.dropped = 0
@@ -224,6 +226,8 @@ class Connection:
             self.options = {} if message.is_cancel else wire.startup_options(message)
             await self._connect()
         kept.append(message.raw)
+        if message.kind == b"B":
+            self.bound = message.raw
         statement = self._statements.executed(message)
         if statement is None:
             return None
