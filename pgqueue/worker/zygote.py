@@ -8,6 +8,7 @@ Everything here dies with its parent.
 import argparse
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import select
@@ -23,9 +24,9 @@ from pgqueue.api.registry import Registry
 from pgqueue.worker.child import Child
 from pgqueue.worker.frames import Slots
 
-#: From the zygote: what it says, a process id, an exit status as of `os.waitpid`.
+#: From the zygote: what it says, a process id, an exit status as of `os.waitpid` or an errno.
 REPORT = struct.Struct("!cii")
-READY, FORKED, ENDED, BROKEN = b"R", b"F", b"E", b"B"
+READY, FORKED, REFUSED, ENDED, BROKEN = b"R", b"F", b"X", b"E", b"B"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -76,10 +77,16 @@ class Zygote:
                     return
                 if not data:
                     return
-                pid = self._fork(*fds)
-                for fd in fds:
-                    os.close(fd)
-                self._report(FORKED, pid, 0)
+                try:
+                    if len(fds) < 2:
+                        # What could not be passed for want of numbers is closed by the system.
+                        raise OSError(errno.EMFILE, "too many open files")
+                    self._report(FORKED, self._fork(*fds), 0)
+                except OSError as error:
+                    self._report(REFUSED, 0, error.errno or 0)
+                finally:
+                    for fd in fds:
+                        os.close(fd)
 
     def _fork(self, connection_fd: int, memory_fd: int) -> int:
         parent = os.getpid()
