@@ -381,4 +381,9 @@ class Pool:
             self._fork()
         else:
             # What kills it may kill the next one too.
-            loop.call_later(_FORK_AGAIN, self._fork)
+            loop.call_later(_FORK_AGAIN, self._fill_up)
+
+    def _fill_up(self) -> None:
+        # A new zygote may have brought its own children meanwhile.
+        if len(self._children) < self._processes:
+            self._fork()

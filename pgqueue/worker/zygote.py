@@ -96,6 +96,8 @@ class Zygote:
         status = 1
         try:
             die_with_parent(parent)
+            # A task that signals its process group means itself, not all of us.
+            os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
