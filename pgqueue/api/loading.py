@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from types import ModuleType
 
-from pgqueue.api.app import PgQueue
+from pgqueue.api.app import PgQueue, registry
+from pgqueue.api.atomic import check_atomic
 from pgqueue.api.default import default_app
 from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.core.importing import import_module, import_object
@@ -50,6 +51,7 @@ def load_apps(targets: Iterable[str]) -> PgQueue:
         else:
             module = import_module(target)
             seen += [value for value in vars(module).values() if isinstance(value, PgQueue)]
+    check_atomic(registry)
     apps = list(dict.fromkeys(named or seen))
     if len(apps) > 1:
         raise ConfigurationError(

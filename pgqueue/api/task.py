@@ -34,6 +34,7 @@ class TaskWords(TypedDict, total=False):
     retry_on: type[BaseException] | tuple[type[BaseException], ...]
     give_up_on: type[BaseException] | tuple[type[BaseException], ...]
     expires: Duration | None
+    atomic: bool
     name: str | None
     aliases: tuple[str, ...]
 

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.outcome import Cancel
 
 
@@ -32,6 +34,25 @@ class Context:
     meta: dict[str, object] = field(default_factory=dict)
     deadline: float | None = None
     is_cancelled: Callable[[], bool] = field(default=lambda: False, repr=False)
+    atomic_connection: Any = field(default=None, repr=False)
+
+    @property
+    def connection(self) -> Any:
+        """The connection of an atomic task: what is written over it commits with the job's finish.
+
+        A psycopg `Connection`, in an async task an `AsyncConnection`; with Django's connections
+        the one that Django uses. It is in a transaction, which the worker ends; for a part that
+        may fail there is `with context.connection.transaction():`, a savepoint.
+
+        Raises:
+            ConfigurationError: the task is not atomic.
+        """
+        if self.atomic_connection is None:
+            raise ConfigurationError(
+                f"only an atomic task has a connection; declare {self.task} with "
+                "@task(context=True, atomic=True), or open a connection of its own"
+            )
+        return self.atomic_connection
 
     @property
     def cancelled(self) -> bool:

@@ -45,6 +45,8 @@ class TaskOptions:
         give_up_on: exception classes that are not, even when `retry_on` has them.
         expires: latest start, counted from run_at, or None.
         context: whether the first parameter is the Context.
+        atomic: whether what the function writes over `context.connection`, or over Django's
+            connection, commits together with the finish of its job.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
 
@@ -61,6 +63,7 @@ class TaskOptions:
     give_up_on: tuple[type[BaseException], ...] = ()
     expires: dt.timedelta | None = None
     context: bool = False
+    atomic: bool = False
     name: str | None = None
     aliases: tuple[str, ...] = ()
 
@@ -78,6 +81,8 @@ class TaskOptions:
             _put(self, "expires", to_delta(self.expires, "expires"))
         if type(self.context) is not bool:
             raise ConfigurationError(f"context must be True or False; got {shown(self.context)}")
+        if type(self.atomic) is not bool:
+            raise ConfigurationError(f"atomic must be True or False; got {shown(self.atomic)}")
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))

@@ -26,7 +26,7 @@ METHODS = {
         acancel adelete aerrors ainfo aretry aset_priority astate cancel delete errors info retry
         set_priority state
     """,
-    "Context": "cancelled check_cancelled remaining",
+    "Context": "cancelled check_cancelled connection remaining",
 }
 
 EXTRAS = {"binary", "embedded", "demo", "test", "lint"}
