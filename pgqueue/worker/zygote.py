@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import ctypes
 import errno
+import faulthandler
 import gc
 import os
 import select
@@ -44,6 +45,21 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
     pass
 
 
+def set_signals() -> None:
+    """Let no signal end this process or its children but one that cannot be caught.
+
+    The supervisor decides when they end: Ctrl-C reaches a whole terminal, a service manager's
+    signals a whole control group. SIGUSR1 writes the stack of every thread to standard error, which
+    is the worker's log.
+    """
+    for number in (
+        signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2,
+        signal.SIGTTIN, signal.SIGTTOU,
+    ):  # fmt: skip
+        signal.signal(number, _ignore)
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
+
+
 class Zygote:
     """Fork children on request.
 
@@ -51,12 +67,20 @@ class Zygote:
         control: the socket to the supervisor.
         threads: slots of each child.
         registry: the tasks of the imported application.
+        timeout: seconds for jobs whose task and producer say nothing; None for no limit.
     """
 
-    def __init__(self, control: socket.socket, threads: int, registry: Registry) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        threads: int,
+        registry: Registry,
+        timeout: float | None = None,
+    ) -> None:
         self._control = control
         self._threads = threads
         self._registry = registry
+        self._timeout = timeout
 
     def serve(self) -> None:
         """Fork and report until the supervisor is gone."""
@@ -103,7 +127,8 @@ class Zygote:
             self._control.close()
             gc.unfreeze()
             slots = Slots(memory_fd, self._threads)
-            Child(socket.socket(fileno=connection_fd), slots, self._registry).main()
+            connection = socket.socket(fileno=connection_fd)
+            Child(connection, slots, self._registry, self._timeout).main()
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -135,13 +160,11 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--timeout", type=float, default=None)
     parser.add_argument("apps", nargs="*")
     words = parser.parse_args()
     die_with_parent(words.parent)
-    # The supervisor decides when this ends: Ctrl-C reaches the whole terminal, SIGTERM of a
-    # service manager the whole control group.
-    signal.signal(signal.SIGINT, _ignore)
-    signal.signal(signal.SIGTERM, _ignore)
+    set_signals()
     control = socket.socket(fileno=words.fd)
     try:
         registry = load_apps(words.apps).registry
@@ -155,7 +178,7 @@ def main() -> None:
         return
     gc.collect()
     gc.freeze()
-    Zygote(control, words.threads, registry).serve()
+    Zygote(control, words.threads, registry, words.timeout).serve()
 
 
 if __name__ == "__main__":
