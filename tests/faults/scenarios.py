@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tests.faults.arena import Arena
 
 #: Modules of this folder that register scenarios.
-MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew")
+MODULES: tuple[str, ...] = ("processes", "servers", "writers")
 
 #: Modules that may be there.
 OPTIONAL: tuple[str, ...] = ("network", "pooler", "failover", "disk")
@@ -56,7 +56,14 @@ OPTIONAL: tuple[str, ...] = ("network", "pooler", "failover", "disk")
 SCALED = ("--heartbeat", "0.3", "--lease", "2", "--processes", "2")
 
 #: How often each kind of job comes; see `tasks.py`.
-MIX: Mapping[str, int] = {"plain": 60, "long": 5, "later": 10, "fails": 5, "async": 10, "effect": 10}
+MIX: Mapping[str, int] = {
+    "plain": 60,
+    "long": 5,
+    "later": 10,
+    "fails": 5,
+    "async": 10,
+    "effect": 10,
+}
 
 
 def nothing(_arena: "Arena") -> None:
