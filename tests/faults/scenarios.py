@@ -47,10 +47,18 @@ if TYPE_CHECKING:
     from tests.faults.arena import Arena
 
 #: Modules of this folder that register scenarios.
-MODULES: tuple[str, ...] = ("processes", "servers", "writers")
+MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew")
 
 #: Modules that may be there.
-OPTIONAL: tuple[str, ...] = ("network", "pooler", "failover", "disk")
+OPTIONAL: tuple[str, ...] = (
+    "network",
+    "pooler",
+    "failover",
+    "disk",
+    "queue_full",
+    "clock",
+    "kernel",
+)
 
 #: Numbers of workers, scaled down so that a lease runs out within a campaign.
 SCALED = ("--heartbeat", "0.3", "--lease", "2", "--processes", "2")
