@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import time
 from collections import deque
 from typing import Any
@@ -53,8 +54,10 @@ class Finisher:
         by_batch: dict[int, list[Casualty]] = {}
         for casualty in casualties:
             by_batch.setdefault(casualty.batch_no, []).append(casualty)
+        together = sum(casualty.fate == "crashed" for casualty in casualties)
         for batch_no, group in by_batch.items():
-            document = {"batch": batch_no, "rest": [_of_casualty(one, how) for one in group]}
+            rest = [_of_casualty(one, how, together) for one in group]
+            document = {"batch": batch_no, "rest": rest}
             self.add(
                 Answer(
                     batch_no=batch_no,
@@ -155,10 +158,13 @@ class Finisher:
         return True
 
 
-def _of_casualty(one: Casualty, how: str) -> dict[str, Any]:
+def _of_casualty(one: Casualty, how: str, together: int) -> dict[str, Any]:
     found: dict[str, Any] = {"id": one.job_id, "state": one.fate}
     if one.fate == "crashed":
         found |= {"kind": "crashed", "message": f"the process that ran it {how}"}
+        if together > 1:
+            # They part ways, lest the innocent meet the culprit each time.
+            found["delay"] = round(random.random(), 3)
     elif one.fate == "overdue" and one.slot is not None:
         limit = one.slot.deadline - one.slot.started
         found |= {

@@ -165,7 +165,7 @@ BEGIN
                 SELECT
                     m.job_id,
                     store_outcomes.at + interval '1 s' * CASE m.told
-                        WHEN 'crashed' THEN m.crashes + 1
+                        WHEN 'crashed' THEN m.crashes + 1 + coalesce(m.delay, 0)
                         -- Doubles with the age of the job: 5 s, 10 s, 20 s … 5 min.
                         WHEN 'unknown_task' THEN greatest(5, least(300, extract(
                             epoch FROM store_outcomes.at - (
