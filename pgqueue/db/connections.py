@@ -7,8 +7,9 @@ password. Connections that belong to the caller are the affair of ``callers``.
 import contextlib
 import os
 import select
-from collections.abc import Iterator
-from typing import Any, Final, LiteralString
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo
@@ -21,14 +22,18 @@ from pgqueue.db import embedded
 #: The environment variable that holds the DSN where none was given.
 DSN_VARIABLE: Final = "PGQUEUE_DSN"
 
-# A database or role may come with SERIALIZABLE or with timeouts meant for people; neither suits a
-# program that sends one statement at a time.
-_SESSION: Final = (
-    "SET statement_timeout = 0; SET lock_timeout = 0; "
-    "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; "
-    "SET default_transaction_isolation = 'read committed'"
-)
-_SESSION_SINCE_17: Final = "SET transaction_timeout = 0; " + _SESSION
+# A database or role may come with SERIALIZABLE, with READ ONLY or with timeouts meant for people;
+# none of that suits a program that sends one statement at a time. A standby is read-only whatever
+# is set here.
+_SESSION: Final[dict[str, str]] = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+}
+_SINCE_17: Final[dict[str, str]] = {"transaction_timeout": "0"}
 
 _CONNECT_TIMEOUT: Final = "10"
 
@@ -87,6 +92,8 @@ def parameters(dsn: str) -> dict[str, Any]:
 def connect(dsn: str) -> psycopg.Connection[TupleRow]:
     """Open a connection: autocommit, READ COMMITTED, no timeouts.
 
+    Behind a pooler it has what the pooler's connections to the server have, and prepares nothing.
+
     Raises:
         ConnectionLostError: the server cannot be reached or does not let us in.
         ConfigurationError: the DSN cannot be read.
@@ -96,7 +103,9 @@ def connect(dsn: str) -> psycopg.Connection[TupleRow]:
     try:
         connection = psycopg.connect(**found, autocommit=True)
         try:
-            connection.execute(_settings(connection))
+            row = connection.execute(settings(connection)).fetchone()
+            if row is None or not is_direct(connection, row[0]):
+                connection.prepare_threshold = None
         except BaseException:
             connection.close()
             raise
@@ -140,11 +149,32 @@ async def aconnect(dsn: str) -> psycopg.AsyncConnection[TupleRow]:
     try:
         connection = await psycopg.AsyncConnection.connect(**found, autocommit=True)
         try:
-            await connection.execute(_settings(connection))
+            row = await (await connection.execute(settings(connection))).fetchone()
+            if row is None or not is_direct(connection, row[0]):
+                connection.prepare_threshold = None
         except BaseException:
             await connection.close()
             raise
         return connection
+    except psycopg.Error as error:
+        failure = error
+    raise unreachable(failure, found)
+
+
+async def open_plain(found: dict[str, Any]) -> psycopg.AsyncConnection[TupleRow]:
+    """Open a connection of which nothing is set yet.
+
+    Names of hosts are looked up anew each time, so a name that moves is followed.
+
+    Args:
+        found: of `parameters`.
+
+    Raises:
+        ConnectionLostError: the server cannot be reached or does not let us in.
+    """
+    failure: psycopg.Error
+    try:
+        return await psycopg.AsyncConnection.connect(**found, autocommit=True)
     except psycopg.Error as error:
         failure = error
     raise unreachable(failure, found)
@@ -196,8 +226,37 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
     return True
 
 
-def _settings(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> LiteralString:
-    return _SESSION_SINCE_17 if connection.info.server_version >= 170000 else _SESSION
+def settings(
+    connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any],
+    more: Mapping[str, str] = MappingProxyType({}),
+    *,
+    pooled: bool = False,
+) -> bytes:
+    """Write the statement that makes a new connection ours.
+
+    Its answer is a row of the server process behind the connection, of whether that is a standby,
+    and of the settings. Where the process is not the one that greeted us there is a pooler between,
+    and a `SET` might hit whoever is given that process next; so the settings end with the statement
+    there.
+
+    Args:
+        more: settings besides ours, or instead.
+        pooled: keep them for the session also behind a pooler, one that lends a process for as long
+            as the session lasts.
+    """
+    wanted = {**_SESSION, **(_SINCE_17 if connection.info.server_version >= 170000 else {}), **more}
+    pid = connection.info.backend_pid
+    # Qualified, since a role's search_path may name a schema with functions of these names.
+    brief = "false" if pooled else f"pg_catalog.int4ne(pg_catalog.pg_backend_pid(), {pid})"
+    columns = ["pg_catalog.pg_backend_pid()", "pg_catalog.pg_is_in_recovery()"]
+    columns += [f"pg_catalog.set_config('{n}', '{value}', {brief})" for n, value in wanted.items()]
+    return f"SELECT {', '.join(columns)}".encode()
+
+
+def is_direct(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], pid: int) -> bool:
+    """Tell whether the process that answers is the one that greeted us: a pooler, which has many
+    of them, greets with a number of its own."""
+    return connection.info.backend_pid == pid
 
 
 def lost(error: psycopg.Error) -> ConnectionLostError:

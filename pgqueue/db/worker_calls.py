@@ -152,18 +152,27 @@ async def forget(session: Session, worker_id: int) -> int:
     return int(found or 0)
 
 
-async def held(session: Session, worker_id: int) -> dict[int, int]:
-    """Ask what the database thinks this worker holds: the batch of each job."""
+async def held(session: Session, worker_id: int, batch_no: int) -> dict[int, int]:
+    """Ask what the database thinks this worker holds: the batch of each job.
+
+    Args:
+        batch_no: the last number that was used; a call of `work` with it that is still on its way
+            comes to nothing.
+    """
     rows = await session.call(
-        "SELECT job_id, batch_no FROM pgqueue.held($1::bigint)", [b"%d" % worker_id]
+        "SELECT job_id, batch_no FROM pgqueue.held($1::bigint, $2::bigint)",
+        [b"%d" % worker_id, b"%d" % batch_no],
     )
     return {int(job or 0): int(batch or 0) for job, batch in rows}
 
 
-async def listen(session: Session, worker_id: int) -> bool:
-    """Listen, and tie the worker's life to this session; gives whether the lock was got."""
+async def listen(session: Session, worker_id: int, *, hold: bool = True) -> bool:
+    """Listen, and tie the worker's life to this session, unless told not to hold that lock; gives
+    whether it was got."""
     await session.call("LISTEN pgqueue")
     await session.call("LISTEN pgqueue_control")
+    if not hold:
+        return False
     ((found,),) = await session.call(
         "SELECT pgqueue.hold_liveness($1::bigint)", [b"%d" % worker_id]
     )
@@ -171,11 +180,16 @@ async def listen(session: Session, worker_id: int) -> bool:
 
 
 async def beat(session: Session, worker_id: int, queues: bytes, leads: bool) -> Beat:
-    """Give a sign of life and hear the news: `pgqueue.beat`."""
+    """Give a sign of life and hear the news: `pgqueue.beat`.
+
+    Args:
+        leads: whether this session holds the leader lock; a shared one cannot hold any.
+    """
+    lead = None if session.shared else b"t" if leads else b"f"
     ((known, waiting, leader, locked, cancels),) = await session.call(
         "SELECT known, waiting, leader, locked, cancels"
         " FROM pgqueue.beat($1::bigint, $2::text[], $3::boolean)",
-        [b"%d" % worker_id, queues, b"t" if leads else b"f"],
+        [b"%d" % worker_id, queues, lead],
         prepare=True,
     )
     return Beat(
@@ -190,6 +204,37 @@ async def beat(session: Session, worker_id: int, queues: bytes, leads: bool) -> 
 async def probe(session: Session, mark: str) -> None:
     """Send a notification to ourselves, to see whether notifications arrive."""
     await session.call("SELECT pg_notify('pgqueue_control', $1::text)", [mark.encode()])
+
+
+async def listen_for(session: Session, token: str) -> None:
+    """Listen on a channel that nobody else knows.
+
+    Args:
+        token: of hexadecimal digits.
+    """
+    await session.call(f"LISTEN pgqueue_{int(token, 16):x}")
+
+
+async def unlisten_for(session: Session, token: str) -> None:
+    """End `listen_for`."""
+    await session.call(f"UNLISTEN pgqueue_{int(token, 16):x}")
+
+
+async def ring_for(session: Session, token: str, mark: str) -> None:
+    """Notify the channel of `listen_for`."""
+    await session.call(
+        "SELECT pg_notify($1::text, $2::text)",
+        [f"pgqueue_{int(token, 16):x}".encode(), mark.encode()],
+    )
+
+
+async def identity(session: Session) -> bytes:
+    """Name the database a session is in as no other database would be named."""
+    ((found,),) = await session.call(
+        "SELECT concat_ws('/', s.system_identifier, d.oid)"
+        " FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database()"
+    )
+    return found or b""
 
 
 async def arm(session: Session, queues: bytes, leader: bool) -> tuple[bool, bytes]:

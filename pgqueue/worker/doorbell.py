@@ -2,12 +2,14 @@
 
 This is the sleeper of the proof in ``sql/*/31_ring.sql``. The session listens, holds the locks that
 tell writers somebody sleeps, gives the worker's sign of life, and finds out by a probe whether
-notifications still arrive.
+notifications still arrive. Where they do not, as behind a transaction pooler, the worker looks for
+jobs by itself (poll mode) and keeps nothing in the session.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -15,8 +17,10 @@ from collections.abc import Awaitable, Callable
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
-from pgqueue.worker.fetcher import Fetcher
+from pgqueue.worker.fetcher import Fetcher, fail
+from pgqueue.worker.lease import Lease
 from pgqueue.worker.stats import Stats
+from pgqueue.worker.trouble import Trouble
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -29,6 +33,8 @@ _QUIET_LOOKS = 3
 _PROBE_BEATS = 7.5
 _PROBE_EVERY = 15.0
 _PROBE_WITHIN = 5.0
+#: Seconds between looks in poll mode.
+_POLL_EVERY = 0.25
 
 
 class Doorbell:
@@ -41,6 +47,9 @@ class Doorbell:
         on_due: called when a job falls due soon.
         on_cancel: called when somebody cancels a running job.
         heartbeat: seconds; the longest wait between two looks at who still writes.
+        lease: says whether to hold the lock that stands for the worker's life, and is told.
+        poll_every: seconds between looks where no notification arrives.
+        check: called with each new session, before it is used.
     """
 
     def __init__(
@@ -53,6 +62,9 @@ class Doorbell:
         on_due: Callable[[], None],
         on_cancel: Callable[[], None],
         heartbeat: float,
+        lease: Lease,
+        poll_every: float | None = None,
+        check: Callable[[Session], Awaitable[None]] | None = None,
     ) -> None:
         self._queues = queues
         self._fetcher = fetcher
@@ -61,6 +73,12 @@ class Doorbell:
         self._on_due = on_due
         self._on_cancel = on_cancel
         self._heartbeat = heartbeat
+        self._lease = lease
+        self._poll_every = poll_every or _POLL_EVERY
+        self._check = check
+        self._trouble = Trouble("listener")
+        # Another server process has answered, though the pooler between hides itself.
+        self._hidden_pooler = False
         self._rung = asyncio.Event()
         self._rings: deque[float] = deque(maxlen=5)
         self._probe_mark = ""
@@ -76,34 +94,118 @@ class Doorbell:
         while True:
             session = self.session = await self._open(self._notified)
             try:
-                await worker_calls.listen(session, self._fetcher.worker_id)
-                # A job that was committed before LISTEN was, rang for nobody.
-                self._fetcher.look("look")
-                self.connected.set()
-                probing = asyncio.ensure_future(self._probe(session))
-                try:
-                    await self._sleep_and_wake(session)
-                finally:
-                    probing.cancel()
+                await self._serve(session)
+                said = "the connection to PostgreSQL is gone"
             except (ConnectionLostError, StatementError) as error:
-                log.warning("listener: %s; connecting again", error)
+                said = str(error)
             finally:
                 self.connected.clear()
                 session.close()
+            self._hidden_pooler |= session.shared
             self._stats.reconnects += 1
+            await self._trouble.wait(said)
+
+    async def _serve(self, session: Session) -> None:
+        """Use a session until it is lost."""
+        session.shared |= self._hidden_pooler
+        if self._check is not None:
+            await self._check(session)
+        if session.shared and not await self._is_lent(session):
+            await self._poll(session)
+            return
+        fail(session, "before_listen")
+        # From the moment at which others may look at the lock, and not only once we know it.
+        self._lease.has_lock |= self._lease.wants_lock
+        self._lease.has_lock = await worker_calls.listen(
+            session, self._fetcher.worker_id, hold=self._lease.wants_lock
+        )
+        fail(session, "after_listen")
+        # A job that was committed before LISTEN was, rang for nobody.
+        self._fetcher.look("look")
+        self.connected.set()
+        probing = asyncio.ensure_future(self._probe(session))
+        try:
+            await self._sleep_and_wake(session)
+        finally:
+            probing.cancel()
 
     async def _sleep_and_wake(self, session: Session) -> None:
-        while True:
+        while not session.lost.done():
             await _first(self._fetcher.drained.wait(), session.lost)
-            if session.lost.done():
-                raise ConnectionLostError("the connection to PostgreSQL is gone")
+            if session.lost.done() or session.shared:
+                return
+            self._trouble.works()
             if self.deaf:
-                await asyncio.sleep(0.25)
+                await _first(asyncio.sleep(self._poll_every), session.lost)
                 self._fetcher.look("look")
             else:
                 if self._rings_too_often():
                     await self._linger(session)
                 await self._sleep(session)
+
+    # -- poolers ----------------------------------------------------------------------------
+
+    async def _is_lent(self, session: Session) -> bool:
+        """Find out whether the pooler in the way lends a server process for the whole session, so
+        that notifications arrive; then the session is used as one without a pooler.
+
+        They are sent from the other connection: one that a process sends to itself comes with the
+        answer, through any pooler. And they are sent twice, on a channel of their own, lest one is
+        heard that comes just while a heartbeat has borrowed the right process, or by others.
+        """
+        token = os.urandom(8).hex()
+        # Beats need no answer to this, and jobs do not wait for it.
+        self.connected.set()
+        looking = asyncio.ensure_future(self._look_about(session))
+        try:
+            await worker_calls.listen_for(session, token)
+            heard = await self._hears(session, token) and await self._hears(session, token)
+            await worker_calls.unlisten_for(session, token)
+        finally:
+            looking.cancel()
+            self.connected.clear()
+        if heard:
+            await session.own()
+            self._hears_now(True)
+        return heard
+
+    async def _hears(self, session: Session, token: str) -> bool:
+        self._probe_mark = os.urandom(8).hex()
+        self._probed.clear()
+        async with self._fetcher.turn:
+            await worker_calls.ring_for(await self._fetcher.session(), token, self._probe_mark)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PROBE_WITHIN):
+                await _first(self._probed.wait(), session.lost)
+        return self._probed.is_set()
+
+    async def _look_about(self, session: Session) -> None:
+        """Look for jobs that nobody rings for."""
+        while not session.lost.done():
+            await _first(self._fetcher.drained.wait(), session.lost)
+            await _first(asyncio.sleep(self._poll_every), session.lost)
+            self._fetcher.look("look")
+
+    async def _poll(self, session: Session) -> None:
+        """Look for jobs until the session is lost, which only beats here."""
+        self._hears_now(False)
+        self._fetcher.look("look")
+        self.connected.set()
+        await self._look_about(session)
+
+    def _hears_now(self, hears: bool) -> None:
+        if hears and self.deaf:
+            log.info("notifications arrive after all")
+        elif not hears and not self.deaf:
+            log.warning(
+                "notifications do not arrive, as behind a transaction pooler; looking for jobs "
+                "every %g s instead, without session state; to be rung for them give the worker "
+                "a way past the pooler for its listener: --listen-dsn",
+                self._poll_every,
+            )
+        self.deaf = not hears
+
+    # -- asleep -----------------------------------------------------------------------------
 
     def _rings_too_often(self) -> bool:
         full = len(self._rings) == self._rings.maxlen
@@ -184,23 +286,17 @@ class Doorbell:
                 if session.lost.done():
                     return
                 if heard:
-                    log.warning("listener: no notification arrives any more; connecting again")
+                    log.warning("listener: no notification arrives any more; connecting anew")
                     session.close()
                     return
-                if not self.deaf:
-                    self.deaf = True
-                    log.warning(
-                        "notifications do not arrive, as behind a transaction pooler; "
-                        "looking for jobs four times a second instead"
-                    )
+                self._hears_now(False)
             else:
                 heard = True
-                if self.deaf:
-                    self.deaf = False
-                    log.info("notifications arrive after all")
+                self._hears_now(True)
             await asyncio.sleep(min(_PROBE_EVERY, _PROBE_BEATS * self._heartbeat))
 
     def _notified(self, channel: str, payload: str) -> None:
+        # The probe's may come over a channel of its own.
         if channel == "pgqueue":
             self._stats.rings += 1
             self._rings.append(time.monotonic())

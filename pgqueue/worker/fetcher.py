@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
+from pgqueue.core import failpoints
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.core.options import QueueList
 from pgqueue.db import worker_calls
@@ -19,14 +20,13 @@ from pgqueue.worker.children import ChildProcess
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.pool import Pool
 from pgqueue.worker.stats import Stats
+from pgqueue.worker.trouble import Trouble
 
 log = logging.getLogger("pgqueue.worker")
 
 #: A scan from zero at least this often, in seconds; rarer where it is slow.
 _FULL_EVERY = 1.0
 _MAX_BYTES = 16 << 20
-#: Most seconds between a lost connection and the next try.
-_BREATH = 0.1
 
 
 class Fetcher:
@@ -36,6 +36,7 @@ class Fetcher:
         queues: what is taken, in order or by weight.
         open_session: gives a new work connection, waiting as long as it takes.
         reconcile: called with each new one, before it is used.
+        may_claim: asked before each claim; what is held is finished all the same.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Fetcher:
         stats: Stats,
         open_session: Callable[[], Awaitable[Session]],
         reconcile: Callable[[Session], Awaitable[None]],
+        may_claim: Callable[[], bool] = lambda: True,
     ) -> None:
         self._queues = queues
         self._pool = pool
@@ -54,6 +56,9 @@ class Fetcher:
         self._stats = stats
         self._open = open_session
         self._reconcile = reconcile
+        self._may_claim = may_claim
+        self._trouble = Trouble("work connection")
+        self._reconciled = False
         self._session: Session | None = None
         self._hint: bytes | None = None
         self._from_zero = True
@@ -70,6 +75,8 @@ class Fetcher:
         self.drained = asyncio.Event()
         self.stopping = False
         self.worker_id = 0
+        #: How many jobs were taken so far.
+        self.taken = 0
         #: Held by whoever uses the work connection.
         self.turn = asyncio.Lock()
 
@@ -90,6 +97,22 @@ class Fetcher:
         self.drained.clear()
         self._wake.set()
 
+    def reconnect(self) -> None:
+        """Give up the work connection, whatever it does; the next call opens another."""
+        if self._session is not None:
+            self._session.close()
+        self._wake.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a child waits for jobs and none has any."""
+        return self._room(anyway=True) is not None and not self._pool.held
+
+    @property
+    def last_batch(self) -> int:
+        """The last number that `next_batch` gave."""
+        return self._batch_no
+
     def next_batch(self) -> int:
         """Give a batch number that was never used."""
         self._batch_no += 1
@@ -97,17 +120,27 @@ class Fetcher:
 
     async def session(self) -> Session:
         """Give the work connection, opened and reconciled; the caller holds `turn`."""
-        while self._session is None or self._session.lost.done():
-            if self._session is not None:
-                self._stats.reconnects += 1
-            self._session = await self._open()
-            self._hint = None
+        while self._session is None or self._session.lost.done() or not self._reconciled:
+            if self._session is None or self._session.lost.done():
+                if self._session is not None:
+                    self._stats.reconnects += 1
+                self._reconciled = False
+                self._hint = None
+                self._session = await self._open()
             try:
+                # This may have to wait for a statement of the connection that was lost, which the
+                # server has not given up yet; it waits for a few seconds and is tried again.
                 await self._reconcile(self._session)
+                self._reconciled = True
                 self.look("look")
-            except ConnectionLostError:
+            except ConnectionLostError as error:
                 # Not so fast that a server which lets us in and throws us out is kept busy by it.
-                await asyncio.sleep(_BREATH * random.random())
+                await self._trouble.wait(error)
+            except StatementError as error:
+                if not error.may_pass:
+                    self._session.close()
+                    raise
+                await self._trouble.wait(error)
             except BaseException:
                 self._session.close()
                 raise
@@ -117,7 +150,7 @@ class Fetcher:
         """Work until stopping and everything is written down."""
         while True:
             self._wake.clear()
-            room = None if self.stopping or not self.may_have_work else self._pool.hungriest()
+            room = self._room()
             due_in = self._finisher.next_in
             if room is None and due_in != 0:
                 if self.stopping and not self._pool.held and due_in is None:
@@ -128,25 +161,38 @@ class Fetcher:
             async with self.turn:
                 try:
                     await self._call()
+                    self._trouble.works()
+                    continue
                 except ConnectionLostError as error:
-                    log.warning("%s; outcomes are kept and sent again", error)
-                    await asyncio.sleep(_BREATH * random.random())
+                    # Outcomes are kept and sent again.
+                    pause = self._trouble.failed(error)
                 except StatementError as error:
                     if not error.may_pass:
                         raise
-                    log.warning("%s; trying again", error)
-                    await asyncio.sleep(0.1 + 0.4 * random.random())
+                    pause = 0.05 + self._trouble.failed(error)
+            # The turn is free meanwhile: what others ask may well be answered.
+            await asyncio.sleep(pause)
+
+    def _room(self, *, anyway: bool = False) -> tuple[ChildProcess, int] | None:
+        """The child that should get jobs now, if any, and how many."""
+        if self.stopping or not (anyway or self.may_have_work) or not self._may_claim():
+            return None
+        return self._pool.hungriest()
 
     async def _call(self) -> None:
         session = await self.session()
+        # Whoever was frozen kills its children before it writes anything.
+        self._pool.check_lease()
         answers = self._finisher.take()
         resent, self._uncertain = self._uncertain, False
-        found = None if self.stopping or not self.may_have_work else self._pool.hungriest()
+        found = self._room()
         now = time.monotonic()
         full = self._from_zero or now - self._full_at > max(_FULL_EVERY, 10 * self._full_took)
         batch_no = self.next_batch()
         looks = self._looks
         try:
+            if answers:
+                fail(session, "before_finish")
             reply = await worker_calls.work(
                 session,
                 self.worker_id,
@@ -158,9 +204,13 @@ class Fetcher:
                 _MAX_BYTES,
                 full_scan=full,
             )
+            if answers:
+                fail(session, "finish_reply_lost")
         except StatementError as error:
             if not answers or not error.is_about_data:
                 self._finisher.put_back(answers)
+                # This one was not carried out; the one before may have been.
+                self._uncertain = resent
                 raise
             log.warning("%s; storing outcomes one by one", error)
             self._uncertain = True
@@ -175,6 +225,8 @@ class Fetcher:
             raise
         self._stats.calls += 1
         self._finisher.stored(answers, reply.refused, reply.again, resent=resent)
+        if answers:
+            fail(session, "after_finish")
         if any(answer.started < len(answer.ids) for answer in answers):
             # What went back unstarted is ready again, and nobody rings us while we are awake.
             self.look("look")
@@ -196,6 +248,9 @@ class Fetcher:
     def _deal(self, child: ChildProcess, batch_no: int, reply: worker_calls.WorkReply) -> None:
         if not reply.ids:
             return
+        if self._session is not None:
+            fail(self._session, "after_claim")
+        self.taken += len(reply.ids)
         if self._cause == "ring":
             self._stats.by_ring += 1
         elif self._cause == "fallback":
@@ -203,7 +258,7 @@ class Fetcher:
         else:
             self._stats.by_look += 1
         self._cause = "look"
-        if not self._pool.give(child, batch_no, reply.ids, reply.payload):
+        if not self._pool.give(child, batch_no, reply.ids, reply.payload, self.worker_id):
             self._finisher.give_back({batch_no: reply.ids})
 
     def _order(self) -> bytes:
@@ -218,3 +273,18 @@ class Fetcher:
             reverse=True,
         )
         return worker_calls.array_of(name for name, _ in drawn)
+
+
+def fail(session: Session, name: str) -> None:
+    """Pass a failpoint at which a connection can be lost.
+
+    Raises:
+        ConnectionLostError: with `drop`.
+    """
+    if not failpoints.on:
+        return
+    try:
+        failpoints.hit(name)
+    except failpoints.DropConnection:
+        session.close()
+        raise ConnectionLostError(f"the connection was dropped by failpoint {name}") from None

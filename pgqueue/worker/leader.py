@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
-from pgqueue.worker.fetcher import Fetcher
+from pgqueue.worker.fetcher import Fetcher, fail
+from pgqueue.worker.trouble import Trouble
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -36,6 +37,7 @@ class Leader:
         self._fetcher = fetcher
         self._listener = listener
         self._due = asyncio.Event()
+        self._trouble = Trouble("leader")
         self._floor: bytes | None = None
         self._floors = worker_calls.Floors()
         self._strays_before = b"0"
@@ -62,13 +64,13 @@ class Leader:
             await self.leads.wait()
             try:
                 wait = await self.run_once()
-            except ConnectionLostError:
-                wait = 0.1
+                self._trouble.works()
+            except ConnectionLostError as error:
+                wait = 0.05 + self._trouble.failed(error)
             except StatementError as error:
                 if not error.may_pass:
                     raise
-                log.warning("leader: %s; trying again", error)
-                wait = 0.5
+                wait = 0.5 + self._trouble.failed(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), wait)
                 # Rings that follow closely are answered together.
@@ -97,6 +99,7 @@ class Leader:
                     self._due.set()
             if now - self._swept_at >= _SWEEP_EVERY:
                 self._swept_at = now
+                fail(session, "sweep_mid_batch")
                 await self._sweep(session, now)
         if promotion.moved:
             self._fetcher.look("look")
@@ -127,7 +130,9 @@ class Leader:
         session = self._listener()
         if session is None or session is self._armed_on or session.lost.done():
             return
-        with contextlib.suppress(ConnectionLostError):
+        if session.shared:
+            return  # no lock can be held there
+        with contextlib.suppress(ConnectionLostError, StatementError):
             armed, _writers = await worker_calls.arm(session, b"{}", True)
             if armed:
                 self._armed_on = session

@@ -1,5 +1,6 @@
 -- Purpose: one row a worker (a supervisor with its children), with its sign of life.
--- Written by: register_worker, beat, hold_liveness, forget_worker; deleted by rescue when lost.
+-- Written by: register_worker, beat, hold_liveness, held, forget_worker; deleted by rescue when
+-- lost.
 CREATE TABLE pgqueue.workers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE pgqueue.workers (
     lease interval NOT NULL DEFAULT '30 s',
     has_lock boolean NOT NULL DEFAULT false,
     is_leader boolean NOT NULL DEFAULT false,
+    fence bigint,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 500);
@@ -31,5 +33,7 @@ COMMENT ON COLUMN pgqueue.workers.has_lock IS
 'True while a session of it holds the advisory lock that tells its death at once.';
 COMMENT ON COLUMN pgqueue.workers.is_leader IS
 'True for the worker that promotes, rescues and prunes.';
+COMMENT ON COLUMN pgqueue.workers.fence IS
+'Batches up to this number come too late: they were sent over a connection that was lost.';
 COMMENT ON COLUMN pgqueue.workers.started_at IS 'When it registered.';
 COMMENT ON COLUMN pgqueue.workers.heartbeat_at IS 'Its last sign of life, by the server''s clock.';

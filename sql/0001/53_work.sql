@@ -5,6 +5,8 @@
 -- Locks: advisory (70677105, worker) exclusive until the end of the transaction, so that held() and
 -- rescue() never run beside a late work(); then those of store_outcomes, then those of claim.
 -- Errors: PQ005.
+-- Why a fence: a call may still be on its way, in a proxy or in the kernel, when its connection is
+-- lost and held() has answered on another. What it would take nobody would know of.
 -- Why synchronous_commit is switched off where nothing is finished: a claim that a crash of the
 -- server loses is a job that is ready again. A SET clause would end before the commit and do
 -- nothing.
@@ -49,14 +51,23 @@ DECLARE
     v_floors bigint[];
     v_claim record;
     v_cut boolean := false;
+    v_fence bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(70677105, (work.worker_id % 2147483647)::integer);
-    IF NOT EXISTS (SELECT FROM pgqueue.workers AS w WHERE w.id = work.worker_id) THEN
+    SELECT w.fence INTO v_fence FROM pgqueue.workers AS w WHERE w.id = work.worker_id;
+    IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ005',
             MESSAGE = format('worker %s is not registered; it may have been given up as lost',
                 work.worker_id),
             HINT = 'stop what it runs, and register again with pgqueue.register_worker';
+    END IF;
+    IF work.batch_no <= v_fence THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ005',
+            MESSAGE = format('batch %s of worker %s comes too late: the worker has said that it '
+                'does not wait for it any more', work.batch_no, work.worker_id),
+            HINT = 'use a batch number that was never used before';
     END IF;
     IF work.outcomes IS NULL THEN
         PERFORM set_config('synchronous_commit', 'off', true);
@@ -184,5 +195,6 @@ Returns: job_ids, attempts and payload as pgqueue.claim, all queues together; hi
 call; refused: jobs of the outcomes that were not the worker''s any more; again: jobs whose row
 somebody else holds just now, whose outcome must be sent again; drained: nothing more was to be had
 from where the scan began.
-Errors: PQ005 when the worker is not registered (any more).
+Errors: PQ005 when the worker is not registered (any more), or the batch_no is not above the fence
+it has given to pgqueue.held.
 Locks: advisory (70677105, worker) until the end of the transaction.';

@@ -1,6 +1,8 @@
 """The worker's connection: bytes in and out, notifications, and what it says when it ends."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -181,25 +183,143 @@ def test_an_abandoned_call_ends_the_session_rather_than_answer_the_next_one(db: 
     with_session(db, use)
 
 
-def test_a_session_reads_committed_without_timeouts_whatever_the_database_says(
-    db: Database,
-) -> None:
+HOSTILE = {
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "400ms",
+    "lock_timeout": "1ms",
+    "idle_session_timeout": "50ms",
+    "idle_in_transaction_session_timeout": "50ms",
+    "search_path": "evil, pg_catalog",
+}
+
+WANTED = """SELECT current_setting('transaction_isolation'),
+    current_setting('transaction_read_only'), current_setting('statement_timeout'),
+    current_setting('lock_timeout'), current_setting('search_path'), now()::text"""
+
+EVIL = """CREATE SCHEMA evil;
+CREATE FUNCTION evil.now() RETURNS text LANGUAGE sql AS $$ SELECT 'evil' $$;
+CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT 'evil' $$;
+CREATE FUNCTION evil.pg_backend_pid() RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$;
+CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE sql
+AS $$ SELECT 'evil' $$"""
+
+
+@pytest.fixture
+def hostile(db: Database) -> Database:
+    """A database whose defaults suit no program."""
     with db.connect() as other:
-        other.execute(
-            f'ALTER DATABASE "{db.name}" SET default_transaction_isolation = serializable'
-        )
-        other.execute(f'ALTER DATABASE "{db.name}" SET statement_timeout = 50')
-        other.execute(f'ALTER DATABASE "{db.name}" SET idle_session_timeout = 50')
+        other.execute(EVIL)
+        for name, value in HOSTILE.items():
+            quoted = value if name == "search_path" else f"'{value}'"
+            other.execute(f'ALTER DATABASE "{db.name}" SET {name} = {quoted}'.encode())
+    return db
 
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_session_has_its_own_settings_whatever_the_database_says(
+    shared: bool, hostile: Database
+) -> None:
+    async def main() -> None:
+        session = await Session.open(hostile.dsn, cap=7.5, shared=shared)
+        ((*found, now),) = await session.call(WANTED)
+        await asyncio.sleep(0.1)  # longer than it may idle
+        if not shared:
+            ((idle,),) = await session.call("SELECT current_setting('idle_session_timeout')")
+            assert idle == b"0"
+        session.close()
+        assert found == [b"read committed", b"off", b"6s", b"5s", b"pg_catalog, pg_temp"]
+        assert now != b"evil"
+
+    asyncio.run(main())
+
+
+def test_a_shared_session_leaves_nothing_behind(db: Database) -> None:
+    async def main() -> None:
+        session = await Session.open(db.dsn, shared=True)
+        for number in (b"1", b"it's", b"back\\slash", b"$1", None):
+            row = await session.call("SELECT $1::text, $2::text", [number, b"x"], prepare=True)
+            assert row == [[number, b"x"]]
+        with pytest.raises(StatementError, match="nothing"):
+            await session.call("SELECT nothing")
+        with pytest.raises(LeaseLostError, match="worker 77"):
+            await worker_calls.work(session, 77, 1, b"{default}", 1, [], None, 1 << 20)
+        ((count,),) = await session.call("SELECT count(*) FROM pg_prepared_statements")
+        assert count == b"0"
+        session.shared = False
+        ((path,),) = await session.call("SELECT source FROM pg_settings WHERE name = 'search_path'")
+        assert path == b"session", "set by open, since no pooler was in the way"
+        session.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("statement", ["DEALLOCATE ALL", "DISCARD PLANS"])
+def test_a_prepared_statement_that_is_gone_is_done_without(statement: str, db: Database) -> None:
     async def use(session: Session) -> None:
-        rows = await session.call(
-            "SELECT current_setting('transaction_isolation'), current_setting('statement_timeout'),"
-            " current_setting('idle_session_timeout')"
-        )
-
-        assert rows == [[b"read committed", b"0", b"0"]]
+        assert await session.call("SELECT $1::integer", [b"1"], prepare=True) == [[b"1"]]
+        await session.call(statement)  # type: ignore[arg-type]  # from the list above
+        assert await session.call("SELECT $1::integer", [b"2"], prepare=True) == [[b"2"]]
+        assert session.shared == (statement == "DEALLOCATE ALL")
+        assert await session.call("SELECT $1::integer", [b"3"], prepare=True) == [[b"3"]]
 
     with_session(db, use)
+
+
+def test_a_prepared_statement_outlives_a_change_of_its_result(db: Database) -> None:
+    async def use(session: Session) -> None:
+        await session.call("CREATE TEMPORARY TABLE changing (a integer)")
+        assert await session.call("SELECT * FROM pg_temp.changing", prepare=True) == []
+        await session.call("ALTER TABLE pg_temp.changing ADD COLUMN b integer")
+        await session.call("INSERT INTO pg_temp.changing VALUES (1, 2)")
+        for _ in range(2):
+            rows = await session.call("SELECT * FROM pg_temp.changing", prepare=True)
+            assert rows == [[b"1", b"2"]]
+        assert not session.shared
+
+    with_session(db, use)
+
+
+def test_a_statement_without_an_answer_ends_the_session(db: Database) -> None:
+    """A server that stands still, as one behind a half-open connection seems to."""
+
+    async def main() -> None:
+        session = await Session.open(db.dsn, cap=0.5)
+        backend = session.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(ConnectionLostError, match="no answer came within 0.5 s"):
+                await session.call("SELECT 1")
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        assert session.lost.done()
+
+    asyncio.run(main())
+
+
+def test_the_server_gives_up_before_we_do(db: Database) -> None:
+    async def main() -> None:
+        session = await Session.open(db.dsn, cap=2)
+        with pytest.raises(StatementError) as caught:
+            await session.call("SELECT pg_sleep(60)")
+        assert (caught.value.sqlstate, caught.value.may_pass) == ("57014", True)
+        assert await session.call("SELECT 1") == [[b"1"]]
+        session.close()
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_takes_long_and_moves_is_waited_for(db: Database) -> None:
+    async def main() -> None:
+        session = await Session.open(db.dsn, cap=1)
+        await session.call("SELECT set_config('statement_timeout', '0', false)")
+        rows = await session.call(
+            "SELECT pg_sleep(0.4), repeat('x', 200000) FROM generate_series(1, 5)"
+        )
+        assert len(rows) == 5
+        session.close()
+
+    asyncio.run(main())
 
 
 def test_a_text_array_takes_every_queue_name_there_is(db: Database) -> None:
