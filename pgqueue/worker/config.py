@@ -33,6 +33,7 @@ class WorkerConfig:
         timeout: seconds that a job may run whose task and producer say nothing; None for no limit.
         max_jobs: jobs after which a child is replaced; None for never.
         max_rss: bytes of memory above which a child is replaced between jobs; None for never.
+        max_outage: seconds that the database may be away before the worker ends; None for any time.
         listen_dsn: where the listener connects, past a transaction pooler; None for `dsn`.
     """
 
@@ -52,6 +53,7 @@ class WorkerConfig:
     timeout: float | None = None
     max_jobs: int | None = None
     max_rss: int | None = None
+    max_outage: float | None = None
     listen_dsn: str | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +73,8 @@ class WorkerConfig:
             _between("max_jobs", self.max_jobs, 1, 2**31)
         if self.max_rss is not None:
             _between("max_rss", self.max_rss, 1 << 20, 1 << 50)
+        if self.max_outage is not None:
+            _between("max_outage", self.max_outage, 1, 366 * 86_400)
         _between("heartbeat", self.heartbeat, 0.05, self.lease / 3)
         if self.fallback is not None:
             _between("fallback", self.fallback, 0.05, 86_400)

@@ -5,12 +5,16 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from pgqueue.core import failpoints
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import StatementError
 from pgqueue.worker.doorbell import Doorbell
-from pgqueue.worker.fetcher import Fetcher
+from pgqueue.worker.fetcher import Fetcher, fail
 from pgqueue.worker.leader import Leader
+from pgqueue.worker.lease import Lease
+from pgqueue.worker.progress import Progress
+from pgqueue.worker.trouble import Trouble
 
 
 class Heartbeat:
@@ -22,6 +26,8 @@ class Heartbeat:
         fallback: seconds between looks that nobody rang for.
         on_cancels: called with jobs that should stop.
         on_unknown: called when the worker was given up as lost.
+        progress: told at each beat whether jobs are ready.
+        lease: told of each beat that was taken.
     """
 
     def __init__(
@@ -35,6 +41,8 @@ class Heartbeat:
         leader: Leader,
         on_cancels: Callable[[list[int]], None],
         on_unknown: Callable[[], None],
+        progress: Progress,
+        lease: Lease,
     ) -> None:
         self._queues = queues
         self._every = every
@@ -44,6 +52,9 @@ class Heartbeat:
         self._leader = leader
         self._on_cancels = on_cancels
         self._on_unknown = on_unknown
+        self._progress = progress
+        self._lease = lease
+        self._trouble = Trouble("heartbeat")
         self._now = asyncio.Event()
         self._looked_at = time.monotonic()
 
@@ -63,6 +74,9 @@ class Heartbeat:
                 continue
             worker_id = self._fetcher.worker_id
             try:
+                if failpoints.on:
+                    fail(session, "before_beat")
+                sent_at = self._lease.clock()
                 beat = await worker_calls.beat(
                     session, worker_id, self._queues, leads_on is session
                 )
@@ -72,12 +86,19 @@ class Heartbeat:
             except StatementError as error:
                 if not error.may_pass:
                     raise
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2 + self._trouble.failed(error))
                 continue
+            self._trouble.works()
             leads_on = session if beat.locked else None
             self._leader.lead(beat.leader)
             if not beat.known and worker_id == self._fetcher.worker_id:
                 self._on_unknown()
+            if beat.known:
+                was_over = self._lease.is_over()
+                self._lease.renewed(sent_at)
+                if was_over and not self._lease.is_over():
+                    self._fetcher.look("look")
+            self._progress.beaten(beat.waiting)
             if beat.cancels:
                 self._on_cancels(beat.cancels)
             if beat.waiting and not self._fetcher.may_have_work:

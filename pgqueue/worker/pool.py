@@ -7,84 +7,68 @@ here opens a payload or an answer.
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 
+from pgqueue.core import failpoints
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.worker import zygote
-from pgqueue.worker.children import HARD_AFTER, Casualty, ChildProcess, in_words, shared_memory
-from pgqueue.worker.frames import (
-    Answer,
-    Kind,
-    Slots,
-    pack,
-    pack_batch,
-    pack_ids,
-    unpack_answer,
-)
+from pgqueue.worker.children import Casualty, ChildProcess, Setbacks, in_words
+from pgqueue.worker.config import WorkerConfig
+from pgqueue.worker.frames import Answer, Kind, pack, pack_batch, pack_ids, unpack_answer
+from pgqueue.worker.lease import Lease
+from pgqueue.worker.nursery import Nursery
+from pgqueue.worker.recycle import Recycler
 
 log = logging.getLogger("pgqueue.worker")
 
 #: Seconds after which unstarted jobs behind a busy slot are asked back.
 _STALE = 0.1
-#: Seconds until a child that died before it was ready is replaced.
-_FORK_AGAIN = 1.0
+#: Seconds that a child has to end after it has closed its socket.
+_DEAF = 1.0
 
 
 class Pool:
     """The children of one worker.
 
     Args:
-        apps: modules whose tasks they run.
-        processes: how many children.
-        threads: slots of each.
-        max_batch: most jobs in one batch.
+        config: what they run, how many they are, when they are replaced.
+        lease: until when their jobs are ours.
         on_answer: called with each answer.
         on_death: called with what a dead child held, and how it ended, in words.
         on_room: called when a child may take more.
+
+    Attributes:
+        quiet: no child gets a job.
     """
 
     def __init__(
         self,
         *,
-        apps: Iterable[str],
-        processes: int,
-        threads: int,
-        max_batch: int,
+        config: WorkerConfig,
+        lease: Lease,
         on_answer: Callable[[Answer], None],
         on_death: Callable[[list[Casualty], str], None],
         on_room: Callable[[], None],
     ) -> None:
-        self._apps = list(apps)
-        self._processes = processes
-        self._threads = threads
-        self._max_batch = max_batch
+        self._config = config
+        self._lease = lease
         self._on_answer = on_answer
         self._on_death = on_death
         self._on_room = on_room
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._recycler = Recycler(config.processes, config.max_jobs, config.max_rss)
+        self._nursery = self._make_nursery()
+        self._old: list[Nursery] = []
         self._children: list[ChildProcess] = []
-        self._forking: list[ChildProcess] = []
-        self._heard = bytearray()
-        self._loaded: asyncio.Future[None] | None = None
-        self._restart: asyncio.Future[None] | None = None
+        self._renewal: asyncio.Future[None] | None = None
+        self._setbacks = Setbacks()
+        self._fenced = False
         self._closing = False
+        self.quiet = False
 
     @property
     def held(self) -> int:
         """How many jobs the children hold."""
         return sum(len(child.held) for child in self._children)
-
-    @property
-    def pids(self) -> list[int]:
-        """Process ids of the children."""
-        return [child.pid for child in self._children if child.pid]
 
     def holds(self) -> dict[int, int]:
         """Give the batch of every job that a child holds."""
@@ -95,37 +79,50 @@ class Pool:
 
         Raises:
             ConfigurationError: the application cannot be imported.
+            OSError: there is no room for another process.
         """
-        await self._start_zygote()
-        for _ in range(self._processes):
-            self._fork()
+        await self._nursery.start()
+        self._fill()
 
     def hungriest(self) -> tuple[ChildProcess, int] | None:
-        """Give the child with the most room, and how much."""
+        """Give the child with the most room, and how much; None also while none may get any."""
+        if not self._may_give():
+            return None
         best: tuple[ChildProcess, int] | None = None
         for child in self._children:
-            room = child.room(self._max_batch)
+            room = child.room(self._config.max_batch)
             if room and (best is None or len(child.held) < len(best[0].held)):
                 best = child, room
         return best
 
-    def give(self, child: ChildProcess, batch_no: int, ids: list[int], payload: bytes) -> bool:
-        """Hand a batch to a child; False when it died meanwhile."""
-        if child not in self._children:
+    def give(
+        self,
+        child: ChildProcess,
+        batch_no: int,
+        ids: list[int],
+        payload: bytes,
+        worker_id: int = 0,
+    ) -> bool:
+        """Hand a batch to a child; False when it died or should get none meanwhile."""
+        if child not in self._children or child.quitting or not self._may_give():
             return False
-        if not child.held:
-            child.heard_at = time.monotonic()
-        child.held.update(dict.fromkeys(ids, batch_no))
-        self._send(child, pack_batch(batch_no, len(ids), payload))
+        if failpoints.on:
+            failpoints.hit("before_child_exec")
+        child.give(batch_no, ids)
+        child.send(pack_batch(batch_no, worker_id, payload))
+        if child.is_used_up:
+            self._recycle()
         return True
 
     def cancel(self, ids: Iterable[int]) -> None:
-        """Tell the children that these jobs should stop."""
+        """Tell the children that these jobs should stop; those that do not are killed later."""
         asked = list(ids)
+        patience = time.monotonic() + self._config.cancel_grace
         for child in self._children:
-            mine = [job for job in asked if job in child.held]
+            mine = [job for job in asked if job in child.held and job not in child.cancels]
             if mine:
-                self._send(child, pack(Kind.CANCEL, pack_ids(mine)))
+                child.cancels.update(dict.fromkeys(mine, patience))
+                child.send(pack(Kind.CANCEL, pack_ids(mine)))
 
     def disown(self, ids: Iterable[int]) -> None:
         """Forget jobs that are no longer ours; their answers will be refused."""
@@ -133,171 +130,200 @@ class Pool:
             for child in self._children:
                 child.held.pop(job, None)
 
+    def give_back(self) -> None:
+        """Ask the children for what they have not started."""
+        for child in self._children:
+            child.send(pack(Kind.RETURN))
+
     def quit(self) -> None:
         """Tell the children to give back what has not started and to end."""
         self._closing = True
         for child in self._children:
-            child.quitting = True
-            self._send(child, pack(Kind.QUIT))
+            child.quit()
 
-    def kill(self) -> None:
-        """Kill all children and the zygote, now; what they held is reported as of dead ones."""
+    def kill(self, *, now: bool = False) -> None:
+        """Kill all children and the zygote; what they held is reported as of dead ones.
+
+        Args:
+            now: do not let the zygote tidy up.
+        """
         self._closing = True
+        if self._renewal is not None:
+            self._renewal.cancel()
         for child in list(self._children):
-            self._kill(child)
+            child.kill("the worker ends")
             self._drain(child)
             self._bury(child, "killed at the end of the worker")
-        self._end_zygote()
+        for nursery in (self._nursery, *self._old):
+            nursery.end(now=now)
 
     def restart(self) -> None:
         """Kill all children, whose jobs are no longer ours, and fork others."""
         for child in list(self._children):
-            self._kill(child)
+            child.kill("its jobs were given to others")
             self._bury(child, "killed since its jobs were given to others")
 
+    def reload(self) -> None:
+        """Import the application anew, and replace every child once it has ended what it runs."""
+        if self._renewal is None and not self._closing:
+            self._renewal = asyncio.ensure_future(self._renew())
+
+    def show_stacks(self) -> None:
+        """Have the zygote and the children write to standard error where they are."""
+        for nursery in (self._nursery, *self._old):
+            nursery.show_stacks()
+
+    def check_lease(self) -> None:
+        """Kill the children when others may have their jobs; nothing is given until a sign of life
+        was taken again. What had ended before is still told: the database decides whether it
+        counts."""
+        if not self._lease.is_over():
+            if self._fenced:
+                self._fenced = False
+                log.info("signs of life are taken again")
+                self._on_room()
+            return
+        if not self._fenced:
+            self._fenced = True
+            log.error(
+                "no sign of life was taken for %.1f s, so that others may have its jobs: "
+                "children are killed, and nothing is started until one is taken",
+                self._lease.silence,
+            )
+            for child in self._children:
+                child.ready = False
+                child.kill("others may have its jobs")
+
     def watch(self) -> None:
-        """Look after deadlines, and after jobs that wait behind a long one.
+        """Look after the lease, deadlines, cancels, memory, and jobs that wait behind a long one.
 
         Raises:
             ConfigurationError: the application cannot be imported any more.
         """
-        if self._restart is not None and self._restart.done():
-            self._restart.result()
-            self._restart = None
+        self.check_lease()
+        if self._renewal is not None and self._renewal.done():
+            self._renewal.result()
+            self._renewal = None
+        for nursery in self._old:
+            if nursery.is_empty:
+                self._old.remove(nursery)
+                nursery.end()
+                break
+        self._recycle()
+        self._fill()
         now = time.monotonic()
         for child in list(self._children):
-            for slot in child.slots.read():
-                if slot.deadline and now > slot.deadline + HARD_AFTER:
-                    log.warning(
-                        "child %d killed: job %d went on %.0f s after its limit",
-                        child.pid,
-                        slot.job_id,
-                        now - slot.deadline,
-                    )
-                    self._kill(child)
-                    break
+            why = child.overstayed(now)
+            if why is not None and not child.killed:
+                child.kill(why)
             waiting = len(child.held) - child.slots.count
             if waiting > 0 and not child.asked_back and now - child.heard_at > _STALE:
                 # One long job must not hold the others behind it.
                 child.asked_back = True
                 child.mean_us = _STALE * 1_000_000
-                self._send(child, pack(Kind.RETURN))
+                child.send(pack(Kind.RETURN))
 
-    # -- the zygote -------------------------------------------------------------------------
+    def _may_give(self) -> bool:
+        self.check_lease()
+        return not (self.quiet or self._fenced)
 
-    async def _start_zygote(self) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._loaded = asyncio.get_running_loop().create_future()
-        self._zygote = subprocess.Popen(
-            [
-                sys.executable, "-m", "pgqueue.worker.zygote",
-                "--fd", str(theirs.fileno()), "--parent", str(os.getpid()),
-                "--threads", str(self._threads), "--", *self._apps,
-            ],
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )  # fmt: skip
-        theirs.close()
-        self._control = ours
-        self._heard.clear()
-        asyncio.get_running_loop().add_reader(ours, self._hear)
-        await self._loaded
+    # -- replacing children -----------------------------------------------------------------
 
-    def _hear(self) -> None:
-        assert self._control is not None
-        try:
-            data = self._control.recv(65536)
-        except BlockingIOError:
+    def _fill(self) -> None:
+        """Fork children until there are as many as there should be, if that can be done now."""
+        if self._closing or not self._nursery.is_ready or self._setbacks.wait:
             return
-        except OSError:
-            data = b""
-        if not data:
-            self._lose_zygote()
-            return
-        self._heard += data
-        size = zygote.REPORT.size
-        while len(self._heard) >= size:
-            what, pid, status = zygote.REPORT.unpack_from(self._heard)
-            if what == zygote.BROKEN:
-                if len(self._heard) < size + status:
-                    return
-                said = bytes(self._heard[size : size + status]).decode("utf-8", "replace")
-                self._heard.clear()
-                self._closing = True
-                if self._loaded is not None and not self._loaded.done():
-                    self._loaded.set_exception(
-                        ConfigurationError(f"the application cannot be imported: {said}")
-                    )
+        missing = self._config.processes - sum(not child.retiring for child in self._children)
+        followed = {child.follows for child in self._children}
+        alone = [one for one in self._children if one.retiring and one not in followed]
+        for _ in range(missing):
+            try:
+                child = self._nursery.fork()
+            except OSError as error:
+                self._set_back(error.strerror or str(error))
                 return
-            del self._heard[:size]
-            self._take_report(what, pid, status)
+            child.most = self._recycler.allow()
+            child.follows = alone.pop(0) if alone else None
+            self._children.append(child)
+            asyncio.get_running_loop().add_reader(child.connection, self._read, child)
 
-    def _take_report(self, what: bytes, pid: int, status: int) -> None:
-        if what == zygote.READY and self._loaded is not None and not self._loaded.done():
-            self._loaded.set_result(None)
-        elif what == zygote.FORKED and self._forking:
-            self._forking.pop(0).pid = pid
-        elif what == zygote.ENDED:
-            for child in list(self._children):
-                if child.pid == pid:
-                    self._drain(child)
-                    self._bury(child, in_words(status))
+    def _set_back(self, why: str) -> None:
+        if self._setbacks.add():
+            log.error("a child cannot be forked: %s; trying until it works", why)
 
-    def _lose_zygote(self) -> None:
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
-            self._control = None
-        status = self._zygote.wait() if self._zygote is not None else 0
-        if self._loaded is not None and not self._loaded.done():
-            self._loaded.set_exception(
-                ConfigurationError(
-                    "the process that imports the application ended "
-                    f"{'with exit code' if status >= 0 else 'by signal'} {abs(status)}"
-                )
-            )
+    def _recycle(self) -> None:
+        if self._closing:
             return
+        chosen = self._recycler.choose(self._children)
+        for child, why in chosen:
+            log.debug("child %d is replaced: %s", child.pid, why)
+            child.retiring = True
+        if chosen:
+            self._fill()
+        for child in self._children:
+            if child.follows is None or not child.ready:
+                continue
+            # Its place is taken; it ends when it has run what it was to run.
+            before = child.follows
+            if not before.quitting and not (before.is_used_up and before.held):
+                before.quit()
+
+    async def _renew(self) -> None:
+        """Start another zygote, and let its children take the places of those there are."""
+        while True:
+            made = self._make_nursery()
+            try:
+                await made.start()
+                break
+            except ConfigurationError as error:
+                if not self._nursery.is_ready:
+                    raise
+                log.error("%s; the children that there are go on", error)
+                return
+            except OSError as error:
+                self._set_back(error.strerror or str(error))
+                await asyncio.sleep(self._setbacks.wait)
+        self._old.append(self._nursery)
+        self._nursery = made
+        before = [child for child in self._children if not child.retiring]
+        log.info("the application was imported anew; %d children are replaced", len(before))
+        for child in before:
+            child.retiring = True
+        self._fill()
+
+    # -- what the zygote says ---------------------------------------------------------------
+
+    def _make_nursery(self) -> Nursery:
+        return Nursery(
+            apps=self._config.apps,
+            threads=self._config.threads,
+            timeout=self._config.timeout,
+            on_ended=self._ended,
+            on_refused=self._refused,
+            on_lost=self._lost,
+        )
+
+    def _ended(self, child: ChildProcess, status: int) -> None:
+        if child in self._children:
+            self._drain(child)
+            self._bury(child, f"killed: {child.killed}" if child.killed else in_words(status))
+
+    def _refused(self, child: ChildProcess, why: str) -> None:
+        self._forget(child)
+        self._set_back(why)
+
+    def _lost(self, nursery: Nursery, children: list[ChildProcess]) -> None:
         # Children die with it (PR_SET_PDEATHSIG, and the end of their sockets elsewhere).
-        for child in list(self._children):
-            self._kill(child)
+        for child in children:
+            child.kill("its parent process ended")
             self._drain(child)
             self._bury(child, "killed together with its parent process")
-        self._forking.clear()
-        if not self._closing:
+        if nursery is self._nursery and not self._closing:
             log.error("the process that forks children ended; starting another")
-            self._restart = asyncio.ensure_future(self.start())
-
-    def _end_zygote(self) -> None:
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
-            self._control = None
-        if self._zygote is not None:
-            try:
-                self._zygote.wait(timeout=2)
-            except subprocess.TimeoutExpired:
-                self._zygote.kill()
-                self._zygote.wait()
-            self._zygote = None
+            if self._renewal is None:
+                self._renewal = asyncio.ensure_future(self._renew())
 
     # -- one child --------------------------------------------------------------------------
-
-    def _fork(self) -> None:
-        if self._control is None or self._closing:
-            return
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        memory = shared_memory(Slots.size(self._threads))
-        child = ChildProcess(connection=ours, slots=Slots(memory, self._threads))
-        try:
-            socket.send_fds(self._control, [b"F"], [theirs.fileno(), memory])
-        finally:
-            theirs.close()
-            os.close(memory)
-        self._children.append(child)
-        self._forking.append(child)
-        asyncio.get_running_loop().add_reader(ours, self._read, child)
 
     def _read(self, child: ChildProcess) -> None:
         try:
@@ -309,8 +335,9 @@ class Pool:
         if not data:
             # The zygote tells how it ended; until then it only gets nothing any more.
             child.ready = False
-            with contextlib.suppress(ValueError, OSError):
-                asyncio.get_running_loop().remove_reader(child.connection)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(child.connection)
+            loop.call_later(_DEAF, self._cut_off, child)
             return
         self._take(child, data)
 
@@ -318,20 +345,21 @@ class Pool:
         for kind, body in child.reader.feed(data):
             if kind is Kind.HELLO:
                 child.ready = child.greeted = True
+                if self._setbacks.end():
+                    log.info("children can be forked again")
             elif kind is Kind.ANSWER:
                 answer = unpack_answer(body)
-                for job in answer.ids:
-                    child.held.pop(job, None)
-                child.heard_at = time.monotonic()
-                child.answered += answer.started
-                if answer.started:
-                    mean = answer.busy_us / answer.started
-                    old = child.mean_us
-                    child.mean_us = mean if old is None else 0.7 * old + 0.3 * mean
-                if child.asked_back and len(child.held) <= child.slots.count:
-                    child.asked_back = False
+                child.take(answer)
                 self._on_answer(answer)
+        if child.retiring or child.follows is not None:
+            self._recycle()
         self._on_room()
+
+    def _cut_off(self, child: ChildProcess) -> None:
+        """Kill a child that closed its socket and lives on: what it runs has done that."""
+        if child in self._children:
+            child.cut_off = True
+            child.kill("it closed the connection to its supervisor")
 
     def _drain(self, child: ChildProcess) -> None:
         """Take the answers that a child sent before it died."""
@@ -339,51 +367,23 @@ class Pool:
             while data := child.connection.recv(1 << 20):
                 self._take(child, data)
 
-    def _send(self, child: ChildProcess, frame: bytes) -> None:
-        waiting = bool(child.out)
-        child.out += frame
-        if not waiting:
-            self._write(child)
-
-    def _write(self, child: ChildProcess) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while child.out:
-                sent = child.connection.send(child.out)
-                del child.out[:sent]
-        except BlockingIOError:
-            loop.add_writer(child.connection, self._write, child)
-            return
-        except OSError:
-            child.out.clear()
-        loop.remove_writer(child.connection)
-
-    def _kill(self, child: ChildProcess) -> None:
-        child.killed = True
-        if child.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
-
     def _bury(self, child: ChildProcess, how: str) -> None:
         if child not in self._children:
             return
-        self._children.remove(child)
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(child.connection)
-        loop.remove_writer(child.connection)
-        child.connection.close()
         casualties = child.casualties()
-        child.slots.close()
-        if not child.quitting or casualties:
+        self._forget(child)
+        say = not child.quitting or bool(casualties)
+        if not (child.greeted or child.killed):
+            # What killed it before it was ready may kill the next one too.
+            say = self._setbacks.add()
+        if say:
             log.warning("child %d ended: %s; it held %d jobs", child.pid, how, len(casualties))
         self._on_death(casualties, how)
-        if child.greeted:
-            self._fork()
-        else:
-            # What kills it may kill the next one too.
-            loop.call_later(_FORK_AGAIN, self._fill_up)
+        self._fill()
 
-    def _fill_up(self) -> None:
-        # A new zygote may have brought its own children meanwhile.
-        if len(self._children) < self._processes:
-            self._fork()
+    def _forget(self, child: ChildProcess) -> None:
+        self._children.remove(child)
+        for other in self._children:
+            if other.follows is child:
+                other.follows = None
+        child.close()

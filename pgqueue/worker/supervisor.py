@@ -1,33 +1,44 @@
 """The worker: its parts put together, started, watched and stopped. Runs no user code."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import random
 import signal
-import socket
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from pgqueue.core.errors import ConnectionLostError, LeaseLostError
+from pgqueue.core.errors import ConnectionLostError, LeaseLostError, PgQueueError
 from pgqueue.db import worker_calls
-from pgqueue.db.session import Session, StatementError
+from pgqueue.db.session import Session
+from pgqueue.worker.burst import emptied
 from pgqueue.worker.children import Casualty
 from pgqueue.worker.config import WorkerConfig
+from pgqueue.worker.connector import Connector
 from pgqueue.worker.doorbell import Doorbell
 from pgqueue.worker.fetcher import Fetcher
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.frames import Answer
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.leader import Leader
+from pgqueue.worker.lease import Lease
+from pgqueue.worker.membership import Membership
 from pgqueue.worker.pool import Pool
+from pgqueue.worker.progress import Progress
+from pgqueue.worker.signals import Signals, deafen, log_stacks
 from pgqueue.worker.stats import Stats
 
 log = logging.getLogger("pgqueue.worker")
 
 _WATCH_EVERY = 0.1
-_BACKOFF_CAP = 2.0
+#: Seconds for writing down what was interrupted: when its grace is over, and when there is hurry.
+_WRITE_DOWN = 5.0
+_WRITE_DOWN_NOW = 1.0
+#: Seconds for saying good-bye, usually and when there is hurry.
+_GOOD_BYE = 5.0
+_GOOD_BYE_NOW = 0.8
+#: Seconds until parts that were cancelled are cancelled again, and until that is given up.
+_CANCEL_AGAIN = 0.5
+_CANCEL_FOR = 5.0
 
 
 class Supervisor:
@@ -40,107 +51,140 @@ class Supervisor:
 
     def __init__(self, config: WorkerConfig, version: str) -> None:
         self._config = config
-        self._version = version
-        self._queues = worker_calls.array_of(config.queues.names)
+        queues = worker_calls.array_of(config.queues.names)
         self.stats = Stats()
+        self._lease = Lease(config.lease, config.heartbeat)
+        self._connector = Connector(config, self._lease)
         self._finisher = Finisher(self.stats)
         self._pool = Pool(
-            apps=config.apps,
-            processes=config.processes,
-            threads=config.threads,
-            max_batch=config.max_batch,
+            config=config,
+            lease=self._lease,
             on_answer=self._answered,
             on_death=self._died,
             on_room=self._nudge,
+        )
+        self._membership = Membership(
+            config=config,
+            version=version,
+            connector=self._connector,
+            lease=self._lease,
+            pool=self._pool,
+            finisher=self._finisher,
         )
         self._fetcher = Fetcher(
             queues=config.queues,
             pool=self._pool,
             finisher=self._finisher,
             stats=self.stats,
-            open_session=self._open,
-            reconcile=self._reconcile,
+            open_session=self._connector.open,
+            reconcile=lambda session: self._membership.reconcile(session, self._fetcher),
         )
         self._leader = Leader(fetcher=self._fetcher, listener=self._listener)
         self._doorbell = Doorbell(
-            queues=self._queues,
+            queues=queues,
             fetcher=self._fetcher,
             stats=self.stats,
-            open_session=self._open,
+            open_session=self._connector.open_listener,
             on_due=self._leader.ring,
             on_cancel=lambda: self._heartbeat.soon(),
             heartbeat=config.heartbeat,
+            poll_every=config.fallback,
+            check=self._check_listener,
+            lease=self._lease,
         )
         self._heartbeat = Heartbeat(
-            queues=self._queues,
+            queues=queues,
             every=config.heartbeat,
             fallback=config.fallback or config.heartbeat,
             fetcher=self._fetcher,
             doorbell=self._doorbell,
             leader=self._leader,
+            lease=self._lease,
             on_cancels=self._pool.cancel,
             on_unknown=self._given_up,
+            progress=Progress(
+                taken=lambda: self._fetcher.taken,
+                idle=lambda: self._fetcher.is_idle,
+                reconnect=self._reconnect,
+            ),
         )
-        self._signals = 0
-        #: The server cannot be reached, which was said once for all who try.
-        self._away = False
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._quit = asyncio.Event()
         self._lost = asyncio.Event()
+        self._broken: asyncio.Future[None] | None = None
+        #: Parts that could not be ended; whoever runs this must not wait for them.
+        self.stuck: list[str] = []
 
     async def run(self) -> None:
         """Work until told to stop, or until nothing is ready with `burst`.
 
         Raises:
             ConfigurationError: the application cannot be imported.
+            ConnectionLostError: the database was away for longer than it may be.
             PgQueueError: the server refused what a worker cannot do without.
         """
+        signals = Signals({
+            signal.SIGTERM: self._told_to_stop,
+            signal.SIGINT: self._told_to_stop,
+            signal.SIGQUIT: self._told_to_quit,
+            signal.SIGHUP: self._told_to_reload,
+            signal.SIGUSR1: self._told_to_show_stacks,
+            signal.SIGUSR2: self._told_to_be_quiet,
+        })  # fmt: skip
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+        self._broken = loop.create_future()
+        loop.set_exception_handler(self._callback_failed)
         if not await self._begin():
             return
-        parts = [
-            asyncio.ensure_future(part)
-            for part in (
-                self._work(),
-                self._doorbell.run(),
-                self._heartbeat.run(),
-                self._leader.run(),
-                self._watch(),
+        parts: dict[asyncio.Future[Any], str] = {
+            asyncio.ensure_future(part): name
+            for name, part in (
+                ("the fetcher", self._work()),
+                ("the doorbell", self._doorbell.run()),
+                ("the heartbeat", self._heartbeat.run()),
+                ("the leader", self._leader.run()),
+                ("the watch", self._watch()),
             )
-        ]
-        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stop.wait())]
+        }
+        working = next(iter(parts))
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stop.wait()), self._broken]
         if self._config.burst:
-            ends.append(asyncio.ensure_future(self._emptied()))
+            ends.append(asyncio.ensure_future(emptied(self._fetcher, self._pool, self._finisher)))
+        hurry = False
         try:
             done, _ = await asyncio.wait([*parts, *ends], return_when=asyncio.FIRST_COMPLETED)
             for part in done:
-                part.result()
-            await self._wind_down(parts[0])
+                _look_into(part, parts.get(part, "a callback"))
+            if not self._quit.is_set():
+                await self._wind_down(working)
+            hurry = self._stop_now.is_set()
         finally:
-            self._pool.kill()
-            for part in [*parts, *ends]:
-                part.cancel()
-            await asyncio.gather(*parts, *ends, return_exceptions=True)
+            self._pool.kill(now=self._quit.is_set())
+            await self._end([*parts, *ends], parts)
             # Also after an error: what it still holds should not wait to be rescued.
-            await self._say_good_bye()
+            await self._membership.leave(
+                self._fetcher.worker_id, _GOOD_BYE_NOW if hurry else _GOOD_BYE
+            )
+            signals.remove()
         log.info("worker %d stopped: %s", self._fetcher.worker_id, self.stats.line())
 
     async def _begin(self) -> bool:
         """Start the children and register; False when told to stop before that was done."""
         beginning = asyncio.ensure_future(self._start())
         stop: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
+        away: asyncio.Future[Any] = asyncio.ensure_future(self._outage())
         begun = False
         try:
-            await asyncio.wait([beginning, stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([beginning, stop, away], return_when=asyncio.FIRST_COMPLETED)
             begun = beginning.done()
-            if begun:
-                beginning.result()
+            for part in (beginning, away):
+                if part.done():
+                    part.result()
         finally:
-            for part in (beginning, stop):
+            for part in (beginning, stop, away):
                 part.cancel()
-            await asyncio.gather(beginning, stop, return_exceptions=True)
+            await asyncio.gather(beginning, stop, away, return_exceptions=True)
             if not begun:
                 self._pool.quit()
                 self._pool.kill()
@@ -148,10 +192,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         await self._pool.start()
-        async with self._fetcher.turn:
-            session = await self._open()
-            self._fetcher.worker_id = await self._register(session)
-            session.close()
+        await self._membership.join(self._fetcher)
         log.info(
             "worker %d ready: pid %d, queues %s, %d processes with %d threads",
             self._fetcher.worker_id, os.getpid(), self._config.queues,
@@ -176,64 +217,54 @@ class Supervisor:
     def _given_up(self) -> None:
         self._lost.set()
 
-    def _signalled(self) -> None:
-        self._signals += 1
-        if self._signals == 1:
+    def _reconnect(self) -> None:
+        self._fetcher.reconnect()
+        if self._doorbell.session is not None:
+            self._doorbell.session.close()
+
+    async def _check_listener(self, session: Session) -> None:
+        await self._membership.check_listener(session, self._fetcher)
+
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        error = context.get("exception")
+        if "handle" in context and self._broken is not None and not self._broken.done():
+            # Nobody can tell what was lost in the middle of it.
+            self._broken.set_exception(error or RuntimeError(str(context.get("message"))))
+        else:
+            loop.default_exception_handler(dict(context))
+
+    # -- signals ----------------------------------------------------------------------------
+
+    def _told_to_stop(self) -> None:
+        if not self._stop.is_set():
             log.info("stopping: running jobs have %g s to end", self._config.grace)
             self._stop.set()
-        else:
+        elif not self._stop_now.is_set():
             log.warning("stopping now: running jobs are interrupted and run again elsewhere")
             self._stop_now.set()
 
-    # -- connections ------------------------------------------------------------------------
+    def _told_to_quit(self) -> None:
+        log.warning("quitting: whatever it holds is given back, and nothing more is written down")
+        self._quit.set()
+        self._stop.set()
+        self._stop_now.set()
 
-    async def _open(self, on_notify: Callable[[str, str], None] | None = None) -> Session:
-        """Connect, however long it takes; one line in the log for each change of state."""
-        pause = 0.1
-        while True:
-            try:
-                session = await Session.open(self._config.dsn, on_notify)
-            except ConnectionLostError as error:
-                if not self._away:
-                    log.warning("%s; trying until it works", error)
-                    self._away = True
-                # Full jitter, so that a hundred workers do not come back at one moment.
-                await asyncio.sleep(pause * random.random())
-                pause = min(_BACKOFF_CAP, 2 * pause)
-                continue
-            if self._away:
-                log.info("connected again")
-                self._away = False
-            return session
+    def _told_to_reload(self) -> None:
+        log.info("reloading: the application is imported anew; running jobs may end")
+        self._pool.reload()
 
-    async def _register(self, session: Session) -> int:
-        config = self._config
-        hostname = socket.gethostname()
-        return await worker_calls.register(
-            session,
-            name=config.name or f"{hostname}:{os.getpid()}",
-            queues=self._queues,
-            hostname=hostname,
-            pid=os.getpid(),
-            processes=config.processes,
-            threads=config.threads,
-            version=self._version,
-            lease=config.lease,
-        )
+    def _told_to_show_stacks(self) -> None:
+        log_stacks()
+        self._pool.show_stacks()
 
-    async def _reconcile(self, session: Session) -> None:
-        """Compare what the database thinks we hold with what the children hold."""
-        theirs = await worker_calls.held(session, self._fetcher.worker_id)
-        ours = self._pool.holds() | self._finisher.holds()
-        strange: dict[int, list[int]] = {}
-        for job, batch_no in theirs.items():
-            if ours.get(job) != batch_no:
-                strange.setdefault(batch_no, []).append(job)
-        if strange:
-            log.info("giving back %d jobs of a lost reply", sum(map(len, strange.values())))
-            self._finisher.give_back(strange)
-        gone = [job for job, batch_no in ours.items() if theirs.get(job) != batch_no]
-        self._pool.disown(gone)
+    def _told_to_be_quiet(self) -> None:
+        self._pool.quiet = not self._pool.quiet
+        if self._pool.quiet:
+            log.info("quiet: running jobs may end, and no more are taken until the next SIGUSR2")
+            self._pool.give_back()
+        else:
+            log.info("no longer quiet: jobs are taken again")
+            self._fetcher.look("look")
 
     # -- running ----------------------------------------------------------------------------
 
@@ -260,84 +291,108 @@ class Supervisor:
         self._finisher.clear()
         self._pool.restart()
         self._finisher.clear()
-        async with self._fetcher.turn:
-            session = await self._open()
-            self._fetcher.worker_id = await self._register(session)
-            session.close()
+        await self._membership.join(self._fetcher)
         if self._doorbell.session is not None:
             self._doorbell.session.close()
         self._lost.clear()
         self._fetcher.look("look")
 
     async def _watch(self) -> None:
+        """Look after the children, and after how long the database has been away."""
+        outage = asyncio.ensure_future(self._outage())
+        try:
+            while not outage.done():
+                self._pool.watch()
+                await asyncio.sleep(_WATCH_EVERY)
+            outage.result()
+        finally:
+            outage.cancel()
+
+    async def _outage(self) -> None:
+        """Wait until the database has been away for longer than it may be.
+
+        Raises:
+            ConnectionLostError: it has.
+        """
+        most = self._config.max_outage
         while True:
             await asyncio.sleep(_WATCH_EVERY)
-            self._pool.watch()
-
-    async def _emptied(self) -> None:
-        """Return when nothing is ready or due, and nothing runs any more."""
-        while True:
-            await self._fetcher.drained.wait()
-            # Asked again: while we waited for our turn, an outcome may have been stored that makes
-            # the job due again, and the leader may have come before us.
-            if self._is_empty() and await self._promote_due() and self._is_empty():
-                return
-            await asyncio.sleep(0.01)
-
-    def _is_empty(self) -> bool:
-        return self._fetcher.drained.is_set() and not (self._pool.held or len(self._finisher))
-
-    async def _promote_due(self) -> bool:
-        """Make ready what is due; a leader may not have come to it yet, or there is none.
-
-        Returns:
-            Whether that could be done.
-        """
-        try:
-            async with self._fetcher.turn:
-                session = await self._fetcher.session()
-                promotion = await worker_calls.promote(session, None)
-        except ConnectionLostError:
-            return False
-        except StatementError as error:
-            if not error.may_pass:
-                raise
-            return False
-        if promotion.moved:
-            self._fetcher.look("look")
-        return True
+            silence = self._lease.silence if self._fetcher.worker_id else 0.0
+            since = self._connector.away_since
+            if since is not None and not self._fetcher.worker_id:
+                silence = self._lease.clock() - since
+            if most is not None and silence > most:
+                raise ConnectionLostError(
+                    f"PostgreSQL could not be reached for {silence:.0f} s, and this worker was "
+                    f"told to wait for no more than {most:g} s"
+                )
 
     async def _wind_down(self, working: "asyncio.Future[None]") -> None:
         """Start nothing more, let what runs end, write everything down."""
         self._fetcher.stopping = True
         self._pool.quit()
         self._fetcher.nudge()
-        hurry = asyncio.ensure_future(self._stop_now.wait())
+        hurry: asyncio.Future[Any] = asyncio.ensure_future(self._stop_now.wait())
         try:
-            both: list[asyncio.Future[Any]] = [working, hurry]
             await asyncio.wait(
-                both, timeout=self._config.grace, return_when=asyncio.FIRST_COMPLETED
+                [working, hurry], timeout=self._config.grace, return_when=asyncio.FIRST_COMPLETED
             )
+            if working.done() or self._quit.is_set():
+                return
+            log.warning("%d jobs did not end in time; they are interrupted", self._pool.held)
+            self._pool.kill()
+            self._fetcher.nudge()
+            hurried = hurry.done()
+            if not hurried:
+                await asyncio.wait(
+                    [working, hurry], timeout=_WRITE_DOWN, return_when=asyncio.FIRST_COMPLETED
+                )
+            if not working.done() and not self._quit.is_set():
+                await asyncio.wait([working], timeout=_WRITE_DOWN_NOW)
             if not working.done():
-                log.warning("%d jobs did not end in time; they are interrupted", self._pool.held)
-                self._pool.kill()
-                self._fetcher.nudge()
-                await asyncio.wait([working], timeout=5)
+                log.warning("%d outcomes could not be written down", len(self._finisher))
         finally:
             hurry.cancel()
 
-    async def _say_good_bye(self) -> None:
-        with contextlib.suppress(ConnectionLostError, TimeoutError):
-            async with asyncio.timeout(5):
-                session = await Session.open(self._config.dsn)
-                await worker_calls.forget(session, self._fetcher.worker_id)
-                session.close()
+    async def _end(
+        self, parts: "list[asyncio.Future[Any]]", names: "Mapping[asyncio.Future[Any], str]"
+    ) -> None:
+        """Cancel until all have ended: what is cancelled may be just about to swallow that."""
+        left = set(parts)
+        for _ in range(int(_CANCEL_FOR / _CANCEL_AGAIN)):
+            for part in left:
+                part.cancel()
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN)
+            if not left:
+                break
+        for part in parts:
+            if part.done() and not part.cancelled():
+                part.exception()  # looked at, so that asyncio does not complain
+        self.stuck = [names.get(part, "a part") for part in left]
+
+
+def _look_into(part: "asyncio.Future[Any]", name: str) -> None:
+    """Let the error of a part end the worker; one that nobody foresaw is written down first."""
+    error = part.exception()
+    if error is None:
+        return
+    if not isinstance(error, PgQueueError):
+        log.critical("%s failed, which ends this worker: %s: %s", name, type(error).__name__, error)
+    raise error
 
 
 def run(config: WorkerConfig, version: str) -> None:
     """Run a worker in this process until it is told to stop."""
 
     async def main() -> None:
-        await Supervisor(config, version).run()
+        supervisor = Supervisor(config, version)
+        try:
+            await supervisor.run()
+        finally:
+            deafen()
+            if supervisor.stuck:
+                log.critical("%s did not end", ", ".join(supervisor.stuck))
+                logging.shutdown()
+                os._exit(1)
 
     asyncio.run(main())

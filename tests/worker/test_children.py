@@ -88,6 +88,6 @@ def test_whom_we_killed_for(child: ChildProcess) -> None:
 def test_how_a_process_ended_in_words() -> None:
     assert in_words(7 << 8) == "exited with code 7"
     assert in_words(0) == "exited with code 0"
-    assert in_words(9) == "killed by SIGKILL"
+    assert in_words(9) == "killed by SIGKILL (possibly out of memory)"
     assert in_words(11 | 0x80) == "killed by SIGSEGV"
     assert in_words(63) == "killed by signal 63"
