@@ -57,6 +57,11 @@ class Answers:
         """Say that this child is ready."""
         self._send(pack(Kind.HELLO))
 
+    def worn(self) -> None:
+        """Ask for another child in place of this one."""
+        with self._sending:
+            self._send(pack(Kind.WORN))
+
     def tell(self, ticket: Ticket, written: bytes | None, us: int) -> None:
         """Keep the outcome of a job, None for a success without a result, until `flush`."""
         with self._sending:

@@ -1,6 +1,7 @@
 """The event loop of a child: async tasks of all its slots run on it, in a thread of its own."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,10 @@ class EventLoop:
         with self._guard:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                # Its threads stay, and are told from those that tasks leave behind by their name.
+                self._loop.set_default_executor(
+                    concurrent.futures.ThreadPoolExecutor(thread_name_prefix="pgqueue-executor")
+                )
                 threading.Thread(
                     target=_run_on, args=(self._loop,), name="pgqueue-loop", daemon=True
                 ).start()

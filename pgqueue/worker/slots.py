@@ -1,6 +1,7 @@
 """A slot of a child: the place where one job runs, and how that job is made to end."""
 
 import asyncio
+import contextvars
 import ctypes
 import signal
 import threading
@@ -13,6 +14,7 @@ from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Cancel
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import Prepared
+from pgqueue.worker.hygiene import end_copies
 
 #: Makes a system call of the main thread return, so that Python sees the exception that waits.
 #: Nobody is told of it where nobody listens: its default is to be ignored.
@@ -121,7 +123,11 @@ class Slot:
         first = () if context is None else (context,)
         if job.task.is_async:
             return self._await(function(*first, *job.args, **job.kwargs))
-        return function(*first, *job.args, **job.kwargs)
+        try:
+            # What it sets in context variables is gone with it, as it is for a coroutine.
+            return contextvars.copy_context().run(function, *first, *job.args, **job.kwargs)
+        finally:
+            end_copies()
 
     def _await(self, coroutine: Any) -> object:
         """Run a coroutine on the event loop of this process; its slot waits for it."""
@@ -139,6 +145,7 @@ class Slot:
                 # A value, since asyncio lets SystemExit through, which would stop the loop.
                 return None, error
             finally:
+                end_copies()
                 with self.guard:
                     self.waits_for = None
 

@@ -133,8 +133,10 @@ class Zygote:
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # Whatever tasks have made of them: this must not get past here.
+                with contextlib.suppress(BaseException):
+                    stream.flush()
             os._exit(status)
 
     def _reap(self) -> None:

@@ -5,10 +5,20 @@ They wait for files of the test, whose names are their arguments: nothing here n
 
 import asyncio
 import contextlib
+import contextvars
+import gc
+import io
+import locale
 import os
 import select
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pgqueue import Context, Retry, Snooze, task
@@ -153,3 +163,159 @@ async def ablock() -> None:
 @task
 def pid() -> int:
     return os.getpid()
+
+
+# -- leaving something behind ---------------------------------------------------------------
+
+
+class _Stub(io.StringIO):
+    """A standard output of the task's own."""
+
+
+def _replace_environment() -> None:
+    os.environ = {}  # type: ignore[assignment]  # noqa: B003
+
+
+def _delete_directory() -> None:
+    with tempfile.TemporaryDirectory() as path:
+        os.chdir(path)
+
+
+#: What can be changed, and how.
+CHANGES: dict[str, Callable[[], object]] = {
+    "directory": lambda: os.chdir("/"),
+    "deleted directory": _delete_directory,
+    "variable": lambda: os.environ.__setitem__("PGQUEUE_TEST_LEFT", "1"),
+    "variable gone": lambda: os.environ.pop("PATH"),
+    "environment": _replace_environment,
+    "path": lambda: sys.path.insert(0, "/nowhere"),
+    "path anew": lambda: setattr(sys, "path", []),
+    "umask": lambda: os.umask(0),
+    "recursion": lambda: sys.setrecursionlimit(5000),
+    "stdout": lambda: setattr(sys, "stdout", _Stub()),
+    "stderr closed": lambda: sys.stderr.close(),
+    "stdout closed": lambda: os.close(1),
+    "switch": lambda: sys.setswitchinterval(0.5),
+    "sockets": lambda: socket.setdefaulttimeout(7),
+    "garbage": gc.disable,
+    "locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
+    "alarm": lambda: signal.alarm(1),
+    "handler": lambda: signal.signal(signal.SIGTERM, lambda _number, _frame: None),
+    "ignored": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    "wakeup": lambda: signal.set_wakeup_fd(_wakeup_fd()),
+}
+
+#: Those that are seen though the job was short.
+SEEN_AT_ONCE = {
+    "directory", "deleted directory", "variable", "variable gone", "environment", "path",
+    "path anew", "umask", "recursion", "stdout",
+}  # fmt: skip
+
+
+def _wakeup_fd() -> int:
+    os.set_blocking(2, False)
+    return 2
+
+
+@task
+def change(what: str) -> None:
+    """Change something of the process, and leave it so."""
+    CHANGES[what]()
+    if what not in SEEN_AT_ONCE:
+        time.sleep(0.01)
+
+
+@task
+def describe_process() -> dict[str, object]:
+    """Tell what a process is like."""
+    wakeup = signal.set_wakeup_fd(-1)
+    mask = os.umask(0)
+    os.umask(mask)
+    print("out", flush=True)
+    print("err", file=sys.stderr, flush=True)
+    return {
+        "directory": os.getcwd(),
+        "environment": sorted(os.environ.items()),
+        "in C": subprocess.run(["env"], capture_output=True, check=True).stdout.count(b"\n"),
+        "path": sys.path,
+        "umask": mask,
+        "recursion": sys.getrecursionlimit(),
+        "streams": [type(sys.stdout).__name__, type(sys.stderr).__name__],
+        "numbers": [sys.stdout.fileno(), sys.stderr.fileno()],
+        "switch": sys.getswitchinterval(),
+        "sockets": socket.getdefaulttimeout(),
+        "garbage": gc.isenabled(),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "alarm": signal.getitimer(signal.ITIMER_REAL)[0],
+        "handlers": [str(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGHUP)],
+        "wakeup": wakeup,
+    }
+
+
+_variable: contextvars.ContextVar[int] = contextvars.ContextVar("_variable", default=0)
+
+
+@task
+def count_context() -> int:
+    """Count in a context variable, which the next job must not see."""
+    _variable.set(_variable.get() + 1)
+    return _variable.get()
+
+
+@task
+def change_beside(path: str, release: str) -> str:
+    """Change the directory while another job runs, and tell where it is in the end."""
+    os.chdir("/")
+    hold(path, release)
+    return os.getcwd()
+
+
+@task
+def directory() -> str:
+    return os.getcwd()
+
+
+@task
+def fork_and_return() -> int:
+    """Return in both processes."""
+    return os.fork()
+
+
+@task
+async def afork_and_return() -> int:
+    return os.fork()
+
+
+@task
+def fork_and_raise() -> None:
+    raise ValueError(f"from {'the copy' if os.fork() == 0 else 'the child'}")
+
+
+@task
+def raise_generator_exit() -> None:
+    raise GeneratorExit("enough")
+
+
+@task
+def close_descriptors() -> str:
+    """Close what is not its own, as careless daemons do."""
+    os.closerange(3, 5000)
+    return "done"
+
+
+@task
+def leave_threads(count: int, release: str) -> None:
+    """Start threads that go on, and would keep a process from ending."""
+    for _ in range(count):
+        threading.Thread(target=_wait_for, args=(release,)).start()
+
+
+def _wait_for(release: str) -> None:
+    while not Path(release).exists():
+        time.sleep(0.05)
+
+
+@task
+async def use_executor() -> None:
+    """Use threads of the event loop, which stay."""
+    await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(4)))
