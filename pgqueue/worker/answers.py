@@ -1,5 +1,6 @@
 """The answers of a child: outcomes gathered by batch, sent in pieces."""
 
+import enum
 import os
 import socket
 import threading
@@ -8,6 +9,16 @@ from collections.abc import Iterable
 
 from pgqueue.worker.execution import Ticket, record_state
 from pgqueue.worker.frames import Answer, Kind, pack, pack_answer
+
+
+class _Kind(enum.Enum):
+    """What is sent apart, since it is not all alike to the supervisor."""
+
+    TOLD = enum.auto()
+    #: May be refused: the job may be finished already.
+    UNSURE = enum.auto()
+    #: Finished already; there is nothing to write down.
+    STORED = enum.auto()
 
 
 class _Piece:
@@ -44,7 +55,7 @@ class Answers:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._pieces: dict[int, _Piece] = {}
+        self._pieces: dict[tuple[int, _Kind], _Piece] = {}
         self._sending = threading.Lock()
         self.last_sent = 0.0
 
@@ -57,23 +68,26 @@ class Answers:
         """Say that this child is ready."""
         self._send(pack(Kind.HELLO))
 
-    def worn(self) -> None:
-        """Ask for another child in place of this one."""
-        with self._sending:
-            self._send(pack(Kind.WORN))
+    def tell(self, ticket: Ticket, written: bytes | None, us: int, *, unsure: bool = False) -> None:
+        """Keep the outcome of a job until `flush`.
 
-    def tell(self, ticket: Ticket, written: bytes | None, us: int) -> None:
-        """Keep the outcome of a job, None for a success without a result, until `flush`."""
+        Args:
+            written: what is to be stored; None for a success without a result.
+            us: microseconds it took.
+            unsure: whether the job may be finished already, so that this is refused.
+        """
         with self._sending:
-            piece = self._piece(ticket.batch_no)
-            piece.ids.append(ticket.job_id)
-            piece.started += 1
-            piece.busy += us
+            piece = self._begun(ticket, us, _Kind.UNSURE if unsure else _Kind.TOLD)
             if written is None:
                 piece.done.append(ticket.job_id)
                 piece.took.append(us)
             else:
                 piece.written.append(written)
+
+    def tell_stored(self, ticket: Ticket, us: int) -> None:
+        """Say of a job that it is finished already, by a transaction of its own."""
+        with self._sending:
+            self._begun(ticket, us, _Kind.STORED)
 
     def give_back(self, tickets: Iterable[Ticket]) -> None:
         """Say of jobs that they were not started."""
@@ -88,7 +102,7 @@ class Answers:
         with self._sending:
             pieces, self._pieces = self._pieces, {}
             self.last_sent = time.monotonic()
-            for batch_no, piece in pieces.items():
+            for (batch_no, kind), piece in pieces.items():
                 self._send(
                     pack_answer(
                         Answer(
@@ -96,15 +110,23 @@ class Answers:
                             ids=piece.ids,
                             started=piece.started,
                             busy_us=piece.busy,
-                            document=piece.document(batch_no),
+                            document=(b"" if kind is _Kind.STORED else piece.document(batch_no)),
+                            unsure=kind is _Kind.UNSURE,
                         )
                     )
                 )
 
-    def _piece(self, batch_no: int) -> _Piece:
-        found = self._pieces.get(batch_no)
+    def _begun(self, ticket: Ticket, us: int, kind: _Kind) -> _Piece:
+        piece = self._piece(ticket.batch_no, kind)
+        piece.ids.append(ticket.job_id)
+        piece.started += 1
+        piece.busy += us
+        return piece
+
+    def _piece(self, batch_no: int, kind: _Kind = _Kind.TOLD) -> _Piece:
+        found = self._pieces.get((batch_no, kind))
         if found is None:
-            found = self._pieces[batch_no] = _Piece()
+            found = self._pieces[batch_no, kind] = _Piece()
         return found
 
     def _send(self, frame: bytes) -> None:

@@ -100,7 +100,11 @@ class Atomic:
             return GivenBack(error=describe_exception(error), delay=delay)
         raised: list[BaseException] = []
         begun = time.monotonic()
-        outcome = body(transaction.connection, lambda call: _remembering(call, raised))
+        try:
+            outcome = body(transaction.connection, lambda call: _remembering(call, raised))
+        except BaseException:
+            transaction.rollback(interrupted=True)
+            raise
         if type(outcome) is Succeeded:
             us = int((time.monotonic() - begun) * 1_000_000)
             return _finish(

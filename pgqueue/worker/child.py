@@ -15,15 +15,19 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 
 from pgqueue.api.registry import Registry
 from pgqueue.core import failpoints
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
-from pgqueue.db import leftovers
+from pgqueue.worker.answers import Answers
+from pgqueue.worker.atomic import Atomic, Ending, GivenBack, Stored, record_given_back
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import (
+    Caller,
     Prepared,
     Ticket,
     UnknownTask,
@@ -37,11 +41,8 @@ from pgqueue.worker.execution import (
     run,
     when_cancelled,
 )
-from pgqueue.worker.hygiene import Hygiene, end_cut_off
-from pgqueue.worker.slots import WAKE, Slot
-
-from pgqueue.worker.answers import Answers
 from pgqueue.worker.frames import FrameReader, Kind, Slots, unpack_batch, unpack_ids
+from pgqueue.worker.slots import WAKE, Slot
 
 #: Seconds between two answers of a busy child.
 _PIECE = 0.005
@@ -79,23 +80,20 @@ class Child:
         loop = EventLoop()
         self._slots = [Slot(number, loop, self._cancelled) for number in range(slots.count)]
         self._others: list[threading.Thread] = []
+        self._atomic = Atomic(loop)
         self._started = itertools.count(1)
         self._nudge, self._nudged = os.pipe()
+        #: The worker whose child this is; one that registers anew gets other children.
+        self._worker_id = 0
 
     def main(self) -> None:
         """Run until told to quit. Called in the main thread of the child."""
         signal.signal(WAKE, lambda _number, _frame: None)
-        self._hygiene = Hygiene(
-            self._connection.fileno(), len(self._slots), self._is_alone, self._answers.worn
-        )
         self._answers.hello()
         threading.Thread(target=self._read, name="pgqueue-reader", daemon=True).start()
         self._serve(self._slots[0])
         for other in self._others:
             other.join()
-
-    def _is_alone(self, number: int) -> bool:
-        return not any(slot.job_id for slot in self._slots if slot.number != number)
 
     # -- the reader -------------------------------------------------------------------------
 
@@ -129,10 +127,8 @@ class Child:
                     continue
                 try:
                     data = self._connection.recv(1 << 20)
-                except ConnectionError:
-                    data = b""
                 except OSError:
-                    end_cut_off()
+                    data = b""
                 if not data:
                     # The supervisor is gone; what runs here is nobody's any more.
                     os._exit(0)
@@ -142,7 +138,8 @@ class Child:
     def _handle(self, kind: Kind, body: bytes) -> None:
         match kind:
             case Kind.BATCH:
-                for ticket in read_batch(*unpack_batch(body)):
+                batch_no, self._worker_id, payload = unpack_batch(body)
+                for ticket in read_batch(batch_no, payload):
                     # A request that came too late for an attempt before is not meant for this one.
                     self._cancelled.discard(ticket.job_id)
                     self._inbox.put(ticket)
@@ -208,7 +205,6 @@ class Child:
 
     def _serve(self, slot: Slot) -> None:
         slot.thread_id = threading.get_ident()
-        leftovers.watch()
         get, answers = self._inbox.get, self._answers
         while (ticket := get()) is not None:
             self._shared.set_started(next(self._started))
@@ -239,28 +235,61 @@ class Child:
         if isinstance(job, Failed):
             self._answers.tell(ticket, record(job_id, job, 0), 0)
             return
-        context = make_context(job, lambda: job_id in self._cancelled)
+        begun = time.monotonic()
+        ending: Ending
+        if job.task.options.atomic:
+            # Without its limit yet, which counts from when the task has its transaction.
+            self._shared.enter(slot.number, job_id, begun, 0.0, -1.0)
+            ending = self._atomic.run(
+                slot.number, job, self._worker_id, partial(self._run, slot, job)
+            )
+        else:
+            ending = self._run(slot, job)
+        self._shared.leave(slot.number)
+        us = int((time.monotonic() - begun) * 1_000_000)
+        if job_id in self._cancelled:
+            ending = when_cancelled(ending)
+            self._cancelled.discard(job_id)
+        match ending:
+            case Stored():
+                self._answers.tell_stored(ticket, us)
+            case GivenBack():
+                self._answers.tell(
+                    ticket, record_given_back(job_id, ending), us, unsure=ending.unsure
+                )
+            case Succeeded(result=b"null"):
+                self._answers.tell(ticket, None, us)
+            case _:
+                self._answers.tell(ticket, record(job_id, ending, us), us)
+
+    def _run(
+        self,
+        slot: Slot,
+        job: Prepared,
+        connection: object = None,
+        wrap: Callable[[Caller], Caller] | None = None,
+    ) -> Outcome:
+        """Call the function and decide.
+
+        Args:
+            connection: of an atomic task's transaction.
+            wrap: makes another caller of the slot's.
+        """
+        job_id = job.ticket.job_id
+        context = make_context(job, lambda: job_id in self._cancelled, connection)
+        call: Caller = slot.call if wrap is None else wrap(slot.call)
         begun = time.monotonic()
         if job.timeout is None:
             self._shared.enter(slot.number, job_id, begun, 0.0, -1.0)
-            outcome = run(job, context, slot.call)
+            outcome = run(job, context, call)
         else:
-            outcome = self._run_limited(slot, job, context, begun)
+            outcome = self._run_limited(slot, job, context, call, begun)
         if failpoints.on:
             failpoints.hit("child_after_fn")
-        us = int((time.monotonic() - begun) * 1_000_000)
-        self._hygiene.after(slot.number, job_id, ticket.task, us, type(outcome) is not Succeeded)
-        self._shared.leave(slot.number)
-        if job_id in self._cancelled:
-            outcome = when_cancelled(outcome)
-            self._cancelled.discard(job_id)
-        if type(outcome) is Succeeded and outcome.result == b"null":
-            self._answers.tell(ticket, None, us)
-        else:
-            self._answers.tell(ticket, record(job_id, outcome, us), us)
+        return outcome
 
     def _run_limited(
-        self, slot: Slot, job: Prepared, context: Context | None, begun: float
+        self, slot: Slot, job: Prepared, context: Context | None, call: Caller, begun: float
     ) -> Outcome:
         """Run a job that has a timeout: the reader raises JobTimeout in it when its time is over,
         and the supervisor kills this process if that does not help."""
@@ -273,7 +302,7 @@ class Child:
         try:
             slot.limit(ends)
             os.write(self._nudged, b".")
-            outcome = run(job, context, slot.call)
+            outcome = run(job, context, call)
             slot.settle()
         except JobTimeout as late:
             # It came after the task had ended; it comes once only.

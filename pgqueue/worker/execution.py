@@ -7,7 +7,7 @@ form that `pgqueue.store_outcomes` reads.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -36,6 +36,8 @@ from pgqueue.core.outcome import (
     Succeeded,
     describe_exception,
 )
+
+T = TypeVar("T")
 
 #: Longest delay a retry or snooze may ask for, in seconds: a hundred years.
 _LONGEST = 3_155_760_000.0
@@ -238,7 +240,7 @@ def decide(job: Prepared, error: BaseException) -> Outcome:
         return Failed(error=describe_exception(broken))
 
 
-def when_cancelled(outcome: Outcome) -> Outcome:
+def when_cancelled(outcome: Outcome | T) -> Outcome | T:
     """Tell what an outcome means for a job that was asked to stop while it ran.
 
     A task that returns has succeeded, whoever asked. Whatever it raises ends the job as cancelled:
@@ -289,8 +291,14 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
     }
 
 
-def make_context(job: Prepared, is_cancelled: Callable[[], bool]) -> Context | None:
-    """Make what a task with `context=True` gets as its first argument."""
+def make_context(
+    job: Prepared, is_cancelled: Callable[[], bool], connection: object = None
+) -> Context | None:
+    """Make what a task with `context=True` gets as its first argument.
+
+    Args:
+        connection: of the transaction of an atomic task.
+    """
     if not job.task.options.context:
         return None
     ticket = job.ticket
@@ -308,4 +316,5 @@ def make_context(job: Prepared, is_cancelled: Callable[[], bool]) -> Context | N
         meta=meta if isinstance(meta, dict) else {},
         deadline=None if job.timeout is None else time.monotonic() + job.timeout,
         is_cancelled=is_cancelled,
+        atomic_connection=connection,
     )

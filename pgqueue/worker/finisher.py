@@ -46,6 +46,9 @@ class Finisher:
 
     def add(self, answer: Answer) -> None:
         """Take an answer of a child."""
+        if not answer.document:
+            self._stats.jobs += answer.started
+            return
         self._waiting.append(answer)
 
     def add_casualties(self, casualties: list[Casualty], how: str) -> None:
@@ -65,6 +68,8 @@ class Finisher:
                     started=0,
                     busy_us=0,
                     document=json.dumps(document).encode(),
+                    # It may have finished a job by a transaction of its own before it died.
+                    unsure=True,
                 )
             )
 
@@ -112,6 +117,8 @@ class Finisher:
             again: locked by somebody just now; they are sent once more, a moment later.
         """
         self._stats.jobs += sum(answer.started for answer in answers)
+        unsure = {job for answer in answers if answer.unsure for job in answer.ids}
+        refused = [job for job in refused if job not in unsure]
         if refused and not resent:
             self._stats.lost_leases += len(refused)
             log.warning("lease lost: %d outcomes dropped, jobs %s", len(refused), _some(refused))
@@ -193,6 +200,7 @@ def _only(answer: Answer, wanted: set[int]) -> Answer:
         started=min(answer.started, len(ids)),
         busy_us=0,
         document=json.dumps(opened).encode(),
+        unsure=answer.unsure,
     )
 
 

@@ -31,13 +31,11 @@ class Kind(enum.IntEnum):
     HELLO = 5
     #: From the child: the outcomes of some jobs.
     ANSWER = 6
-    #: From the child: it has been left too much to go on well, and should be replaced.
-    WORN = 7
 
 
 _HEAD = struct.Struct("!BI")
-_BATCH = struct.Struct("!QI")
-_ANSWER = struct.Struct("!QIIQ")
+_BATCH = struct.Struct("!QQ")
+_ANSWER = struct.Struct("!QIIQ?")
 _COUNTER = struct.Struct("=Q")
 _SLOT = struct.Struct("=qddd")
 
@@ -48,15 +46,15 @@ def pack(kind: Kind, *parts: bytes) -> bytes:
     return _HEAD.pack(kind, len(body)) + body
 
 
-def pack_batch(batch_no: int, count: int, payload: bytes) -> bytes:
+def pack_batch(batch_no: int, worker_id: int, payload: bytes) -> bytes:
     """Make the frame that carries a batch: one JSON line a job, see `pgqueue.claim`."""
-    return pack(Kind.BATCH, _BATCH.pack(batch_no, count), payload)
+    return pack(Kind.BATCH, _BATCH.pack(batch_no, worker_id), payload)
 
 
-def unpack_batch(body: bytes) -> tuple[int, bytes]:
-    """Give batch number and payload of a batch frame."""
-    batch_no, _count = _BATCH.unpack_from(body)
-    return batch_no, body[_BATCH.size :]
+def unpack_batch(body: bytes) -> tuple[int, int, bytes]:
+    """Give batch number, worker and payload of a batch frame."""
+    batch_no, worker_id = _BATCH.unpack_from(body)
+    return batch_no, worker_id, body[_BATCH.size :]
 
 
 def pack_ids(ids: Sequence[int]) -> bytes:
@@ -80,7 +78,9 @@ class Answer:
         ids: the jobs.
         started: how many of them were started (the others go back).
         busy_us: microseconds the tasks took, all together.
-        document: one object for `pgqueue.store_outcomes`, JSON.
+        document: one object for `pgqueue.store_outcomes`, JSON; empty when the jobs are finished
+            already, by transactions of their own.
+        unsure: whether it may well be refused, its jobs being finished already.
     """
 
     batch_no: int
@@ -88,13 +88,16 @@ class Answer:
     started: int
     busy_us: int
     document: bytes
+    unsure: bool = False
 
 
 def pack_answer(answer: Answer) -> bytes:
     """Make the frame that carries an answer."""
     return pack(
         Kind.ANSWER,
-        _ANSWER.pack(answer.batch_no, len(answer.ids), answer.started, answer.busy_us),
+        _ANSWER.pack(
+            answer.batch_no, len(answer.ids), answer.started, answer.busy_us, answer.unsure
+        ),
         pack_ids(answer.ids),
         answer.document,
     )
@@ -102,7 +105,7 @@ def pack_answer(answer: Answer) -> bytes:
 
 def unpack_answer(body: bytes) -> Answer:
     """Read an answer frame."""
-    batch_no, count, started, busy_us = _ANSWER.unpack_from(body)
+    batch_no, count, started, busy_us, unsure = _ANSWER.unpack_from(body)
     end = _ANSWER.size + 8 * count
     return Answer(
         batch_no=batch_no,
@@ -110,6 +113,7 @@ def unpack_answer(body: bytes) -> Answer:
         started=started,
         busy_us=busy_us,
         document=body[end:],
+        unsure=unsure,
     )
 
 

@@ -35,14 +35,28 @@ def test_ids_go_round(ids: list[int]) -> None:
 def test_a_batch_goes_round(batch_no: int, payload: bytes) -> None:
     ((kind, body),) = FrameReader().feed(pack_batch(batch_no, 3, payload))
     assert kind is Kind.BATCH
-    assert unpack_batch(body) == (batch_no, payload)
+    assert unpack_batch(body) == (batch_no, 3, payload)
 
 
-@given(st.integers(0, 2**63), _IDS, st.integers(0, 500), st.integers(0, 2**63), st.binary())
+@given(
+    st.integers(0, 2**63),
+    _IDS,
+    st.integers(0, 500),
+    st.integers(0, 2**63),
+    st.binary(),
+    st.booleans(),
+)
 def test_an_answer_goes_round(
-    batch_no: int, ids: list[int], started: int, busy: int, document: bytes
+    batch_no: int, ids: list[int], started: int, busy: int, document: bytes, unsure: bool
 ) -> None:
-    answer = Answer(batch_no=batch_no, ids=ids, started=started, busy_us=busy, document=document)
+    answer = Answer(
+        batch_no=batch_no,
+        ids=ids,
+        started=started,
+        busy_us=busy,
+        document=document,
+        unsure=unsure,
+    )
     ((kind, body),) = FrameReader().feed(pack_answer(answer))
     assert kind is Kind.ANSWER
     assert unpack_answer(body) == answer
