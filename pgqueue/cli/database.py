@@ -10,13 +10,16 @@ from pgqueue.db.embedded import is_embedded
 
 def warn_of_password(words: Namespace) -> None:
     """Say on standard error that a password was typed where others can read it."""
-    dsn: str | None = words.dsn
-    if dsn and not is_embedded(dsn) and connections.parameters(dsn).get("password"):
-        note(
-            "warning: a password on the command line can be read by other users of this machine; "
-            f"give the DSN in {connections.DSN_VARIABLE}, or the password in PGPASSWORD or "
-            "~/.pgpass"
-        )
+    given = {
+        connections.DSN_VARIABLE: words.dsn,
+        "PGQUEUE_LISTEN_DSN": getattr(words, "listen_dsn", None),
+    }
+    for variable, dsn in given.items():
+        if dsn and not is_embedded(dsn) and connections.parameters(dsn).get("password"):
+            note(
+                "warning: a password on the command line can be read by other users of this "
+                f"machine; give the DSN in {variable}, or the password in PGPASSWORD or ~/.pgpass"
+            )
 
 
 def open_app(words: Namespace) -> PgQueue:

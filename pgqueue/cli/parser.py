@@ -16,6 +16,7 @@ Run = Callable[[argparse.Namespace], int]
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _UNKNOWN_COMMAND = re.compile(r"argument \S+: invalid choice: '(.*)' \(choose from", re.DOTALL)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
 
@@ -173,6 +174,18 @@ def duration(text: str) -> dt.timedelta:
         return parse_offset(text, "it")
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("it ")) from None
+
+
+def size(text: str) -> int:
+    """Read an amount of memory: bytes, or with a unit such as `512MB` or `1GiB`."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of bytes or a size such as 512MB or 1GiB; got {shown(text)}"
+        )
+    number, unit, binary = found.groups()
+    power = "kmgt".index(unit.lower()) + 1 if unit else 0
+    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 def moment(text: str) -> dt.datetime:

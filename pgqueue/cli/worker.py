@@ -4,19 +4,25 @@ import logging
 import os
 import sys
 from argparse import Namespace
+from typing import Final
 
 import orjson
 
-from pgqueue.cli.parser import Parser, duration, whole
+from pgqueue.cli.parser import Parser, duration, size, whole
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.options import parse_queues
 from pgqueue.db import connections, schema
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import run
 
+#: The environment variable that holds the DSN of the listener where none was given.
+LISTEN_VARIABLE: Final = "PGQUEUE_LISTEN_DSN"
+
 _LEVELS = ("debug", "info", "warning", "error")
-_NUMBERS = ("processes", "threads")
-_DURATIONS = ("grace", "heartbeat", "lease", "fallback")
+_NUMBERS = ("processes", "threads", "max_jobs", "max_rss")
+_DURATIONS = (
+    "grace", "cancel_grace", "timeout", "heartbeat", "lease", "fallback", "max_outage",
+)  # fmt: skip
 
 
 def add(top: Parser) -> None:
@@ -26,9 +32,10 @@ def add(top: Parser) -> None:
         "run jobs until told to stop",
         _run,
         details="SIGTERM or Ctrl-C stops it gracefully: nothing more is started, what runs may "
-        "end. A second one stops it at once, and other workers run again what was cut short. The "
-        "log goes to standard error; with --json each line of it is an object with at, level, "
-        "logger and message.",
+        "end. A second one stops it at once, and other workers run again what was cut short. "
+        "SIGHUP imports the application anew, SIGUSR1 writes stacks into the log, SIGUSR2 has it "
+        "take no more jobs until the next one. The log goes to standard error; with --json each "
+        "line of it is an object with at, level, logger and message.",
         examples=(
             "worker --app shop.tasks",
             "worker --app shop.tasks --queues mail,default --processes 4 --threads 8",
@@ -64,6 +71,32 @@ def add(top: Parser) -> None:
         help="how long running jobs may go on when the worker is stopped (default: 30s)",
     )
     parser.add_argument(
+        "--timeout",
+        type=duration,
+        metavar="TIME",
+        help="how long a job may run whose task and producer say nothing (default: no limit)",
+    )
+    parser.add_argument(
+        "--cancel-grace",
+        type=duration,
+        metavar="TIME",
+        help="how long a running job may go on when it is cancelled; the child that runs it is "
+        "killed then (default: 10s)",
+    )
+    parser.add_argument(
+        "--max-jobs",
+        type=whole,
+        metavar="N",
+        help="replace a child when it has run so many jobs (default: never)",
+    )
+    parser.add_argument(
+        "--max-rss",
+        type=size,
+        metavar="SIZE",
+        help="replace a child, between jobs, when it uses more memory: 512MB, 1GiB "
+        "(default: never)",
+    )
+    parser.add_argument(
         "--heartbeat", type=duration, metavar="TIME", help="between signs of life (default: 2s)"
     )
     parser.add_argument(
@@ -77,6 +110,18 @@ def add(top: Parser) -> None:
         type=duration,
         metavar="TIME",
         help="between looks that nobody rang for (default: as heartbeat)",
+    )
+    parser.add_argument(
+        "--max-outage",
+        type=duration,
+        metavar="TIME",
+        help="end, with exit code 3, when the database was away for so long (default: never)",
+    )
+    parser.add_argument(
+        "--listen-dsn",
+        metavar="DSN",
+        help="where to listen for new jobs, past a transaction pooler; the default is "
+        f"{LISTEN_VARIABLE}, then the DSN itself",
     )
     parser.add_argument(
         "--log-level",
@@ -93,12 +138,17 @@ def _run(words: Namespace) -> int:
     spans = {name: getattr(words, name) for name in _DURATIONS}
     given |= {name: span.total_seconds() for name, span in spans.items() if span is not None}
     dsn = connections.resolve(words.dsn)
+    listen_dsn = words.listen_dsn or os.environ.get(LISTEN_VARIABLE) or None
+    if listen_dsn is not None:
+        listen_dsn = connections.resolve(listen_dsn)
+        connections.parameters(listen_dsn)
     config = WorkerConfig(
         dsn=dsn,
         apps=tuple(words.app),
         queues=queues,
         name=words.name,
         burst=words.burst,
+        listen_dsn=listen_dsn,
         **{name: value for name, value in given.items() if value is not None},
     )
     with connections.opened(dsn) as connection:

@@ -82,4 +82,5 @@ class WorkerConfig:
 
 def _between(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise ConfigurationError(f"{name} must be between {least:g} and {most:g}; got {value:g}")
+        numbers = [str(one) if isinstance(one, int) else f"{one:g}" for one in (least, most, value)]
+        raise ConfigurationError("{} must be between {} and {}; got {}".format(name, *numbers))

@@ -172,6 +172,8 @@ def _of_casualty(one: Casualty, how: str, together: int) -> dict[str, Any]:
         if together > 1:
             # They part ways, lest the innocent meet the culprit each time.
             found["delay"] = round(random.random(), 3)
+    elif one.fate == "cancelled" and one.slot is not None:
+        found["us"] = int((time.monotonic() - one.slot.started) * 1_000_000)
     elif one.fate == "overdue" and one.slot is not None:
         limit = one.slot.deadline - one.slot.started
         found |= {
