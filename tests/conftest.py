@@ -11,5 +11,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.workers",
+    "tests.fixtures.pgbouncer",
     "tests.fixtures.apps",
 ]

@@ -22,8 +22,10 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import pq
 
-from pgqueue.core.errors import ConnectionLostError, PgQueueError, from_sqlstate
+from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import connections
+from pgqueue.db.refusals import StatementError as StatementError
+from pgqueue.db.refusals import refusal
 
 #: One row of an answer: a value a column, None for null.
 Row = list[bytes | None]
@@ -45,8 +47,6 @@ _SERVER_KEEPALIVE = {
     "tcp_user_timeout": "8000",
 }
 
-# Ends of a session: shutdown, crash of a neighbour, database dropped, idle too long.
-_FAREWELLS = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
 # A statement that was prepared is unknown, or its name is taken: another server process answers.
 _NOT_PREPARED = ("26000", "42P05")
 
@@ -61,30 +61,6 @@ _LOCK_TIMEOUT = "5s"
 _SERVER_PART = 0.8
 
 _PLACE = re.compile(rb"\$(\d+)")
-
-
-class StatementError(PgQueueError):
-    """The server refused a statement of the worker.
-
-    Attributes:
-        sqlstate: its five characters; empty where the server gave none.
-    """
-
-    __module__ = "pgqueue"
-
-    def __init__(self, message: str, sqlstate: str = "") -> None:
-        super().__init__(message)
-        self.sqlstate: str = sqlstate
-
-    @property
-    def is_about_data(self) -> bool:
-        """Whether the values sent were at fault, so that sending fewer may help."""
-        return self.sqlstate[:2] in ("22", "23", "54")
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same statement may succeed a moment later."""
-        return self.sqlstate[:2] in ("40", "53", "55", "57", "58")
 
 
 class Session:
@@ -111,6 +87,9 @@ class Session:
         self._cap = cap
         self._loop = asyncio.get_running_loop()
         self._fd = self._pgconn.socket
+        # Asked of a connection that is lost, these would be errors.
+        self._pid = int(self._pgconn.backend_pid)
+        self._version = int(self._pgconn.server_version)
         self._pgconn.nonblocking = 1
         self._answer: asyncio.Future[list[pq.abc.PGresult]] | None = None
         self._results: list[pq.abc.PGresult] = []
@@ -194,7 +173,7 @@ class Session:
     @property
     def backend_pid(self) -> int:
         """Process id of the server process behind this connection."""
-        return int(self._pgconn.backend_pid)
+        return self._pid
 
     @property
     def is_busy(self) -> bool:
@@ -256,6 +235,7 @@ class Session:
     ) -> "list[pq.abc.PGresult]":
         """Send settings and statement in one message, which the server takes as one transaction:
         they reach the same process, and the settings are gone after it."""
+        self._must_live()
         escaping = pq.Escaping(self._pgconn)
 
         def literal(found: "re.Match[bytes]") -> bytes:
@@ -270,7 +250,7 @@ class Session:
             "transaction_isolation": "read committed",
             "transaction_read_only": "off",
         } | wanted
-        if self._connection.info.server_version >= 170000:
+        if self._version >= 170000:
             wanted["transaction_timeout"] = "0"
         lead = [
             f"SET LOCAL {n} = {v if ',' in v else repr(v)};".encode() for n, v in wanted.items()
@@ -278,9 +258,12 @@ class Session:
         whole = b" ".join([*lead, _PLACE.sub(literal, text)])
         return await self._run(partial(self._pgconn.send_query, whole), lead=len(lead))
 
-    async def _run(self, send: Callable[[], None], *, lead: int = 0) -> "list[pq.abc.PGresult]":
+    def _must_live(self) -> None:
         if self.lost.done():
             raise ConnectionLostError("the connection to PostgreSQL is gone")
+
+    async def _run(self, send: Callable[[], None], *, lead: int = 0) -> "list[pq.abc.PGresult]":
+        self._must_live()
         answer = self._answer = self._loop.create_future()
         self._results = []
         self._progress = self._loop.time()
@@ -307,24 +290,10 @@ class Session:
         return results
 
     def _refuse(self, result: "pq.abc.PGresult", leading: bool) -> None:
-        def field(which: pq.DiagnosticField) -> str:
-            return (result.error_field(which) or b"").decode("utf-8", "replace")
-
-        state = field(pq.DiagnosticField.SQLSTATE)
-        message = field(pq.DiagnosticField.MESSAGE_PRIMARY)
-        known = from_sqlstate(state, message, field(pq.DiagnosticField.MESSAGE_HINT) or None)
-        if known is not None:
-            raise known
-        severity = field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
-        if state == "25006" or (leading and state == "0A000"):
-            # Our sessions may write wherever that is possible at all.
-            why = f"the server is not the primary any more: {message}"
-        elif state in _FAREWELLS or severity in ("FATAL", "PANIC"):
-            why = f"the connection to PostgreSQL was lost: {message}"
-        else:
-            raise StatementError(f"the server refused a statement: {message}", state)
-        self._lose(why)
-        raise ConnectionLostError(why)
+        error = refusal(result, leading=leading)
+        if isinstance(error, ConnectionLostError):
+            self._lose(str(error))
+        raise error
 
     def _overdue(self, answer: "asyncio.Future[Any]") -> None:
         """Give up a connection that has moved no byte for too long. The server is not asked to

@@ -288,7 +288,7 @@ def test_a_statement_without_an_answer_ends_the_session(db: Database) -> None:
         backend = session.backend_pid
         os.kill(backend, signal.SIGSTOP)
         try:
-            with pytest.raises(ConnectionLostError, match="no answer came within 0.5 s"):
+            with pytest.raises(ConnectionLostError, match="no answer came within"):
                 await session.call("SELECT 1")
         finally:
             os.kill(backend, signal.SIGCONT)
