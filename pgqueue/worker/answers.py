@@ -68,6 +68,11 @@ class Answers:
         """Say that this child is ready."""
         self._send(pack(Kind.HELLO))
 
+    def worn(self) -> None:
+        """Ask for another child in place of this one."""
+        with self._sending:
+            self._send(pack(Kind.WORN))
+
     def tell(self, ticket: Ticket, written: bytes | None, us: int, *, unsure: bool = False) -> None:
         """Keep the outcome of a job until `flush`.
 

@@ -23,6 +23,7 @@ from pgqueue.core import failpoints
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
+from pgqueue.db import leftovers
 from pgqueue.worker.answers import Answers
 from pgqueue.worker.atomic import Atomic, Ending, GivenBack, Stored, record_given_back
 from pgqueue.worker.event_loop import EventLoop
@@ -42,6 +43,7 @@ from pgqueue.worker.execution import (
     when_cancelled,
 )
 from pgqueue.worker.frames import FrameReader, Kind, Slots, unpack_batch, unpack_ids
+from pgqueue.worker.hygiene import Hygiene, end_cut_off
 from pgqueue.worker.slots import WAKE, Slot
 
 #: Seconds between two answers of a busy child.
@@ -89,11 +91,17 @@ class Child:
     def main(self) -> None:
         """Run until told to quit. Called in the main thread of the child."""
         signal.signal(WAKE, lambda _number, _frame: None)
+        self._hygiene = Hygiene(
+            self._connection.fileno(), len(self._slots), self._is_alone, self._answers.worn
+        )
         self._answers.hello()
         threading.Thread(target=self._read, name="pgqueue-reader", daemon=True).start()
         self._serve(self._slots[0])
         for other in self._others:
             other.join()
+
+    def _is_alone(self, number: int) -> bool:
+        return not any(slot.job_id for slot in self._slots if slot.number != number)
 
     # -- the reader -------------------------------------------------------------------------
 
@@ -127,8 +135,10 @@ class Child:
                     continue
                 try:
                     data = self._connection.recv(1 << 20)
-                except OSError:
+                except ConnectionError:
                     data = b""
+                except OSError:
+                    end_cut_off()
                 if not data:
                     # The supervisor is gone; what runs here is nobody's any more.
                     os._exit(0)
@@ -205,6 +215,7 @@ class Child:
 
     def _serve(self, slot: Slot) -> None:
         slot.thread_id = threading.get_ident()
+        leftovers.watch()
         get, answers = self._inbox.get, self._answers
         while (ticket := get()) is not None:
             self._shared.set_started(next(self._started))
@@ -245,8 +256,11 @@ class Child:
             )
         else:
             ending = self._run(slot, job)
-        self._shared.leave(slot.number)
         us = int((time.monotonic() - begun) * 1_000_000)
+        self._hygiene.after(
+            slot.number, job_id, ticket.task, us, not isinstance(ending, Succeeded | Stored)
+        )
+        self._shared.leave(slot.number)
         if job_id in self._cancelled:
             ending = when_cancelled(ending)
             self._cancelled.discard(job_id)

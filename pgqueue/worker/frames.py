@@ -31,6 +31,8 @@ class Kind(enum.IntEnum):
     HELLO = 5
     #: From the child: the outcomes of some jobs.
     ANSWER = 6
+    #: From the child: it has been left too much to go on well, and should be replaced.
+    WORN = 7
 
 
 _HEAD = struct.Struct("!BI")

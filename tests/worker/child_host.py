@@ -34,6 +34,7 @@ class Host:
     Attributes:
         outcomes: the last object told about each job; `{"state": "succeeded"}` without a result.
         answers: how many frames with outcomes have come.
+        worn: how often it has asked to be replaced.
         exit_code: of the process, once it has ended.
     """
 
@@ -66,6 +67,7 @@ class Host:
         self.outcomes: dict[int, dict[str, Any]] = {}
         self.answers = 0
         self.ready = False
+        self.worn = 0
         self.exit_code: int | None = None
 
     def __enter__(self) -> Self:
@@ -102,6 +104,8 @@ class Host:
         for kind, body in self._frames.feed(data):
             if kind is Kind.HELLO:
                 self.ready = True
+            elif kind is Kind.WORN:
+                self.worn += 1
             else:
                 assert kind is Kind.ANSWER
                 self._take(body)
@@ -169,7 +173,7 @@ def line(
 def main() -> None:
     """Be the child."""
     fd, memory, threads, app, timeout = sys.argv[1:]
-    registry = load_apps([app]).registry
+    registry = load_apps(app.split(",")).registry
     slots = Slots(int(memory), int(threads))
     connection = socket.socket(fileno=int(fd))
     Child(connection, slots, registry, float(timeout) or None).main()
