@@ -59,6 +59,7 @@ class ChildProcess:
         follows: the retiring child whose place it takes; slots that are busy there are not
             counted here.
         most: how many jobs it may get in its life; None for any number.
+        worn: it asks to be replaced: tasks have left threads behind in it.
     """
 
     connection: socket.socket
@@ -79,6 +80,7 @@ class ChildProcess:
     retiring: bool = False
     follows: "ChildProcess | None" = None
     most: int | None = None
+    worn: bool = False
     out: bytearray = field(default_factory=bytearray)
     reader: FrameReader = field(default_factory=FrameReader)
 

@@ -351,6 +351,9 @@ class Pool:
                 answer = unpack_answer(body)
                 child.take(answer)
                 self._on_answer(answer)
+            elif kind is Kind.WORN:
+                child.worn = True
+                self._recycle()
         if child.retiring or child.follows is not None:
             self._recycle()
         self._on_room()

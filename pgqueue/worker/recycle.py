@@ -50,7 +50,9 @@ class Recycler:
         """Give the children to replace now, each with the reason."""
         alive = [child for child in children if child.ready and not child.retiring]
         chosen = [(child, f"it got {child.given} jobs") for child in alive if child.is_used_up]
-        large = self._largest([child for child in alive if not child.is_used_up])
+        alive = [child for child in alive if not child.is_used_up]
+        chosen += [(child, "tasks left threads in it") for child in alive if child.worn]
+        large = self._largest([child for child in alive if not child.worn])
         return chosen if large is None else [*chosen, large]
 
     def _largest(self, children: list[ChildProcess]) -> tuple[ChildProcess, str] | None:
