@@ -100,6 +100,7 @@ class Arena:
         producers: processes that write jobs.
         cycles, jobs: as asked for on the command line.
         worker_dsn, producer_dsn: where those connect; `prepare` may set them.
+        program: what Python runs as worker.
         facts: figures that a scenario wants to see in the row.
     """
 
@@ -130,6 +131,7 @@ class Arena:
         self.workers: list[Worker] = []
         self.gone: list[Worker] = []
         self.producers: list[Producer] = []
+        self.program: tuple[str, ...] = ("-m", "pgqueue")
         self.facts: dict[str, Any] = {}
         self.cycles_done = 0
         self._guard = threading.Lock()
@@ -160,24 +162,22 @@ class Arena:
         dsn: str | None = None,
         env: dict[str, str] | None = None,
         app: str = APP,
-        program: tuple[str, ...] = ("-m", "pgqueue"),
     ) -> Worker:
         """Start a worker with the scenario's options and these; it joins `workers`.
 
         Args:
             dsn: where it connects; None for `worker_dsn`.
             env: more of its environment.
-            program: what Python runs, for workers that are not quite pgqueue.
         """
         with self._guard:
             self._number += 1
             number = self._number
-        again = {"options": options, "dsn": dsn, "env": env, "app": app, "program": program}
+        again = {"options": options, "dsn": dsn, "env": env, "app": app}
         log_path = self.directory / f"worker-{number:04}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [
-                    sys.executable, *program, "worker", "--app", app,
+                    sys.executable, *self.program, "worker", "--app", app,
                     *self.scenario.options, *options,
                 ],
                 cwd=ROOT,

@@ -1,6 +1,7 @@
 """Run one scenario from beginning to end, and make one row of it."""
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -57,8 +58,7 @@ def run(
         with contextlib.ExitStack() as stack:
             if server is None:
                 server = stack.enter_context(start_server(postgres, **scenario.settings))
-            database = f"{DATABASE}_{time.monotonic_ns()}"
-            _create(server, database)
+            database = create_database(server)
             arena = Arena(
                 scenario=scenario,
                 server=server,
@@ -119,12 +119,15 @@ def drain(arena: Arena) -> None:
     arena.facts["drain"] = round(time.monotonic() - begun, 1)
 
 
-def _create(server: EmbeddedServer, database: str) -> None:
+def create_database(server: EmbeddedServer) -> str:
+    """Create a database with the schema and the witnesses; give its name."""
+    database = f"{DATABASE}_{time.monotonic_ns()}"
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{database}"'.encode())
     with psycopg.connect(server.dsn(database), autocommit=True) as connection:
         schema.upgrade(connection)
         dump.install(connection)
+    return database
 
 
 def _start_producers(arena: Arena) -> None:
@@ -222,6 +225,8 @@ def read_log(worker: Worker) -> Counter[str]:
 
 def revision() -> str:
     """Give the git revision of the checkout, with a + where it was changed since."""
+    if told := os.environ.get("PGQUEUE_FAULTS_REVISION"):
+        return told
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=10"],

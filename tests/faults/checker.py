@@ -281,58 +281,52 @@ def resources(story: Story) -> list[Finding]:
 def order(story: Story) -> list[Finding]:
     """With one worker of one slot: taken out of order, or started in another order than taken.
 
-    Highest priority first, within it by seq; a row that has just become ready may be overtaken.
+    In each queue, highest priority first, within it by seq; a row that has just become ready may be
+    overtaken.
     """
-    keys = story.key_of()
-    entered = sorted(
-        (move["at"] + _LATE, -move["priority"], move["seq"], job)
-        for job, moves in story.moves.items()
-        for move in moves
-        if move["place"] == "ready"
-    )
-    rank = {(job, seq): (low, seq, job) for _, low, seq, job in entered}
-    last_seq: dict[int, int] = {}
-    taken: set[tuple[int, int]] = set()
-    waiting: list[tuple[int, int, int]] = []
-    found = []
-    batches: dict[tuple[float, int], list[tuple[int, int, int]]] = defaultdict(list)
-    sequence = sorted(
-        (move for moves in story.moves.values() for move in moves), key=lambda one: int(one["n"])
-    )
-    for move in sequence:
-        if move["place"] == "ready":
-            last_seq[move["id"]] = move["seq"]
-        elif move["place"] == "running" and move["id"] in last_seq:
-            one = rank[move["id"], last_seq[move["id"]]]
-            batches[move["at"], move["batch"]].append(one)
+    queues: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for key, job in story.jobs.items():
+        queues[job["queue"]].append((key, int(job["id"])))
+    return [finding for jobs in queues.values() for finding in _disorder(story, jobs)]
+
+
+#: What is first in a queue: priority, lowest for the highest, then seq; and whose it is.
+_Rank = tuple[int, int, str]
+
+
+def _disorder(story: Story, jobs: list[tuple[str, int]]) -> Iterable[Finding]:
+    entered: list[tuple[float, _Rank]] = []
+    batches: dict[tuple[float, int], list[_Rank]] = defaultdict(list)
+    for key, job in jobs:
+        rank: _Rank | None = None
+        for move in story.moves.get(job, ()):
+            if move["place"] == "ready":
+                rank = (-move["priority"], move["seq"], key)
+                entered.append((move["at"] + _LATE, rank))
+            elif move["place"] == "running" and rank is not None:
+                batches[move["at"], move["batch"]].append(rank)
+    entered.sort()
+    taken: set[_Rank] = set()
+    waiting: list[_Rank] = []
     place = 0
-    for (at, _batch), ranks in sorted(batches.items(), key=lambda pair: pair[0]):
+    for (at, _batch), ranks in sorted(batches.items()):
         while place < len(entered) and entered[place][0] <= at:
-            heapq.heappush(waiting, entered[place][1:])
+            heapq.heappush(waiting, entered[place][1])
             place += 1
         for one in sorted(ranks):
-            taken.add((one[2], one[1]))
-            while waiting and (waiting[0][2], waiting[0][1]) in taken:
+            taken.add(one)
+            while waiting and waiting[0] in taken:
                 heapq.heappop(waiting)
             if waiting and waiting[0] < one:
-                found.append(f"{keys.get(one[2], one[2])}: taken before {waiting[0][2]}")
-    return found + _started_out_of_order(story, batches, keys)
-
-
-def _started_out_of_order(
-    story: Story, batches: Mapping[Any, list[tuple[int, int, int]]], keys: Mapping[int, str]
-) -> list[Finding]:
-    found = []
-    for ranks in batches.values():
+                yield f"{one[2]}: taken before {waiting[0][2]}"
         begun = [
-            (story.executions[keys[job]][0].begun, keys[job])
-            for _, _, job in sorted(ranks)
-            if len(story.executions.get(keys.get(job, ""), ())) == 1
+            (story.executions[key][0].begun, key)
+            for _, _, key in sorted(ranks)
+            if len(story.executions.get(key, ())) == 1
         ]
         for before, after in pairwise(begun):
             if after[0] < before[0]:
-                found.append(f"{after[1]}: started before {before[1]} of the same batch")
-    return found
+                yield f"{after[1]}: started before {before[1]} of the same batch"
 
 
 def crowding(intervals: Mapping[str, Iterable[tuple[int, int]]], limit: int) -> list[Finding]:

@@ -44,9 +44,10 @@ class History:
         # O_APPEND: lines of several threads do not mix.
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Write one event."""
-        line = {"e": event, "t": time.monotonic_ns(), "w": time.time(), **fields}
+    def write(self, event: str, *, moment: int | None = None, **fields: Any) -> None:
+        """Write one event, of now unless told otherwise."""
+        now = time.monotonic_ns() if moment is None else moment
+        line = {"e": event, "t": now, "w": time.time(), **fields}
         os.write(self._fd, json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def close(self) -> None:

@@ -235,6 +235,17 @@ def _held(arena: Arena) -> dict[int, dict[str, int]]:
     return found
 
 
+def _locks(arena: Arena) -> None:
+    """Hold rows of jobs that run, as an administrator with an open transaction does."""
+    for _ in arena.cycle():
+        with arena.connect(autocommit=False) as connection:
+            connection.execute(
+                "SELECT FROM pgqueue.running_jobs ORDER BY random() LIMIT 5 FOR UPDATE SKIP LOCKED"
+            )
+            arena.pause(0.1, 0.4)
+            connection.rollback()
+
+
 def _order(arena: Arena) -> None:
     arena.facts["ordered"] = True
     for _ in arena.cycle():
@@ -307,6 +318,15 @@ register(Scenario(
     strike=_soak, jobs=100_000, cycles=50, workers=1, drain=300,
     options=("--processes", "2", "--threads", "2"),
     mix={"plain": 60, "fails": 20, "async": 20}, shapes={"many": 10, "one": 1, "rollback": 1},
+))  # fmt: skip
+register(Scenario(
+    name="locks", summary="rows of running jobs locked by somebody curious", strike=_locks,
+    jobs=3000, cycles=20,
+))  # fmt: skip
+register(Scenario(
+    name="wake", summary="jobs one by one: idle workers are woken at once",
+    strike=processes._quiet, workers=2, producers=1, jobs=100, cycles=50, wake=3.0,
+    options=("--heartbeat", "5", "--processes", "1"), mix={"plain": 1}, shapes={"one": 1},
 ))  # fmt: skip
 register(Scenario(
     name="order", summary="one worker with one slot: in order", strike=_order, workers=1,
