@@ -84,6 +84,10 @@ def parameters(dsn: str) -> dict[str, Any]:
     if not found.get("connect_timeout") and not os.environ.get("PGCONNECT_TIMEOUT"):
         found["connect_timeout"] = _CONNECT_TIMEOUT
     found.setdefault("fallback_application_name", "pgqueue")
+    if "," in f"{found.get('host')}{found.get('hostaddr')}":
+        # Whatever a queue does, it writes. Not "read-write": a role whose transactions are
+        # read-only by default will do, since we set that off.
+        found.setdefault("target_session_attrs", "primary")
     # Arguments may hold any character, whatever PGCLIENTENCODING says.
     found["client_encoding"] = "UTF8"
     return found

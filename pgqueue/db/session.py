@@ -128,9 +128,6 @@ class Session:
             ConnectionLostError: the server cannot be reached, does not let us in, or is a standby.
         """
         found = {**_KEEPALIVE, **connections.parameters(dsn)}
-        if "," in str(found.get("host") or found.get("hostaddr") or ""):
-            # Not "read-write": a role whose transactions are read-only by default may well work.
-            found.setdefault("target_session_attrs", "primary")
         session = cls(await connections.open_plain(found), on_notify, cap=cap, shared=shared)
         try:
             await session._settle(pooled=False)
