@@ -5,7 +5,8 @@
 A place in the code asks `if failpoints.on: failpoints.hit("after_claim")`, so that a process
 without the variable pays for reading one global. The names are those of `NAMES`; what a name does
 is one of `kill9`, `exit:CODE`, `sleep:SECONDS`, `raise` and `drop`, followed by `:PROBABILITY` if
-it is not to happen each time. `PGQUEUE_FAILPOINTS_SEED` makes a run repeatable.
+it is not to happen each time, or by `@N` if it is to happen the N-th time only.
+`PGQUEUE_FAILPOINTS_SEED` makes a run repeatable.
 """
 
 import os
@@ -54,6 +55,8 @@ class _Action:
     what: str
     argument: float
     probability: float
+    #: At which of the times this place is passed; 0 for any.
+    time: int = 0
 
 
 def parse(text: str) -> dict[str, _Action]:
@@ -69,6 +72,7 @@ def parse(text: str) -> dict[str, _Action]:
             raise ConfigurationError(
                 f"{VARIABLE} must name a failpoint; got {shown(name)}{suggest(name, NAMES)}"
             )
+        action, _, nth = action.partition("@")
         what, *numbers = action.split(":")
         wanted = _ARGUMENTS.get(what)
         if wanted is None:
@@ -84,13 +88,19 @@ def parse(text: str) -> dict[str, _Action]:
                 f"failpoint {name} expects {what}{':NUMBER' * wanted}[:PROBABILITY]; "
                 f"got {shown(action)}"
             )
-        found[name] = _Action(what, argument, probability)
+        if nth and (not nth.isascii() or not nth.isdigit() or int(nth) < 1):
+            raise ConfigurationError(
+                f"failpoint {name} expects a number from 1 after @; got {shown(nth)}"
+            )
+        found[name] = _Action(what, argument, probability, int(nth or 0))
     return found
 
 
 _actions = parse(os.environ.get(VARIABLE, ""))
 _random = random.Random(os.environ.get(SEED))
 os.register_at_fork(after_in_child=lambda: _random.seed(f"{os.environ.get(SEED)} {os.getpid()}"))
+
+_passed: dict[str, int] = {}
 
 #: Whether any failpoint is set in this process.
 on: bool = bool(_actions)
@@ -104,7 +114,13 @@ def hit(name: str) -> None:
         DropConnection: with `drop`.
     """
     action = _actions.get(name)
-    if action is None or _random.random() >= action.probability:
+    if action is None:
+        return
+    if action.time:
+        _passed[name] = _passed.get(name, 0) + 1
+        if _passed[name] != action.time:
+            return
+    if _random.random() >= action.probability:
         return
     match action.what:
         case "kill9":

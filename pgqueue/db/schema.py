@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.types.json import Jsonb
 
+from pgqueue.core import failpoints
 from pgqueue.core.errors import (
     ConnectionLostError,
     SchemaError,
@@ -220,6 +221,8 @@ def _step(
         if missing:
             for file in missing[0].files:
                 _apply(connection, cursor, missing[0], file)
+                if failpoints.on:
+                    failpoints.hit("migrate_step")
             _record(cursor, missing[0], catalog.read_manifest(connection))
         elif recorded:
             _record(cursor, recorded[-1], catalog.read_manifest(connection))

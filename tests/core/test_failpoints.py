@@ -31,6 +31,8 @@ def process(value: str | None, code: str = GO) -> "subprocess.CompletedProcess[s
         ("after_claim=sleep:0.001;before_beat=kill9", 0, "went on\n"),
         ("after_claim=kill9", -9, ""),
         ("after_claim=exit:7", 7, ""),
+        ("after_claim=kill9@1", -9, ""),
+        ("after_claim=kill9@2", 0, "went on\n"),
     ],
 )
 def test_what_happens_at_a_place(value: str | None, code: int, said: str) -> None:
@@ -59,6 +61,16 @@ print(sum(happens() for _ in range(1000)))
     assert 200 < int(one.stdout) < 400
 
 
+def test_the_nth_time() -> None:
+    code = """
+from pgqueue.core import failpoints as f
+for n in range(1, 6):
+    try: f.hit("after_claim")
+    except f.FailpointError: print(n)
+"""
+    assert process("after_claim=raise@3", code).stdout == "3\n"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -70,6 +82,8 @@ print(sum(happens() for _ in range(1000)))
         ("after_claim=kill9:2", "expects kill9"),
         ("after_claim=kill9:0.5:0.5", "expects kill9"),
         ("after_claim=sleep:nan", "expects sleep"),
+        ("after_claim=kill9@0", "expects a number from 1 after @; got '0'"),
+        ("after_claim=kill9@x", "expects a number from 1 after @; got 'x'"),
     ],
 )
 def test_wrong_values(text: str, said: str) -> None:

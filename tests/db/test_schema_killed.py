@@ -1,0 +1,27 @@
+"""A migrator that is killed leaves nothing, at whichever step; the next one does all of it."""
+
+import subprocess
+import sys
+
+from pgqueue.db import catalog, schema, sqlfiles
+from tests.fixtures.databases import Database
+from tests.helpers import ROOT
+
+
+def test_a_migrator_is_killed_at_every_step(bare_db: Database, db: Database) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.db.migrator", bare_db.dsn],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    rows = [tuple(map(int, line.split())) for line in ended.stdout.splitlines()]
+    files = sum(len(version.files) for version in sqlfiles.read_versions())
+    # One more than there are steps: that one is not killed.
+    assert rows == [*((step, 9, 0) for step in range(1, files + 1)), (files + 1, 0, 1)]
+    with bare_db.connect() as one, db.connect() as other:
+        assert schema.verify(one) == []
+        assert catalog.read_manifest(one) == catalog.read_manifest(other)
+        assert schema.upgrade(one).applied == ()
