@@ -58,6 +58,28 @@ def set_signals() -> None:
     ):  # fmt: skip
         signal.signal(number, _ignore)
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
+    _widen_signal_stack()
+
+
+class _Stack(ctypes.Structure):
+    """`stack_t` of Linux."""
+
+    _fields_ = (
+        ("ss_sp", ctypes.c_void_p),
+        ("ss_flags", ctypes.c_int),
+        ("ss_size", ctypes.c_size_t),
+    )
+
+
+_signal_stack = ctypes.create_string_buffer(256 << 10)
+
+
+def _widen_signal_stack() -> None:
+    # faulthandler gives the main thread a stack for signals that holds two or three of them, and
+    # all of Python's handlers run on it: five that came at once were a segmentation fault.
+    if sys.platform == "linux":
+        stack = _Stack(ctypes.addressof(_signal_stack), 0, len(_signal_stack))
+        ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None)
 
 
 class Zygote:

@@ -20,6 +20,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from pgqueue import Context, Retry, Snooze, task
 
@@ -319,3 +322,65 @@ def _wait_for(release: str) -> None:
 async def use_executor() -> None:
     """Use threads of the event loop, which stay."""
     await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(4)))
+
+
+# -- transactions and forks of a real worker ------------------------------------------------
+
+
+_connections: dict[int, "psycopg.Connection[Any]"] = {}
+
+
+def _connection() -> "psycopg.Connection[Any]":
+    """A connection that one job opens and others use, as applications keep them."""
+    found = _connections.get(threading.get_ident())
+    if found is None or found.closed:
+        found = psycopg.connect(os.environ["PGQUEUE_DSN"])
+        _connections[threading.get_ident()] = found
+    return found
+
+
+@task
+def leave_transaction(how: str) -> None:
+    connection = _connection()
+    connection.execute("INSERT INTO notes (text) VALUES ('never')")
+    if how == "aborted":
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("SELECT 1 / 0")
+    if how == "copying":
+        connection.cursor().copy("COPY notes (text) FROM STDIN").__enter__()
+    if how == "nested":
+        connection.transaction().__enter__()
+    if how == "failing":
+        raise ValueError("in the middle of a transaction")
+
+
+@task
+def use_connection() -> int:
+    """Tell in which state the connection is, and use it."""
+    connection = _connection()
+    status = int(connection.info.transaction_status)
+    connection.execute("INSERT INTO notes (text) VALUES ('well')")
+    connection.commit()
+    return status
+
+
+@task
+def grow_threads(count: int) -> int:
+    """Leave threads behind that never end."""
+    for _ in range(count):
+        threading.Thread(target=time.sleep, args=(3600,)).start()
+    return os.getpid()
+
+
+@task
+def start_program() -> str:
+    """Tell which signals a program ignores that a task starts."""
+    words = ["grep", "SigIgn", "/proc/self/status"]
+    return subprocess.run(words, capture_output=True, check=True, text=True).stdout.split()[1]
+
+
+@task(context=True)
+def close_descriptors_once(context: Context) -> int:
+    if context.attempt == 1:
+        os.closerange(3, 5000)
+    return context.attempt
