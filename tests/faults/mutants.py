@@ -69,14 +69,14 @@ WORKER_MUTANTS: tuple[WorkerMutant, ...] = (
         "lost reply never reconciled", "none", "stuck",
         env={"PGQUEUE_FAILPOINTS": "finish_reply_lost=drop:0.3"},
     ),
-    _mutant("casualties dropped", "child-kill", "stuck", cycles=6),
+    _mutant("casualties dropped", "child-kill", "stuck", cycles=6, mix={"long": 1}),
     _mutant(
         "outcomes dropped with the connection", "none", "attempt_reuse rerun stuck",
         env={"PGQUEUE_FAILPOINTS": "before_finish=drop:0.3"},
     ),
     _mutant("locked outcomes dropped", "locks", "stuck", cycles=12, jobs=1000),
     _mutant("started told as unstarted", "child-kill", "attempt_reuse", cycles=12, jobs=600),
-    _mutant("nobody rescues", "kill9", "stuck", cycles=4, jobs=300),
+    _mutant("nobody rescues", "kill9", "stuck resources", cycles=4, mix={"long": 1}),
     _mutant("nobody promotes", "none", "stuck", slow=False),
     _mutant("no heartbeat", "none", "rerun sanity", jobs=300, cycles=20, mix={"long": 1}),
     _mutant("no self-fence", "stalled", "overlap", cycles=3, jobs=200, mix={"long": 1}),
@@ -135,11 +135,28 @@ def caught(mutant: SqlMutant | WorkerMutant, report: Report) -> bool:
     return bool(mutant.caught_by.intersection(report.failed))
 
 
+def check_all(server: EmbeddedServer) -> None:
+    """See that every mutant can still be made.
+
+    Raises:
+        ValueError: the text that one changes is not there any more.
+        psycopg.Error: the server does not take what it becomes.
+    """
+    assert {mutant.name for mutant in WORKER_MUTANTS} == {*SUPERVISOR, *CHILD, _SILENT.name}
+    database = create_database(server)
+    with psycopg.connect(server.dsn(database)) as connection:
+        for mutant in (*SQL_MUTANTS, _SILENT):
+            mutant.install(connection)
+            connection.rollback()
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)'.encode())
+
+
 def main(postgres: str | None, only: list[str] | None) -> int:
     """Run the mutants, print a line for each; 1 if one was not caught."""
-    assert {mutant.name for mutant in WORKER_MUTANTS} <= {*SUPERVISOR, *CHILD, _SILENT.name}
     missed = 0
     with shared_server(postgres) as server:
+        check_all(server)
         for mutant in (*SQL_MUTANTS, *WORKER_MUTANTS):
             if only and not any(part in mutant.name for part in only):
                 continue
