@@ -56,8 +56,8 @@ class ChildProcess:
         cut_off: it closed its socket and lived on, which what it ran must have done.
         greeted: it has said that it is ready, once.
         retiring: it gets no more jobs and ends when it has finished those it runs.
-        follows: the retiring child whose place it takes; slots that are busy there are not
-            counted here.
+        lent: how many of its slots must stay free, since as many are busy in children that are
+            being replaced.
         most: how many jobs it may get in its life; None for any number.
         worn: it asks to be replaced: tasks have left threads behind in it.
     """
@@ -78,7 +78,7 @@ class ChildProcess:
     cut_off: bool = False
     greeted: bool = False
     retiring: bool = False
-    follows: "ChildProcess | None" = None
+    lent: int = 0
     most: int | None = None
     worn: bool = False
     out: bytearray = field(default_factory=bytearray)
@@ -127,10 +127,9 @@ class ChildProcess:
     def target(self, most: int) -> int:
         """How many jobs it should hold: its slots, and more the shorter its jobs are."""
         count = self.slots.count
-        if self.follows is not None:
-            count -= len(self.follows.held)
-            if count <= 0:
-                return 0
+        if self.lent:
+            # Nothing ahead: the slots would take it.
+            return max(0, count - self.lent)
         if self.mean_us is None:
             return count
         return max(count, min(2 * most, int(count * _AHEAD * 1_000_000 / max(self.mean_us, 10.0))))

@@ -60,6 +60,7 @@ class Pool:
         self._old: list[Nursery] = []
         self._children: list[ChildProcess] = []
         self._renewal: asyncio.Future[None] | None = None
+        self._renew_again = False
         self._setbacks = Setbacks()
         self._fenced = False
         self._closing = False
@@ -88,8 +89,13 @@ class Pool:
         """Give the child with the most room, and how much; None also while none may get any."""
         if not self._may_give():
             return None
+        busy = sum(min(len(one.held), one.slots.count) for one in self._children if one.retiring)
         best: tuple[ChildProcess, int] | None = None
-        for child in self._children:
+        # The youngest first: they take the places of those that are being replaced.
+        for child in reversed(self._children):
+            if not child.retiring:
+                child.lent = min(busy, child.slots.count)
+                busy -= child.lent
             room = child.room(self._config.max_batch)
             if room and (best is None or len(child.held) < len(best[0].held)):
                 best = child, room
@@ -165,7 +171,10 @@ class Pool:
 
     def reload(self) -> None:
         """Import the application anew, and replace every child once it has ended what it runs."""
-        if self._renewal is None and not self._closing:
+        if self._renewal is not None:
+            # It may have read the old files already.
+            self._renew_again = True
+        elif not self._closing:
             self._renewal = asyncio.ensure_future(self._renew())
 
     def show_stacks(self) -> None:
@@ -204,6 +213,9 @@ class Pool:
         if self._renewal is not None and self._renewal.done():
             self._renewal.result()
             self._renewal = None
+            if self._renew_again:
+                self._renew_again = False
+                self.reload()
         for nursery in self._old:
             if nursery.is_empty:
                 self._old.remove(nursery)
@@ -234,8 +246,6 @@ class Pool:
         if self._closing or not self._nursery.is_ready or self._setbacks.wait:
             return
         missing = self._config.processes - sum(not child.retiring for child in self._children)
-        followed = {child.follows for child in self._children}
-        alone = [one for one in self._children if one.retiring and one not in followed]
         for _ in range(missing):
             try:
                 child = self._nursery.fork()
@@ -243,7 +253,6 @@ class Pool:
                 self._set_back(error.strerror or str(error))
                 return
             child.most = self._recycler.allow()
-            child.follows = alone.pop(0) if alone else None
             self._children.append(child)
             asyncio.get_running_loop().add_reader(child.connection, self._read, child)
 
@@ -260,13 +269,13 @@ class Pool:
             child.retiring = True
         if chosen:
             self._fill()
+        replaced = any(child.ready and not child.retiring for child in self._children)
         for child in self._children:
-            if child.follows is None or not child.ready:
-                continue
-            # Its place is taken; it ends when it has run what it was to run.
-            before = child.follows
-            if not before.quitting and not (before.is_used_up and before.held):
-                before.quit()
+            # One that has got its last jobs runs them; another gives back what has not begun, once
+            # somebody else is there to take it.
+            done = not child.held or (replaced and not child.is_used_up)
+            if child.retiring and not child.quitting and done:
+                child.quit()
 
     async def _renew(self) -> None:
         """Start another zygote, and let its children take the places of those there are."""
@@ -354,7 +363,7 @@ class Pool:
             elif kind is Kind.WORN:
                 child.worn = True
                 self._recycle()
-        if child.retiring or child.follows is not None:
+        if child.retiring:
             self._recycle()
         self._on_room()
 
@@ -386,7 +395,4 @@ class Pool:
 
     def _forget(self, child: ChildProcess) -> None:
         self._children.remove(child)
-        for other in self._children:
-            if other.follows is child:
-                other.follows = None
         child.close()

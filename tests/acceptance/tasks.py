@@ -103,6 +103,16 @@ def where() -> dict[str, int]:
     return {"pid": os.getpid(), "thread": threading.get_ident()}
 
 
+_kept: list[bytearray] = []
+
+
+@task
+def grow(megabytes: int) -> int:
+    """Use so much more memory from now on; give the process."""
+    _kept.append(bytearray(b"x") * (megabytes << 20))
+    return os.getpid()
+
+
 @task
 def note_it(text: str) -> None:
     note(text)
@@ -436,12 +446,28 @@ def too_short() -> None:
     """Have no time at all."""
 
 
+@task
+def stubborn(number: int) -> str:
+    """Go on until a gate opens, whatever is asked meanwhile."""
+    while True:
+        try:
+            pass_gate(number)
+        except BaseException:
+            continue
+        return "went on"
+
+
 # -- deadly ---------------------------------------------------------------------------------
 
 
 @task
 def vanish() -> NoReturn:
     os._exit(7)
+
+
+@task
+def abort() -> None:
+    os.abort()
 
 
 @task(context=True)
