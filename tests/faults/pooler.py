@@ -61,7 +61,7 @@ def _strike(arena: Arena) -> None:
 register(
     Scenario(
         name="pgbouncer",
-        summary="everybody is behind pgbouncer in transaction mode, which is restarted now and then",
+        summary="everybody is behind pgbouncer in transaction mode; it is restarted at times",
         prepare=_behind,
         strike=_strike,
         options=("--processes", "2"),
