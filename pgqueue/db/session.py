@@ -103,6 +103,8 @@ class Session:
         #: Whether a pooler may give each transaction another server process: nothing is prepared
         #: and nothing kept in the session then, and settings travel with every statement.
         self.shared = shared
+        #: Why the connection is gone, once it is.
+        self.why = ""
         #: Done when the connection is gone.
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._fd, self._readable)
@@ -257,7 +259,7 @@ class Session:
 
     def _must_live(self) -> None:
         if self.lost.done():
-            raise ConnectionLostError("the connection to PostgreSQL is gone")
+            raise ConnectionLostError(f"the connection to PostgreSQL is gone: {self.why}")
 
     async def _run(self, send: Callable[[], None], *, lead: int = 0) -> "list[pq.abc.PGresult]":
         self._must_live()
@@ -343,14 +345,14 @@ class Session:
     def _lose(self, why: str) -> None:
         if self.lost.done():
             return
+        self.why = " ".join(why.split())
         self.lost.set_result(None)
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self._pgconn.finish()
         if self._answer is not None and not self._answer.done():
-            said = " ".join(why.split())
             self._answer.set_exception(
-                ConnectionLostError(f"the connection to PostgreSQL was lost: {said}")
+                ConnectionLostError(f"the connection to PostgreSQL was lost: {self.why}")
             )
 
 

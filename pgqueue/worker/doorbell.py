@@ -95,7 +95,7 @@ class Doorbell:
             session = self.session = await self._open(self._notified)
             try:
                 await self._serve(session)
-                said = "the connection to PostgreSQL is gone"
+                said = f"the connection to PostgreSQL is gone: {session.why}"
             except (ConnectionLostError, StatementError) as error:
                 said = str(error)
             finally:
