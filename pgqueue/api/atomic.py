@@ -34,6 +34,9 @@ class AtomicTransaction(Protocol):
     def rollback(self, *, interrupted: bool = False) -> None:
         """Roll back; never raises. After an interrupt the connection must not be waited for."""
 
+    def interrupt(self) -> None:
+        """End the statement that is under way, if any; called by another thread, never raises."""
+
 
 _makers: list[Callable[[], AtomicTransaction]] = []
 

@@ -197,9 +197,12 @@ class Transaction:
         except Exception:
             self._drop()
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._drop()
+    def interrupt(self) -> None:
+        """End the statement that is under way, if any; for another thread, never raises."""
+        connection = self._connection
+        with contextlib.suppress(Exception):
+            if connection is not None:
+                connection.cancel_safe(timeout=2)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -288,10 +291,6 @@ class AsyncTransaction:
                 await connection.rollback()
         except Exception:
             await self._drop()
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._drop()
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -32,6 +32,7 @@ from pgqueue.db.statements.base import Statement
 from pgqueue.db.statements.finishing import finish_atomic, mark_of
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import Caller, Prepared, decide
+from pgqueue.worker.slots import Slot
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -82,14 +83,14 @@ class Atomic:
         self._loop = loop
         self._of_slots: dict[tuple[int, bool], AtomicTransaction] = {}
 
-    def run(self, slot: int, job: Prepared, worker_id: int, body: Body) -> Ending:
+    def run(self, slot: Slot, job: Prepared, worker_id: int, body: Body) -> Ending:
         """Run a job and its finish in one transaction.
 
         Args:
             body: called with the connection and a wrapper for the caller of the function, once the
                 transaction has begun; no exception from outside may arrive when it has returned.
         """
-        transaction = self._of_slot(slot, job.task.is_async)
+        transaction = self._of_slot(slot.number, job.task.is_async)
         ticket = job.ticket
         try:
             transaction.begin(mark_of(ticket.job_id, ticket.attempt))
@@ -100,11 +101,14 @@ class Atomic:
             return GivenBack(error=describe_exception(error), delay=delay)
         raised: list[BaseException] = []
         begun = time.monotonic()
+        slot.interrupt = transaction.interrupt
         try:
             outcome = body(transaction.connection, lambda call: _remembering(call, raised))
         except BaseException:
             transaction.rollback(interrupted=True)
             raise
+        finally:
+            slot.interrupt = None
         if type(outcome) is Succeeded:
             us = int((time.monotonic() - begun) * 1_000_000)
             return _finish(
@@ -164,6 +168,10 @@ class _OnLoop:
 
     def rollback(self, *, interrupted: bool = False) -> None:
         self._loop.run(self._inner.rollback(interrupted=interrupted))
+
+    def interrupt(self) -> None:
+        # A coroutine is cancelled, and so is what it waits for.
+        pass
 
 
 def record_given_back(job_id: int, given: GivenBack) -> bytes:

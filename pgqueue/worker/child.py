@@ -251,9 +251,7 @@ class Child:
         if job.task.options.atomic:
             # Without its limit yet, which counts from when the task has its transaction.
             self._shared.enter(slot.number, job_id, begun, 0.0, -1.0)
-            ending = self._atomic.run(
-                slot.number, job, self._worker_id, partial(self._run, slot, job)
-            )
+            ending = self._atomic.run(slot, job, self._worker_id, partial(self._run, slot, job))
         else:
             ending = self._run(slot, job)
         us = int((time.monotonic() - begun) * 1_000_000)

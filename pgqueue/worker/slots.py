@@ -5,7 +5,7 @@ import contextvars
 import ctypes
 import signal
 import threading
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 from pgqueue.core import failpoints
@@ -42,11 +42,13 @@ class Slot:
         late: whether its time was over while it was there.
         asked: whether it was asked to stop while it was there.
         waits_for: the asyncio task, once the loop has begun it.
+        interrupt: ends what the job may wait for in C code, where JobTimeout cannot reach it: a
+            statement of an atomic task's transaction. Called in a thread of its own.
     """
 
     __slots__ = (
-        "_cancelled", "_loop", "asked", "awaits", "ends", "guard", "job_id", "late", "number",
-        "thread_id", "told", "waits_for",
+        "_cancelled", "_loop", "asked", "awaits", "ends", "guard", "interrupt", "interrupting",
+        "job_id", "late", "number", "thread_id", "told", "waits_for",
     )  # fmt: skip
 
     def __init__(self, number: int, loop: EventLoop, cancelled: Container[int]) -> None:
@@ -62,6 +64,8 @@ class Slot:
         self.late = False
         self.asked = False
         self.waits_for: asyncio.Task[Any] | None = None
+        self.interrupt: Callable[[], None] | None = None
+        self.interrupting: threading.Thread | None = None
 
     def limit(self, ends: float) -> None:
         """Let JobTimeout come from now on at any moment, once `ends` is past."""
@@ -84,6 +88,9 @@ class Slot:
                 return None
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread_id), _JOB_TIMEOUT)
             self.told = True
+            if self.interrupt is not None:
+                self.interrupting = threading.Thread(target=self.interrupt, daemon=True)
+                self.interrupting.start()
             return self._wake(now)
 
     def _wake(self, now: float) -> float | None:
@@ -111,9 +118,13 @@ class Slot:
                     self.ends = None
                     self.told = False
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread_id), None)
-                return
+                break
             except JobTimeout:
                 continue
+        if self.interrupting is not None:
+            # Lest it hit the statement that comes next.
+            self.interrupting.join()
+            self.interrupting = None
 
     def call(self, job: Prepared, context: Context | None) -> object:
         """Call the task's function, and wait for it if it runs on the event loop."""

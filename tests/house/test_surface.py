@@ -29,7 +29,7 @@ METHODS = {
     "Context": "cancelled check_cancelled connection remaining",
 }
 
-EXTRAS = {"binary", "embedded", "demo", "test", "lint"}
+EXTRAS = {"binary", "django", "embedded", "demo", "test", "lint"}
 
 
 def test_public_names() -> None:
