@@ -107,8 +107,9 @@ def connect(dsn: str) -> psycopg.Connection[TupleRow]:
     try:
         connection = psycopg.connect(**found, autocommit=True)
         try:
-            row = connection.execute(settings(connection)).fetchone()
-            if row is None or not is_direct(connection, row[0]):
+            info = connection.info
+            row = connection.execute(settings(info.backend_pid, info.server_version)).fetchone()
+            if row is None or row[0] != info.backend_pid:
                 connection.prepare_threshold = None
         except BaseException:
             connection.close()
@@ -153,8 +154,10 @@ async def aconnect(dsn: str) -> psycopg.AsyncConnection[TupleRow]:
     try:
         connection = await psycopg.AsyncConnection.connect(**found, autocommit=True)
         try:
-            row = await (await connection.execute(settings(connection))).fetchone()
-            if row is None or not is_direct(connection, row[0]):
+            info = connection.info
+            query = settings(info.backend_pid, info.server_version)
+            row = await (await connection.execute(query)).fetchone()
+            if row is None or row[0] != info.backend_pid:
                 connection.prepare_threshold = None
         except BaseException:
             await connection.close()
@@ -231,7 +234,8 @@ def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
 
 
 def settings(
-    connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any],
+    backend_pid: int,
+    server_version: int,
     more: Mapping[str, str] = MappingProxyType({}),
     *,
     pooled: bool = False,
@@ -240,27 +244,22 @@ def settings(
 
     Its answer is a row of the server process behind the connection, of whether that is a standby,
     and of the settings. Where the process is not the one that greeted us there is a pooler between,
-    and a `SET` might hit whoever is given that process next; so the settings end with the statement
-    there.
+    which has many and greets with a number of its own. A `SET` might hit whoever is given that
+    process next; so the settings end with the statement there.
 
     Args:
+        backend_pid: the process that greeted us.
+        server_version: as libpq gives it: 170004.
         more: settings besides ours, or instead.
         pooled: keep them for the session also behind a pooler, one that lends a process for as long
             as the session lasts.
     """
-    wanted = {**_SESSION, **(_SINCE_17 if connection.info.server_version >= 170000 else {}), **more}
-    pid = connection.info.backend_pid
+    wanted = {**_SESSION, **(_SINCE_17 if server_version >= 170000 else {}), **more}
     # Qualified, since a role's search_path may name a schema with functions of these names.
-    brief = "false" if pooled else f"pg_catalog.int4ne(pg_catalog.pg_backend_pid(), {pid})"
+    brief = "false" if pooled else f"pg_catalog.int4ne(pg_catalog.pg_backend_pid(), {backend_pid})"
     columns = ["pg_catalog.pg_backend_pid()", "pg_catalog.pg_is_in_recovery()"]
     columns += [f"pg_catalog.set_config('{n}', '{value}', {brief})" for n, value in wanted.items()]
     return f"SELECT {', '.join(columns)}".encode()
-
-
-def is_direct(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], pid: int) -> bool:
-    """Tell whether the process that answers is the one that greeted us: a pooler, which has many
-    of them, greets with a number of its own."""
-    return connection.info.backend_pid == pid
 
 
 def lost(error: psycopg.Error) -> ConnectionLostError:

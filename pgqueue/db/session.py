@@ -151,13 +151,13 @@ class Session:
 
     async def _settle(self, *, pooled: bool) -> None:
         async with self._turn:
-            text = connections.settings(self._connection, self._wanted(), pooled=pooled)
+            text = connections.settings(self._pid, self._version, self._wanted(), pooled=pooled)
             ((pid, standby, *_),) = _rows(await self._run(partial(self._pgconn.send_query, text)))
         if standby == b"t":
             why = "the server is a standby and not the primary; it can be used once it is promoted"
             self._lose(why)
             raise ConnectionLostError(why)
-        if not pooled and not connections.is_direct(self._connection, int(pid or 0)):
+        if not pooled and int(pid or 0) != self._pid:
             self.shared = True
 
     def _wanted(self) -> Mapping[str, str]:
