@@ -216,10 +216,59 @@ class Arena:
         """Wait until a worker says that it is ready, or has ended."""
         eventually(lambda: not worker.alive or " ready: pid " in worker.log(), timeout)
 
-    def victim(self) -> Worker:
-        """Choose a worker that is ready."""
-        found = [worker for worker in self.workers if " ready: pid " in worker.log()]
-        return self.random.choice(found or self.workers)
+    def victim(self, timeout: float = 20) -> Worker:
+        """Choose a worker that runs jobs just now, or at least one that is ready to.
+
+        A fault that hits a worker which only starts shows nothing.
+        """
+        deadline = time.monotonic() + timeout
+        ready: list[Worker] = []
+        while time.monotonic() < deadline:
+            ready = [one for one in self.workers if one.alive and " ready: pid " in one.log()]
+            busy: set[int] = set()
+            with contextlib.suppress(psycopg.OperationalError):
+                busy = {
+                    row[0]
+                    for row in self.execute(
+                        "SELECT DISTINCT w.pid FROM pgqueue.workers AS w"
+                        " JOIN pgqueue.running_jobs AS r ON r.worker_id = w.id"
+                    )
+                }
+            found = [worker for worker in ready if worker.pid in busy]
+            if found:
+                return self.random.choice(found)
+            if ready and not self.unfinished_or_unknown():
+                return self.random.choice(ready)
+            time.sleep(0.02)
+        return self.random.choice(ready or self.workers)
+
+    def unfinished_or_unknown(self) -> int:
+        """Count as `unfinished`; 1 where the server cannot be asked."""
+        try:
+            return self.unfinished()
+        except psycopg.OperationalError:
+            return 1
+
+    def wait_heard(self, timeout: float = 20) -> None:
+        """Wait until every worker has given a sign of life after this moment.
+
+        A fault is over for a worker when it is back, which may be a back-off later.
+        """
+        deadline = time.monotonic() + timeout
+        since = None
+        while time.monotonic() < deadline:
+            pids = {one.pid for one in self.workers if one.alive and " ready: pid " in one.log()}
+            try:
+                if since is None:
+                    since = self.execute("SELECT clock_timestamp()")[0][0]
+                rows = self.execute(
+                    "SELECT pid FROM pgqueue.workers WHERE heartbeat_at > %s", (since,)
+                )
+            except psycopg.OperationalError:
+                rows = []
+            if pids <= {row[0] for row in rows}:
+                return
+            time.sleep(0.02)
 
     # -- faults -----------------------------------------------------------------------------
 

@@ -246,6 +246,11 @@ def accounting(story: Story) -> list[Finding]:
         if job["state"] != "succeeded":
             continue
         failed = sum(kinds.values()) - crashed - kinds["lost"]
+        if moves := story.moves.get(int(job["id"])):
+            # An attempt that was interrupted may tell of an error too, and is counted as lost.
+            failed = sum(
+                move["place"] == "scheduled" and move["state"] == "retry" for move in moves
+            )
         if job["attempt"] - job["lost"] - failed != 1:
             found.append(
                 f"{key}: succeeded at attempt {job['attempt']}, with {job['lost']} lost "

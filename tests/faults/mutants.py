@@ -79,7 +79,7 @@ WORKER_MUTANTS: tuple[WorkerMutant, ...] = (
     _mutant("nobody rescues", "kill9", "stuck resources", cycles=4, mix={"long": 1}),
     _mutant("nobody promotes", "none", "stuck", slow=False),
     _mutant("no heartbeat", "none", "rerun sanity", jobs=300, cycles=20, mix={"long": 1}),
-    _mutant("no self-fence", "stalled", "overlap", cycles=3, jobs=200, mix={"long": 1}),
+    _mutant("no self-fence", "stalled", "overlap", cycles=4, jobs=24, mix={"lasting": 1}),
     _mutant("never listens", "wake", "wake", jobs=20, cycles=10),
     _mutant("doorbell that never rings", "wake", "wake", jobs=20, cycles=10, sql=_SILENT),
     _mutant("failure told as success", "none", "double_finish lost", mix={"fails": 1}),

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -111,7 +110,7 @@ def _stopped(arena: Arena, what: str, pids: Iterable[int], family: Iterable[int]
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
             # What it still does wrongly it does in the moment after it woke.
-            time.sleep(0.5)
+            arena.wait_heard()
 
 
 @contextlib.contextmanager
@@ -136,34 +135,43 @@ def _frozen_group(arena: Arena, worker: Worker) -> Iterator[None]:
             for pid in worker.family():
                 with contextlib.suppress(OSError):
                     (_FREEZER / "cgroup.procs").write_text(str(pid))
-            time.sleep(0.5)
+            arena.wait_heard()
     with contextlib.suppress(OSError):
         group.rmdir()
 
 
-def _past_the_lease(arena: Arena, lease: float = 0.8) -> None:
-    """Wait until the lease of who is frozen has run out and others may have looked for it."""
-    time.sleep(lease + arena.random.uniform(0.5, 1.0))
+def _past_the_lease(arena: Arena, victims: Iterable[Worker]) -> None:
+    """Wait until others have given up who is frozen: after its lease, when the leader looks.
+
+    Where the leader is among them, the others wait 6 s until they lead.
+    """
+    pids = [worker.pid for worker in victims]
+    query = "SELECT count(*) FROM pgqueue.workers WHERE pid = ANY (%s)"
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: arena.execute(query, (pids,))[0][0] == 0, 12)
+    arena.pause(0, 0.2)
 
 
 def freeze_one(arena: Arena) -> None:
-    """Stop a supervisor past a lease of 2 s, and wake it."""
+    """Stop a supervisor past its lease, and wake it."""
     worker = arena.victim()
     with _stopped(arena, "freeze", [worker.pid], worker.family()):
-        _past_the_lease(arena, 2.0)
+        _past_the_lease(arena, [worker])
 
 
 def _freeze(arena: Arena) -> None:
-    """Freeze half of the workers, so that each cycle of time is several frozen supervisors."""
+    """Freeze all workers but one, so that each cycle of time is several frozen supervisors."""
     done = 0
-    wanted, arena.cycles = arena.cycles, max(1, arena.cycles // 3)
+    at_once = max(1, len(arena.workers) - 1)
+    wanted, arena.cycles = arena.cycles, -(-arena.cycles // at_once)
     for _ in arena.cycle():
-        victims = arena.random.sample(arena.workers, min(3, len(arena.workers) - 1))
+        arena.victim()
+        victims = arena.random.sample(arena.workers, at_once)
         families = [worker.family() for worker in victims]
         bosses = [worker.pid for worker in victims]
         everybody = [pid for family in families for pid in family]
         with _stopped(arena, "freeze", bosses, everybody):
-            _past_the_lease(arena)
+            _past_the_lease(arena, victims)
         done += len(victims)
     arena.cycles_done = done
     arena.cycles = wanted
@@ -173,7 +181,7 @@ def _freeze_all(arena: Arena) -> None:
     for _ in arena.cycle():
         worker = arena.victim()
         with _frozen_group(arena, worker):
-            _past_the_lease(arena)
+            _past_the_lease(arena, [worker])
 
 
 def _needs_proc() -> str | None:

@@ -234,6 +234,9 @@ class _Writing:
         seconds = round(self._random.uniform(0, MOST.get(kind, MOST_OTHERS)), 4)
         later = self._random.uniform(0.1, 1.5) if kind == "later" else -1.0
         queue = self._random.choice(("default", "default", "mail", "slow"))
+        if self._random.random() < 0.2:
+            # Transactions are open for a while, so that some are when their writer dies.
+            time.sleep(self._random.uniform(0, 0.005))
         statements = [
             ("INSERT INTO public.business (key) VALUES (%s)", (key,)),
             (

@@ -65,8 +65,8 @@ SCALED = ("--heartbeat", "0.3", "--lease", "2", "--processes", "2")
 
 #: How often each kind of job comes; see `tasks.py`.
 MIX: Mapping[str, int] = {
-    "plain": 60,
-    "long": 5,
+    "plain": 55,
+    "long": 12,
     "later": 10,
     "fails": 5,
     "async": 10,

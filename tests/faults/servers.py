@@ -30,9 +30,7 @@ def restart(arena: Arena, mode: str) -> None:
     crash = mode == "immediate"
     with arena.fault(f"restart-{mode}", scope="crash" if crash else "server"):
         arena.server.restart("immediate" if crash else "fast")
-        # Whoever was cut off in the middle is back, or tells later what it has; the fault lies over
-        # all that ran at the moment, however long it goes on.
-        arena.pause(0.3, 0.6)
+        arena.wait_heard()
 
 
 def terminate_all(arena: Arena) -> None:
@@ -43,7 +41,7 @@ def terminate_all(arena: Arena) -> None:
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        arena.pause(0.1, 0.3)
+        arena.wait_heard()
 
 
 def kill_backend(arena: Arena) -> None:
@@ -57,7 +55,8 @@ def kill_backend(arena: Arena) -> None:
             if found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(arena.random.choice(found)[0], signal.SIGKILL)
-        arena.pause(0.3, 0.6)
+        time.sleep(0.2)
+        arena.wait_heard()
 
 
 def _restart_fast(arena: Arena) -> None:
@@ -94,7 +93,7 @@ def stall(arena: Arena, worker: Worker, seconds: float) -> None:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-            time.sleep(0.5)
+            arena.wait_heard()
 
 
 def _sessions_of(worker: Worker) -> list[int]:
@@ -292,9 +291,9 @@ register(Scenario(
 ))  # fmt: skip
 register(Scenario(
     name="stalled", summary="the server's side of one worker stops: it must end its own jobs first",
-    strike=_stalled, jobs=1500, cycles=10, needs=_needs_ss,
+    strike=_stalled, jobs=600, cycles=12, needs=_needs_ss,
     options=("--heartbeat", "0.5", "--lease", "2", "--processes", "2"),
-    mix={"plain": 40, "long": 60},
+    mix={"plain": 80, "long": 10, "lasting": 10},
 ))  # fmt: skip
 register(Scenario(
     name="failpoints", summary="workers die at every named place of the code",

@@ -242,8 +242,13 @@ CASES: list[tuple[str, Tale, Tale]] = [
     ("accounting", good("b").final("b", attempt=2), good("b").final("b", attempt=2, lost=1)),
     (
         "accounting",
-        good("b").final("b", attempt=2, lost=0).error("b", 1, "lost"),
-        good("b").final("b", attempt=2, lost=0).error("b", 1, "ValueError"),
+        good("b").final("b", attempt=2, lost=1).move("b", 26, "scheduled", state="retry"),
+        good("b").final("b", attempt=2, lost=0).move("b", 26, "scheduled", state="retry"),
+    ),
+    (
+        "accounting",
+        Tale().enqueue("b").run("b").final("b", attempt=2).error("b", 1, "lost"),
+        Tale().enqueue("b").run("b").final("b", attempt=2).error("b", 1, "ValueError"),
     ),
     (
         "accounting",

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tests.faults.arena import Arena
 from tests.faults.campaign import start_producer
+from tests.faults.producers import Producer
 from tests.faults.scenarios import Scenario, register
+from tests.helpers import eventually
 
 #: All shapes, with the rarer ones often.
 ALL_SHAPES = {
@@ -18,18 +20,26 @@ ALL_SHAPES = {
 
 
 def _crash_producers(arena: Arena) -> None:
-    """Kill producers wherever they are, in the middle of a transaction as often as not."""
-    left = arena.jobs
-    number = len(arena.producers)
-    share = max(1, arena.jobs // max(1, arena.cycles))
-    for _ in arena.cycle():
-        left -= share
+    """Kill producers while they write, in the middle of a transaction as often as not."""
+    share = max(20, arena.jobs // (arena.cycles + len(arena.producers)))
+    for number in range(arena.cycles):
         victim = arena.random.choice(arena.producers)
+        victim.grant(victim.jobs)
+        eventually(lambda victim=victim: _has_written(arena, victim) or _is_over(victim), 30)
+        arena.pause(0, 0.1)
         victim.kill()
         arena.producers.remove(victim)
-        number += 1
-        # As many as the dead one may have left unwritten, or a few more.
-        start_producer(arena, number, max(1, arena.jobs // len(arena.producers or [1])))
+        start_producer(arena, 1000 + number, share)
+        arena.cycles_done = number + 1
+
+
+def _has_written(arena: Arena, producer: Producer) -> bool:
+    files = arena.history_directory.glob(f"producer-{producer.process.pid}-*")
+    return any(path.stat().st_size for path in files)
+
+
+def _is_over(producer: Producer) -> bool:
+    return producer.process.poll() is not None
 
 
 def _quiet(arena: Arena) -> None:

@@ -1,0 +1,66 @@
+"""Short campaigns, in every run of the suite; the long ones are `python -m tests.faults`."""
+
+import pytest
+
+from pgqueue.db.embedded import EmbeddedServer
+from tests.faults.campaign import Row, run
+from tests.faults.scenarios import scenarios
+
+Findings = dict[str, list[str]]
+
+
+def play(
+    name: str, jobs: int, cycles: int, postgres: str | None, server: EmbeddedServer | None = None
+) -> Row:
+    """Play a scenario, and hold it to its promises."""
+    row, report = run(
+        scenarios()[name], seed=1, jobs=jobs, cycles=cycles, postgres=postgres, server=server
+    )
+    assert row["ok"], {found: what[:5] for found, what in report.findings.items() if what}
+    assert row["cycles"] >= cycles
+    assert row["committed"] > 0.5 * jobs
+    assert row["aborted"] > 0
+    return row
+
+
+# Those that hurt the server have one of their own.
+
+
+def test_kill9(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    row = play("kill9", 1000, 8, postgres_bin, server)
+    assert row["rerun"] > 0
+    assert row["rescue_max"] is not None
+
+
+def test_restart_immediate(postgres_bin: str | None) -> None:
+    play("restart-immediate", 600, 4, postgres_bin)
+
+
+def test_terminate_all(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    row = play("terminate-all", 600, 6, postgres_bin, server)
+    assert row["facts"]["log"]["reconnects"] > 0
+
+
+def test_freeze(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    row = play("freeze", 500, 9, postgres_bin, server)
+    assert row["facts"]["log"]["rescued"] > 0
+
+
+def test_term(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    play("term", 500, 4, postgres_bin, server)
+
+
+def test_producers(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    row = play("producers", 300, 4, postgres_bin, server)
+    assert row["unknown"] > 0
+
+
+def test_scenarios_are_described() -> None:
+    known = scenarios()
+    assert {"kill9", "restart-fast", "freeze", "mixed", "failpoints", "soak"} <= known.keys()
+    assert all(scenario.summary for scenario in known.values())
+
+
+@pytest.mark.skipif(scenarios()["atomic"].needs() is not None, reason="no atomic tasks")
+def test_atomic(postgres_bin: str | None) -> None:
+    play("atomic", 300, 4, postgres_bin)
