@@ -27,11 +27,12 @@ GATE = 20260101
 _loops = 0
 
 
-def pass_gate(number: int) -> None:
+def pass_gate(number: int, dsn: str | None = None) -> None:
     """Wait until nobody holds the gate."""
     # The server looks whether we still live, lest the killed are counted among those that wait.
     options = "-c client_connection_check_interval=50ms"
-    with psycopg.connect(os.environ["PGQUEUE_DSN"], autocommit=True, options=options) as connection:
+    dsn = dsn or os.environ["PGQUEUE_DSN"]
+    with psycopg.connect(dsn, autocommit=True, options=options) as connection:
         connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", (GATE, number))
 
 
@@ -122,6 +123,19 @@ def note_it(text: str) -> None:
 def gate(number: int) -> None:
     """Wait for a lock of the test."""
     pass_gate(number)
+
+
+@task
+def gate_past_the_way(number: int) -> None:
+    """Wait for a lock of the test, over a connection that is not the worker's way."""
+    pass_gate(number, os.environ["PGQUEUE_TEST_DSN"])
+
+
+@task
+def until_file(path: str) -> None:
+    """Wait until a file is there, without a database."""
+    while not os.path.exists(path):
+        time.sleep(0.02)
 
 
 @task

@@ -32,6 +32,7 @@ def test_a_job_whose_process_ends_runs_again(jobs: Jobs, worker: StartWorker) ->
     [
         ("vanish", "exited with code 7"),
         ("segfault", "killed by SIGSEGV"),
+        ("abort", "killed by SIGABRT"),
         ("kill_itself", "killed by SIGKILL (possibly out of memory)"),
     ],
 )

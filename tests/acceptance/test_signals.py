@@ -5,8 +5,6 @@ import re
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.support import Jobs, children, closed_gate, descendants, is_running, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker

@@ -71,6 +71,13 @@ def test_a_password_on_the_command_line(run: Cli, db: Database) -> None:
         (["--grace", "2d"], "grace must be between 0 and 86400; got 172800"),
         (["--heartbeat", "20s"], "heartbeat must be between 0.05 and 10; got 20"),
         (["--fallback", "0"], "fallback must be between 0.05 and 86400; got 0"),
+        (["--max-rss", "12x"], "--max-rss must be a number of bytes or a size such as 512MB"),
+        (["--max-rss", "4kB"], "max_rss must be between 1048576 and 1125899906842624; got 4000"),
+        (["--max-jobs", "0"], "max_jobs must be between 1 and 2147483648; got 0"),
+        (["--cancel-grace", "soon"], "--cancel-grace must be an offset such as '30s'"),
+        (["--timeout", "0"], "timeout must be between 0.001 and 31622400; got 0"),
+        (["--max-outage", "0"], "max_outage must be between 1 and 31622400; got 0"),
+        (["--listen-dsn", "no dsn"], "the DSN cannot be read"),
         (["--log-level", "inf"], "got 'inf'; did you mean 'info'?"),
     ],
 )

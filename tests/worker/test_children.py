@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgqueue.worker.children import HARD_AFTER, ChildProcess, in_words, shared_memory
-from pgqueue.worker.frames import Slots
+from pgqueue.worker.children import (
+    HARD_AFTER,
+    ChildProcess,
+    Setbacks,
+    in_words,
+    shared_memory,
+)
+from pgqueue.worker.frames import Answer, Slots
 
 
 @pytest.fixture
@@ -78,11 +84,77 @@ def test_what_ran_has_crashed_and_what_had_begun_is_not_to_blame(child: ChildPro
 def test_whom_we_killed_for(child: ChildProcess) -> None:
     now = time.monotonic()
     hold(child, 1, 2, 3)
-    child.killed = True
+    child.killed = "job 1 went on"
     child.slots.set_started(2)
     child.slots.enter(0, 1, now - 60, now - HARD_AFTER - 1, 5.0)
     child.slots.enter(1, 2, now - 60, now + 60, 5.0)
     assert fates(child) == {1: "overdue", 2: "interrupted", 3: "unstarted"}
+
+
+def test_why_a_child_must_be_killed(child: ChildProcess) -> None:
+    now = time.monotonic()
+    hold(child, 1, 2, 3)
+    child.slots.set_started(2)
+    child.slots.enter(0, 1, now - 60, now - HARD_AFTER + 1, 5.0)
+    child.slots.enter(1, 2, now - 60, 0.0, -1.0)
+    child.cancels[3] = now - 1
+    assert child.overstayed(now) is None, "what does not run needs no killing"
+    assert child.overstayed(now + 2) == "job 1 went on 6 s after its limit"
+    child.slots.leave(0)
+    child.cancels[2] = now - 1
+    assert child.overstayed(now) == "job 2 went on after it was cancelled"
+    child.killed = "that"
+    assert fates(child) == {1: "interrupted", 2: "cancelled", 3: "unstarted"}
+
+
+def test_a_child_that_closed_its_socket_has_crashed(child: ChildProcess) -> None:
+    hold(child, 1)
+    child.slots.set_started(1)
+    child.slots.enter(0, 1, time.monotonic(), 0.0, -1.0)
+    child.killed, child.cut_off = "it closed its connection", True
+    assert fates(child) == {1: "crashed"}
+
+
+def test_a_child_gets_no_more_jobs_than_it_may(child: ChildProcess) -> None:
+    child.most, child.mean_us = 10, 1000.0
+    assert child.room(500) == 10
+    child.give(1, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    assert child.is_used_up
+    back = Answer(batch_no=1, ids=[9, 10], started=0, busy_us=0, document=b"")
+    child.take(back)
+    assert not child.is_used_up, "what it gives back does not count"
+    child.take(Answer(batch_no=1, ids=[*range(1, 9)], started=8, busy_us=8000, document=b""))
+    assert child.room(500) == 2
+    child.retiring = True
+    assert child.room(500) == 0
+
+
+def test_slots_that_are_busy_elsewhere_stay_free(child: ChildProcess) -> None:
+    child.mean_us = 1000.0
+    child.lent = 1
+    assert child.room(500) == 1, "and nothing is given ahead"
+    child.lent = 2
+    assert child.room(500) == 0
+
+
+def test_setbacks_are_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    setbacks = Setbacks()
+    assert not setbacks.end()
+    waits = []
+    for number in range(6):
+        assert setbacks.add() == (number == 0)
+        waits.append(setbacks.wait)
+        now[0] += setbacks.wait
+    assert waits == [1, 2, 4, 8, 10, 10]
+    assert setbacks.wait == 0
+    assert setbacks.end()
+    assert not setbacks.end()
+    assert not setbacks.add(), "not so soon again"
+    assert not setbacks.end(), "nor that it is over"
+    now[0] += 60
+    assert setbacks.add()
 
 
 def test_how_a_process_ended_in_words() -> None:

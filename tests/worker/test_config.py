@@ -13,6 +13,8 @@ def test_defaults() -> None:
     assert config.processes >= 1
     assert (config.threads, config.heartbeat, config.lease) == (1, 2.0, 30.0)
     assert (config.fallback, config.grace, config.burst) == (None, 30.0, False)
+    assert (config.cancel_grace, config.timeout, config.max_outage) == (10.0, None, None)
+    assert (config.max_jobs, config.max_rss, config.listen_dsn) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,11 @@ def test_defaults() -> None:
         ({"heartbeat": 0}, "heartbeat must be between 0.05 and 10; got 0"),
         ({"heartbeat": 5, "lease": 12}, "heartbeat must be between 0.05 and 4; got 5"),
         ({"fallback": 0}, "fallback must be between 0.05 and 86400; got 0"),
+        ({"cancel_grace": -1}, "cancel_grace must be between 0 and 86400; got -1"),
+        ({"timeout": 0}, "timeout must be between 0.001 and 31622400; got 0"),
+        ({"max_jobs": 0}, "max_jobs must be between 1 and 2147483648; got 0"),
+        ({"max_rss": 4096}, "max_rss must be between 1048576 and 1125899906842624; got 4096"),
+        ({"max_outage": 0.5}, "max_outage must be between 1 and 31622400; got 0.5"),
         ({"grace": float("nan")}, "grace must be between 0 and 86400; got nan"),
     ],
 )

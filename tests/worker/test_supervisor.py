@@ -1,5 +1,7 @@
 """The supervisor by itself, where the command line would not let it come."""
 
+import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -8,6 +10,8 @@ import pytest
 
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import Supervisor
+from tests.fixtures.databases import Database
+from tests.fixtures.workers import StartWorker
 from tests.helpers import ROOT
 
 _NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
@@ -18,6 +22,19 @@ from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import run
 logging.basicConfig(level="INFO", stream=sys.stdout)
 run(WorkerConfig(dsn=sys.argv[1], apps=tuple(sys.argv[2:]), processes=1), "test")
+"""
+
+_BREAK = """
+import asyncio, logging, sys
+from pgqueue.worker import pool, supervisor
+from pgqueue.worker.config import WorkerConfig
+logging.basicConfig(level="INFO", stream=sys.stdout)
+watch = pool.Pool.watch
+def broken(self):
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    watch(self)
+pool.Pool.watch = broken
+supervisor.run(WorkerConfig(dsn=sys.argv[1], processes=1), "test")
 """
 
 
@@ -44,3 +61,54 @@ def test_it_can_be_stopped_while_the_database_is_away(number: signal.Signals) ->
 def test_it_makes_its_parts_without_opening_anything() -> None:
     made = Supervisor(WorkerConfig(dsn=_NOWHERE), "test")
     assert made.stats.jobs == 0
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "said"),
+    [
+        ("before_beat=raise", "the heartbeat failed, which ends this worker: FailpointError"),
+        ("before_child_exec=raise", "the fetcher failed, which ends this worker: FailpointError"),
+    ],
+)
+def test_a_part_that_nobody_expected_to_fail_ends_it(
+    failpoint: str, said: str, db: Database, worker: StartWorker
+) -> None:
+    env = {"PGQUEUE_FAILPOINTS": failpoint}
+    db.execute("INSERT INTO pgqueue.jobs (task) VALUES ('a.b')")
+    running = worker("--processes", "1", env=env, ready=False)
+    assert running.process.wait(30) == 1
+    assert said in running.log()
+    assert db.execute("SELECT * FROM pgqueue.workers") == []
+    assert db.execute("SELECT state, attempt FROM pgqueue.job_overview") in (
+        [("ready", 0)], [("ready", 1)], [("scheduled", 0)],
+    )  # fmt: skip
+
+
+def test_a_part_that_swallows_its_end_is_cancelled_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def stubborn(times: int) -> None:
+        while times:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            times -= 1
+
+    async def main() -> None:
+        made = Supervisor(WorkerConfig(dsn=_NOWHERE), "test")
+        parts = [asyncio.ensure_future(stubborn(times)) for times in (1, 2, 3)]
+        await asyncio.sleep(0)
+        await made._end(list(parts), dict.fromkeys(parts, "one"))
+        assert made.stuck == []
+        assert all(part.done() for part in parts)
+
+    asyncio.run(main())
+
+
+def test_an_error_in_a_callback_ends_it(db: Database) -> None:
+    process = subprocess.run(
+        [sys.executable, "-u", "-c", _BREAK, db.dsn],
+        capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
+    )  # fmt: skip
+    assert process.returncode == 1
+    assert "a callback failed, which ends this worker: ZeroDivisionError" in process.stdout
+    assert db.execute("SELECT * FROM pgqueue.workers") == []
