@@ -58,6 +58,8 @@ def _strike(arena: Arena) -> None:
             arena.kill_worker(worker)
             crew.append(arena.replace(worker))
         arena.pause(0.2, 0.6)
+    for worker in crew:
+        arena.wait_ready(worker)
 
 
 register(

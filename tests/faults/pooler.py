@@ -66,6 +66,8 @@ register(
         strike=_strike,
         options=("--processes", "2"),
         cycles=15,
+        # The pooler keeps its own connections.
+        allows=frozenset({"resources"}),
         needs=needs_pgbouncer,
     )
 )
