@@ -4,18 +4,19 @@ must say the same of every job.
 `PGQUEUE_STATEFUL_EXAMPLES=2000` walks longer.
 """
 
+import dataclasses
 import json
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -25,7 +26,9 @@ from tests.sql.calls import column, one, refused, work
 from tests.sql.model import OVER, Model, ModelJob
 from tests.sql.sleeper import Connection
 
-EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "120"))
+F = TypeVar("F", bound=Callable[..., None])
+
+EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "60"))
 STEPS = 40
 
 #: Second 0 of the model; the triggers, which go by the server's clock, are long before it.
@@ -52,6 +55,43 @@ OUTCOMES = st.sampled_from(
 )  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Action:
+    """Something a walk may do next.
+
+    Attributes:
+        name: of the method.
+        drawn: its arguments.
+        when: whether it makes sense now.
+    """
+
+    name: str
+    drawn: dict[str, st.SearchStrategy[Any]]
+    when: Callable[[Any], object]
+
+
+_actions: list[Action] = []
+
+
+def action(
+    *,
+    weight: int = 1,
+    when: Callable[[Any], object] = lambda _walk: True,
+    **drawn: st.SearchStrategy[Any],
+) -> Callable[[F], F]:
+    """Let a method be a step of a walk.
+
+    Not a rule of Hypothesis, which leaves most rules out of most walks to go deep into few of them:
+    a job needs five different ones in the right order to come anywhere.
+    """
+
+    def put(method: F) -> F:
+        _actions.extend([Action(method.__name__, drawn, when)] * weight)
+        return method
+
+    return put
+
+
 class Walk(RuleBasedStateMachine):
     """One walk, on a database that the one before has left.
 
@@ -67,9 +107,14 @@ class Walk(RuleBasedStateMachine):
         self.batch = 0
         self.hints: dict[int, str] = {}
 
-    @initialize()
-    def empty(self) -> None:
+    @initialize(priorities=st.lists(PRIORITIES, min_size=4, max_size=8), expires=EXPIRES)
+    def begin(self, priorities: list[int], expires: int | None) -> None:
+        """Begin with some jobs and two workers, lest most walks never come to a running job."""
         self.c.execute("TRUNCATE pgqueue.jobs, pgqueue.workers, pgqueue.queues")
+        for number, priority in enumerate(priorities):
+            self.insert("ab"[number % 2], priority, None, expires if number % 3 == 0 else None, 1)
+        self.register()
+        self.register()
 
     @property
     def at(self) -> float:
@@ -88,6 +133,14 @@ class Walk(RuleBasedStateMachine):
         found = [job for job in self.model.jobs.values() if not states or job.state in states]
         return found[pick % len(found)] if found else None
 
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        possible = [one for one in _actions if one.when(self)]
+        chosen = possible[data.draw(st.integers(0, len(possible) - 1))]
+        drawn = {name: data.draw(strategy) for name, strategy in chosen.drawn.items()}
+        note(f"{chosen.name} {drawn}")
+        getattr(self, chosen.name)(**drawn)
+
     # -- producers --------------------------------------------------------------------------
 
     def values(self, run_at: float | None, expires: float | None) -> list[float | None]:
@@ -97,9 +150,14 @@ class Walk(RuleBasedStateMachine):
         self.model.add(job)
         self.model.file(job, _BEFORE)
 
-    @rule(
+    @action(
         queue=QUEUES, priority=PRIORITIES, run_at=RUN_ATS, expires=EXPIRES, number=st.integers(1, 3)
     )
+    def add(
+        self, queue: str, priority: int, run_at: int | None, expires: int | None, number: int
+    ) -> None:
+        self.insert(queue, priority, run_at, expires, number)
+
     def insert(
         self, queue: str, priority: int, run_at: int | None, expires: int | None, number: int
     ) -> None:
@@ -112,7 +170,7 @@ class Walk(RuleBasedStateMachine):
         for job_id in ids:
             self.added(ModelJob(job_id, queue, priority, run_at=run_at, expires_at=expires))
 
-    @rule(queue=QUEUES, priority=PRIORITIES, run_at=RUN_ATS, expires=EXPIRES)
+    @action(queue=QUEUES, priority=PRIORITIES, run_at=RUN_ATS, expires=EXPIRES)
     def enqueue(self, queue: str, priority: int, run_at: int | None, expires: int | None) -> None:
         job_id = one(
             self.c,
@@ -122,7 +180,7 @@ class Walk(RuleBasedStateMachine):
         )  # fmt: skip
         self.added(ModelJob(job_id, queue, priority, run_at=run_at, expires_at=expires))
 
-    @rule(queues=st.lists(QUEUES, min_size=1, max_size=3), priority=PRIORITIES)
+    @action(queues=st.lists(QUEUES, min_size=1, max_size=3), priority=PRIORITIES)
     def enqueue_many(self, queues: list[str], priority: int) -> None:
         jobs = [{"task": "t", "queue": queue, "priority": priority} for queue in queues]
         ids = column(self.c, "SELECT pgqueue.enqueue_many(%s)", json.dumps(jobs))
@@ -130,13 +188,12 @@ class Walk(RuleBasedStateMachine):
         for job_id, queue in zip(ids, queues, strict=True):
             self.added(ModelJob(job_id, queue, priority))
 
-    @rule(queue=QUEUES, run_at=RUN_ATS)
+    @action(queue=QUEUES, run_at=RUN_ATS)
     def stray(self, queue: str, run_at: int | None) -> None:
         starts = one(self.c, f"SELECT {_AT}", self.values(run_at, None)[0])
         job_id = factories.stray(self.c, queue=queue, run_at=starts)
         self.model.add(ModelJob(job_id, queue, 0, run_at=run_at))
 
-    @rule()
     def file_strays(self) -> None:
         strays = [job for job in self.model.jobs.values() if job.state is None]
         for job in strays:
@@ -145,7 +202,6 @@ class Walk(RuleBasedStateMachine):
 
     # -- workers ----------------------------------------------------------------------------
 
-    @rule()
     def register(self) -> None:
         worker = self.call("register_worker", "w")
         self.model.beats[worker] = self.now
@@ -154,8 +210,14 @@ class Walk(RuleBasedStateMachine):
         workers = sorted(self.model.beats)
         return workers[pick % len(workers)]
 
-    @precondition(lambda self: self.model.beats)
-    @rule(pick=PICKS, queues=LISTS, most=st.sampled_from([1, 2, 100]), rows=st.booleans())
+    @action(
+        weight=4,
+        when=lambda self: self.model.beats,
+        pick=PICKS,
+        queues=LISTS,
+        most=st.sampled_from([1, 2, 100]),
+        rows=st.booleans(),
+    )
     def take(self, pick: int, queues: list[str], most: int, rows: bool) -> None:
         worker = self.worker(pick)
         self.batch += 1
@@ -172,8 +234,12 @@ class Walk(RuleBasedStateMachine):
         at = one(self.c, f"SELECT {_AT}", self.at)
         return work(self.c, worker, self.batch, tuple(queues), most, at=at, **more)
 
-    @precondition(lambda self: self.hints.keys() & self.model.beats.keys())
-    @rule(pick=PICKS, most=st.sampled_from([1, 2, 100]))
+    @action(
+        weight=2,
+        when=lambda self: self.hints.keys() & self.model.beats.keys(),
+        pick=PICKS,
+        most=st.sampled_from([1, 2, 100]),
+    )
     def take_above_the_floor(self, pick: int, most: int) -> None:
         """Take with a hint: what lies below it may be left, the rest comes in order."""
         workers = sorted(self.hints.keys() & self.model.beats.keys())
@@ -195,7 +261,29 @@ class Walk(RuleBasedStateMachine):
             if job.is_late(self.now) and factories.state(self.c, job_id) == "expired":
                 self.model.end(job, "expired", self.now)
 
-    @rule(pick=PICKS, outcome=OUTCOMES, delay=st.sampled_from([0, 7]), arrays=st.booleans())
+    @action(
+        weight=4,
+        when=lambda self: self.choose(0, "running"),
+        picks=st.lists(PICKS, min_size=1, max_size=3),
+        outcome=OUTCOMES,
+        delay=st.sampled_from([0, 7]),
+        arrays=st.booleans(),
+    )
+    def tell_some(self, picks: list[int], outcome: str, delay: int, arrays: bool) -> None:
+        for pick in picks:
+            self.tell(pick, outcome, delay, arrays)
+
+    @action(
+        weight=6,
+        when=lambda self: self.choose(0, "running"),
+        pick=PICKS,
+        outcome=OUTCOMES,
+        delay=st.sampled_from([0, 7]),
+        arrays=st.booleans(),
+    )
+    def tell_one(self, pick: int, outcome: str, delay: int, arrays: bool) -> None:
+        self.tell(pick, outcome, delay, arrays)
+
     def tell(self, pick: int, outcome: str, delay: int, arrays: bool) -> None:
         job = self.choose(pick, "running")
         if job is None:
@@ -227,15 +315,19 @@ class Walk(RuleBasedStateMachine):
         row = self.work(job.worker, ["a"], 0, answers=[{"batch": job.batch, **outcome}])
         assert (row.refused, row.again) == (None, None)
 
-    @rule(pick=PICKS, outcome=OUTCOMES, wrong=st.sampled_from(["worker", "attempt", "batch"]))
+    @action(
+        when=lambda self: self.choose(0, "running"),
+        pick=PICKS,
+        outcome=OUTCOMES,
+        wrong=st.sampled_from(["worker", "attempt", "batch"]),
+    )
     def tell_wrongly(self, pick: int, outcome: str, wrong: str) -> None:
         """A late answer changes nothing."""
         job = self.choose(pick, "running")
         if job is not None:
             assert self.finish(job, outcome, 0, **{wrong: 4711}) == [job.id]
 
-    @precondition(lambda self: self.model.beats)
-    @rule(pick=PICKS)
+    @action(when=lambda self: self.model.beats, pick=PICKS)
     def beat(self, pick: int) -> None:
         worker = self.worker(pick)
         self.model.beats[worker] = self.now
@@ -244,8 +336,7 @@ class Walk(RuleBasedStateMachine):
         assert sorted(beat[4] or []) == asked
         assert beat[0]
 
-    @precondition(lambda self: self.model.beats)
-    @rule(pick=PICKS)
+    @action(when=lambda self: self.model.beats, pick=PICKS)
     def held(self, pick: int) -> None:
         worker = self.worker(pick)
         query = "SELECT job_id, attempt, batch_no FROM pgqueue.held(%s)"
@@ -253,25 +344,23 @@ class Walk(RuleBasedStateMachine):
         found = self.c.execute(query, (worker,)).fetchall()
         assert found == [(job.id, job.attempt, job.batch) for job in held]
 
-    @precondition(lambda self: self.model.beats)
-    @rule(pick=PICKS)
+    @action(when=lambda self: self.model.beats, pick=PICKS)
     def forget(self, pick: int) -> None:
         worker = self.worker(pick)
         assert self.call("forget_worker", worker) == self.model.forget(worker, self.now)
 
-    @rule()
     def rescue(self) -> None:
         assert self.call("rescue") == self.model.rescue(self.now)
 
     # -- people -----------------------------------------------------------------------------
 
-    @rule(pick=PICKS)
+    @action(pick=PICKS)
     def cancel(self, pick: int) -> None:
         job = self.choose(pick, "ready", "scheduled", "running", *OVER)
         if job is not None:
             assert self.call("cancel", job.id) == self.model.cancel(job, self.now)
 
-    @rule(pick=PICKS)
+    @action(pick=PICKS)
     def cancel_late(self, pick: int) -> None:
         """Leave a request behind for a job that had just gone back, and let the leader find it."""
         job = self.choose(pick, "ready", "scheduled")
@@ -280,7 +369,7 @@ class Walk(RuleBasedStateMachine):
             assert self.call("apply_cancels") == 1
             self.model.cancel(job, self.now)
 
-    @rule(pick=PICKS, wait=st.sampled_from([None, -5, 5, 100]))
+    @action(pick=PICKS, wait=st.sampled_from([None, -5, 5, 100]))
     def retry(self, pick: int, wait: int | None) -> None:
         job = self.choose(pick, "ready", "scheduled", "running", *OVER)
         if job is None:
@@ -296,7 +385,7 @@ class Walk(RuleBasedStateMachine):
         else:
             assert one(self.c, query, *parameters) == state
 
-    @rule(pick=PICKS, priority=PRIORITIES)
+    @action(pick=PICKS, priority=PRIORITIES)
     def set_priority(self, pick: int, priority: int) -> None:
         job = self.choose(pick, "ready", "scheduled", "running", *OVER)
         if job is not None:
@@ -304,7 +393,7 @@ class Walk(RuleBasedStateMachine):
             if job.state in ("ready", "scheduled"):
                 job.priority = priority
 
-    @rule(pick=PICKS)
+    @action(pick=PICKS)
     def delete(self, pick: int) -> None:
         job = self.choose(pick)
         if job is None:
@@ -318,38 +407,49 @@ class Walk(RuleBasedStateMachine):
             assert self.call("delete_job", job.id, at="") is False
             del self.model.jobs[job.id]
 
-    @rule(queue=QUEUES, seconds=st.sampled_from([None, 30]))
+    @action(queue=QUEUES, seconds=st.sampled_from([None, 30]), ends=st.booleans())
+    def pause_or_resume(self, queue: str, seconds: int | None, ends: bool) -> None:
+        if ends or queue in self.model.paused:
+            self.resume(queue)
+        else:
+            self.pause(queue, seconds)
+
     def pause(self, queue: str, seconds: int | None) -> None:
         self.call("pause", queue, None if seconds is None else f"{seconds} s")
         self.model.paused[queue] = None if seconds is None else self.now + seconds
 
-    @rule(queue=QUEUES)
     def resume(self, queue: str) -> None:
         assert self.call("resume", queue, at="") is (queue in self.model.paused)
         self.model.paused.pop(queue, None)
 
     # -- upkeep -----------------------------------------------------------------------------
 
-    @rule()
+    @action(
+        weight=3,
+        what=st.sampled_from(
+            ["promote", "promote", "rescue", "rescue", "expire", "prune", "file_strays",
+             "resume_due", "register"]
+        )
+    )  # fmt: skip
+    def look_after(self, what: str) -> None:
+        getattr(self, what)()
+
     def resume_due(self) -> None:
         over = [q for q, at in self.model.paused.items() if at is not None and at <= self.now]
         assert self.call("resume_due") == len(over)
         for queue in over:
             del self.model.paused[queue]
 
-    @rule()
     def promote(self) -> None:
         assert self.call("promote")[0] == len(self.model.promote(1000, self.now))
 
-    @rule()
     def expire(self) -> None:
         assert self.call("expire")[0] == self.model.expire(self.now)
 
-    @rule()
     def prune(self) -> None:
         assert self.call("prune")[0] == self.model.prune(self.now)
 
-    @rule(seconds=st.sampled_from([1, 5, 5, 20, 40, 400, 8 * 86_400, 31 * 86_400]))
+    @action(weight=2, seconds=st.sampled_from([1, 5, 5, 20, 40, 400, 8 * 86_400, 31 * 86_400]))
     def wait(self, seconds: int) -> None:
         self.now += seconds
 
