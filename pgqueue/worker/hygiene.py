@@ -181,7 +181,7 @@ class Hygiene:
                 say(stream.name, "replaced or closed %s; it is as before again", stream.name)
         ended = leftovers.roll_back() + _end_django_transactions()
         if ended:
-            say("transaction", "has its transaction left open; it was rolled back")
+            say("transaction", "left a transaction open; it was rolled back")
         self._look_at_threads(say)
 
     def _look_at_connection(self, say: "_Say") -> None:

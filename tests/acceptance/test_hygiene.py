@@ -34,7 +34,7 @@ def test_a_transaction_left_open_is_rolled_back(how: str, jobs: Jobs, worker: St
     used = add(jobs, "use_connection")
     assert jobs.wait(used)["result"] == 0, "idle, as a connection should be"
     assert jobs.notes() == ["well"]
-    sentence = "has its transaction left open; it was rolled back"
+    sentence = "left a transaction open; it was rolled back"
     assert f"job {left} ({APP}.leave_transaction) {sentence}" in running.log()
     assert running.log().count(sentence) == 1
     stop(running)
