@@ -18,7 +18,7 @@ def play(
     )
     assert row["ok"], {found: what[:5] for found, what in report.findings.items() if what}
     assert row["cycles"] >= cycles
-    assert row["committed"] > 0.5 * jobs
+    assert row["committed"] > 0.25 * jobs
     assert row["aborted"] > 0
     return row
 
@@ -47,7 +47,7 @@ def test_freeze(server: EmbeddedServer, postgres_bin: str | None) -> None:
 
 
 def test_term(server: EmbeddedServer, postgres_bin: str | None) -> None:
-    play("term", 500, 4, postgres_bin, server)
+    play("term", 400, 3, postgres_bin, server)
 
 
 def test_producers(server: EmbeddedServer, postgres_bin: str | None) -> None:
