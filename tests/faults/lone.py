@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 
@@ -14,32 +15,46 @@ from tests.helpers import eventually
 _PATIENCE = 120
 
 
-def start_delay(arena: Arena, *, dsn: str | None = None) -> float:
-    """Write a job and wait until it is over; give the seconds from its commit to its start."""
+def enqueue(arena: Arena, connection: "psycopg.Connection[Any]") -> int:
+    """Write a job and its business row, and commit; give its id.
+
+    Raises:
+        psycopg.Error: it was not written.
+    """
     key = f"plain:lone:{time.monotonic_ns():x}"
     fields = {"keys": [key], "tx": key}
     arena.history.write("enq.invoke", **fields)
-    with psycopg.connect(dsn or arena.dsn) as connection:
-        connection.execute("INSERT INTO public.business (key) VALUES (%s)", (key,))
-        row = connection.execute(
-            "INSERT INTO pgqueue.jobs (task, args) VALUES (%s, %s) RETURNING id",
-            (PREFIX + TASK_OF["plain"], json.dumps([key, 0.001])),
-        ).fetchone()
-        assert row is not None
-        connection.commit()
-        committed = time.time()
+    try:
+        with connection.transaction():
+            connection.execute("INSERT INTO public.business (key) VALUES (%s)", (key,))
+            row = connection.execute(
+                "INSERT INTO pgqueue.jobs (task, args) VALUES (%s, %s) RETURNING id",
+                (PREFIX + TASK_OF["plain"], json.dumps([key, 0.001])),
+            ).fetchone()
+    except psycopg.Error:
+        arena.history.write("enq.abort", **fields)
+        raise
+    assert row is not None
     arena.history.write("enq.ok", ids=[row[0]], **fields)
+    return int(row[0])
+
+
+def start_delay(arena: Arena) -> float:
+    """Write a job and wait until it is over; give the seconds from its commit to its start."""
+    with arena.connect() as connection:
+        job = enqueue(arena, connection)
+        committed = time.time()
 
     def started() -> float:
         with contextlib.suppress(psycopg.OperationalError):
             found = arena.execute(
                 "SELECT extract(epoch FROM started_at)::float8 FROM pgqueue.finished_jobs"
                 " WHERE job_id = %s",
-                (row[0],),
+                (job,),
             )
             if found:
                 return float(found[0][0])
-        raise AssertionError(f"job {row[0]} is not over after {_PATIENCE} s")
+        raise AssertionError(f"job {job} is not over after {_PATIENCE} s")
 
     return max(0.0, eventually(started, _PATIENCE) - committed)
 

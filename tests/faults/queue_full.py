@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 
 from tests.faults.arena import Arena
-from tests.faults.lone import Delays, quiet
+from tests.faults.lone import Delays, enqueue, quiet
 from tests.faults.scenarios import Scenario, register
 from tests.helpers import eventually
 
@@ -38,14 +38,22 @@ def fill(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
 def _strike(arena: Arena) -> None:
     delays = Delays(arena)
     recovered: list[float] = []
-    full = 0
+    full = tried = failed = 0
     for _ in arena.cycle():
         with psycopg.connect(arena.dsn) as deaf, arena.connect() as loud:
             deaf.execute("LISTEN flood")
             deaf.commit()
             deaf.execute("SELECT 1")
             full += fill(loud)
-            # The producers go on meanwhile; an error of theirs that no fault explains is a finding.
+            # The producers go on meanwhile; these want to ring whether somebody sleeps or not.
+            with arena.connect() as eager:
+                eager.execute("SET pgqueue.notify = always")
+                for _ in range(100):
+                    tried += 1
+                    try:
+                        enqueue(arena, eager)
+                    except psycopg.Error:
+                        failed += 1
             with delays.measured():
                 arena.pause(0.5, 1.5)
             deaf.rollback()
@@ -57,7 +65,10 @@ def _strike(arena: Arena) -> None:
             rung = _rung(arena)
         recovered.append(time.monotonic() - begun)
     arena.facts["full"] = full
-    arena.facts["failed_enqueues"] = 0
+    arena.facts["enqueues_while_full"] = tried
+    arena.facts["failed_enqueues"] = failed
+    if failed:
+        arena.history.write("surprise", what=f"{failed} of {tried} enqueues failed")
     arena.facts["recovered_max"] = round(max(recovered), 3)
     delays.report(2.5)
 
