@@ -149,7 +149,7 @@ async def aenqueue(context: Context) -> None:
 def litter(context: Context) -> None:
     """Leave a setting, a role and a row factory to the next one."""
     context.connection.row_factory = psycopg.rows.dict_row
-    context.connection.execute("SET statement_timeout = '1ms'")
+    context.connection.execute("SET statement_timeout = '50s'")
     context.connection.execute("SET search_path = pg_catalog")
 
 

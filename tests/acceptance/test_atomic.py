@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.support import Jobs, children, closed_gate, stop
 from tests.fixtures.databases import Database
+from tests.fixtures.pgbouncer import StartPooler
 from tests.fixtures.workers import RunningWorker, StartWorker
 from tests.helpers import eventually
 
@@ -286,6 +287,23 @@ def test_it_is_cancelled(jobs: Jobs, effects: Effects) -> None:
     assert effects.of(job) == 0
     assert jobs.query("SELECT * FROM pgqueue.cancel_requests") == []
     stop(running)
+
+
+def test_behind_a_transaction_pooler(
+    db: Database, jobs: Jobs, effects: Effects, pooler: StartPooler
+) -> None:
+    """Few server connections for all: what one task sets must not come to another."""
+    dsn = pooler(pool_mode="transaction", default_pool_size="4").dsn(db.name)
+    running = effects.start("--threads", "2", dsn=dsn)
+    for _ in range(3):
+        jobs.wait(effects.add("litter"))
+        found = jobs.wait(effects.add("settings"))["result"]
+        assert found[:3] == ["0", '"$user", public', "read committed"]
+    ids = effects.add_many(50, "effect") + effects.add_many(50, "aeffect")
+    jobs.wait_all(ids)
+    assert jobs.value("SELECT count(DISTINCT job) FROM effects") == 100
+    assert jobs.value("SELECT count(*) FROM effects") == 100
+    assert stop(running)["lost_leases"] == 0
 
 
 def test_kills_at_random(jobs: Jobs, effects: Effects) -> None:
