@@ -1,5 +1,6 @@
 """A database that goes away and comes back: nothing lost, nothing said twice, no spinning."""
 
+import contextlib
 import os
 import re
 import time
@@ -13,7 +14,7 @@ import pytest
 from pgqueue.db import schema
 from pgqueue.db.embedded import EmbeddedServer
 from tests.acceptance.support import Jobs, stop
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, start_server
 from tests.fixtures.workers import RunningWorker, StartWorker
 from tests.helpers import eventually
 
@@ -119,6 +120,64 @@ def test_connections_are_terminated(
     assert figures["reconnects"] == (6 if which == "all" else 3)
     said = warnings(running)
     assert len(said) <= figures["reconnects"], said
+
+
+def test_connections_are_terminated_again_and_again(
+    db: Database, jobs: Jobs, worker: StartWorker
+) -> None:
+    """A server that lets the worker in and throws it out: it comes back, but not in a frenzy."""
+    ids = jobs.add_many(5000, "noop")
+    running = worker("--processes", "2", "--fallback", "60")
+    used = cpu_seconds(running.pid)
+    begun, thrown_out = time.monotonic(), set[int]()
+    while (lasted := time.monotonic() - begun) < 5:
+        found = jobs.query(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'pgqueue'"
+        )
+        thrown_out |= {row["pid"] for row in found}
+    # The pauses grow to a second or two, half of that on average, for each of two connections.
+    assert len(thrown_out) <= 20 + 4 * lasted, f"{len(thrown_out)} in {lasted:.1f} s"
+    assert cpu_seconds(running.pid) - used < lasted / 2
+    jobs.wait_all(ids)
+    wrong = jobs.query("SELECT job_id FROM pgqueue.finished_jobs WHERE attempt > lost + 1")
+    assert wrong == []
+    counted = stop(running)
+    assert counted["by_fallback"] == 0
+    # A way that opens and closes again is said each time; nothing is said more often than that.
+    said = warnings(running)
+    assert len(said) <= 5 + len(thrown_out), said
+
+
+def test_no_connection_is_left_for_the_worker(
+    postgres_bin: str | None, tmp_path: Path, worker: StartWorker
+) -> None:
+    with start_server(
+        postgres_bin, max_connections="12", max_wal_senders="0", superuser_reserved_connections="0"
+    ) as own:
+        with psycopg.connect(own.dsn(), autocommit=True) as connection:
+            schema.upgrade(connection)
+        jobs = Jobs(own.dsn())
+        running = worker("--processes", "1", "--lease", "60", dsn=own.dsn(), ready=False)
+        jobs.wait(jobs.add("noop"))
+        # Whoever is thrown out finds the places taken.
+        crowd = []
+        while own.log().count("too many clients already") < 10:
+            jobs.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'pgqueue'"
+            )
+            with contextlib.suppress(psycopg.OperationalError):
+                while len(crowd) < 20:
+                    crowd.append(psycopg.connect(own.dsn()))
+            jobs.query("SELECT pg_sleep(0.1)")
+        waiting = jobs.add("noop")
+        for one in crowd:
+            one.close()
+        jobs.wait(waiting)
+        assert len(warnings(running)) <= 5, warnings(running)
+        stop(running)
+        jobs.close()
 
 
 _CONNECTED = (
