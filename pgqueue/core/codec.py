@@ -6,7 +6,8 @@ is an object with the key `$t`, the name of the type, and `v`, its value:
     datetime  aware, ISO 8601           date, time  ISO 8601
     timedelta seconds, a decimal text   decimal, uuid  text
     bytes     base64                    set, frozenset, tuple  an array
-    int       outside 64 bits, text     float  from 1e16 on, text (jsonb would make it an integer)
+    int       outside 64 bits, text     float  from 1e16 on, text (jsonb would make it an integer);
+                                               -0.0, text (jsonb has no sign on zero)
     dict      a dictionary that has a key `$t` of its own
 
 A value is looked over before it is written, since orjson would write NaN as null and would not
@@ -186,7 +187,9 @@ class _Walk:
                     if _MIN_INT <= item <= _MAX_INT:
                         continue
                 elif kind is float:
-                    if -_MAX_PLAIN_FLOAT < item < _MAX_PLAIN_FLOAT:
+                    if -_MAX_PLAIN_FLOAT < item < _MAX_PLAIN_FLOAT and (
+                        item or repr(item) == "0.0"
+                    ):
                         continue
                 elif kind in _PLAIN:
                     continue

@@ -163,7 +163,8 @@ def _write_float(value: float) -> object:
     if not math.isfinite(number):
         name = "NaN" if math.isnan(number) else "an infinite number"
         raise RefusedError(f"{name} cannot be stored", "use None")
-    return number if abs(number) < 1e16 else _tagged("float", repr(number))
+    plain = abs(number) < 1e16 and (number or repr(number) == "0.0")
+    return number if plain else _tagged("float", repr(number))
 
 
 def _write_datetime(value: dt.datetime) -> object:

@@ -1,1 +1,1 @@
-"""Two collections of bad things: tasks that hurt who runs them, and data that hurts who reads it."""
+"""Two collections of bad things: tasks that hurt who runs them, data that hurts who reads it."""

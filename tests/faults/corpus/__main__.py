@@ -5,7 +5,7 @@ import json
 import time
 
 from tests.acceptance.support import Jobs
-from tests.faults.corpus import poison
+from tests.faults.corpus import data, poison
 from tests.faults.corpus.rig import private_database
 
 
@@ -14,13 +14,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.corpus", description=__doc__)
     parser.add_argument("--kind", choices=("poison", "data"), required=True)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("names", nargs="*", help="only these kinds")
+    parser.add_argument("names", nargs="*", help="of poison, only these")
     words = parser.parse_args()
     begun = time.monotonic()
     with private_database() as database:
         jobs = Jobs(database.dsn)
         server = str(jobs.value("SHOW server_version"))
-        found = poison.run(jobs, *words.names)
+        found = poison.run(jobs, *words.names) if words.kind == "poison" else data.run(database)
         jobs.close()
     good = sum(one.ok for one in found)
     for one in found:
