@@ -128,7 +128,7 @@ class Scenario:
     mix: Mapping[str, int] = field(default_factory=lambda: MIX)
     shapes: Mapping[str, int] | None = None
     allows: frozenset[str] = frozenset()
-    drain: float = 60.0
+    drain: float = 300.0
     settings: Mapping[str, str] = field(default_factory=dict)
     fsync: bool = False
     needs: Callable[[], str | None] = always

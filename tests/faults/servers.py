@@ -301,11 +301,11 @@ register(Scenario(
 ))  # fmt: skip
 register(Scenario(
     name="mixed", summary="all of these, at random", strike=_mixed, jobs=5000, cycles=40,
-    workers=4, drain=120,
+    workers=4,
 ))  # fmt: skip
 register(Scenario(
     name="atomic", summary="effects in the transaction of the finish, under all of these",
-    strike=_mixed, jobs=3000, cycles=30, workers=4, drain=120, needs=_needs_atomic,
+    strike=_mixed, jobs=3000, cycles=30, workers=4, needs=_needs_atomic,
     mix={"atomic": 70, "plain": 20, "effect": 10},
 ))  # fmt: skip
 register(Scenario(

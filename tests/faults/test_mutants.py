@@ -14,7 +14,7 @@ FAST = (
     "claim that counts no attempt",
     "finish that forgets the insert",
     "crash that is not counted",
-    "good-bye that refunds started attempts",
+    "rescue that refunds the attempt",
     "rescue without lease",
     "rescue that counts nothing",
     "promote before the time",
