@@ -20,6 +20,10 @@ from pgqueue.worker.children import ChildProcess, in_words, shared_memory
 from pgqueue.worker.frames import Slots
 
 
+class ZygoteKilledError(ConfigurationError):
+    """The zygote was killed by a signal while it imported the application; another may not be."""
+
+
 class Nursery:
     """One zygote and its children.
 
@@ -214,7 +218,10 @@ class Nursery:
                 status = self._process.wait()
             self._process = None
         if self._loaded is not None and not self._loaded.done():
-            self._fail(f"the process that imports the application {_ending(status)}")
+            why = f"the process that imports the application {_ending(status)}"
+            self._loaded.set_exception(
+                ZygoteKilledError(why) if status < 0 else ConfigurationError(why)
+            )
             return
         children = [*self._forked.values(), *self._forking]
         self._forking.clear()

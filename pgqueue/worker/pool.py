@@ -16,7 +16,7 @@ from pgqueue.worker.children import Casualty, ChildProcess, Setbacks, in_words
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.frames import Answer, Kind, pack, pack_batch, pack_ids, unpack_answer
 from pgqueue.worker.lease import Lease
-from pgqueue.worker.nursery import Nursery
+from pgqueue.worker.nursery import Nursery, ZygoteKilledError
 from pgqueue.worker.recycle import Recycler
 
 log = logging.getLogger("pgqueue.worker")
@@ -284,14 +284,14 @@ class Pool:
             try:
                 await made.start()
                 break
+            except (OSError, ZygoteKilledError) as error:
+                self._set_back(str(error))
+                await asyncio.sleep(self._setbacks.wait)
             except ConfigurationError as error:
                 if not self._nursery.is_ready:
                     raise
                 log.error("%s; the children that there are go on", error)
                 return
-            except OSError as error:
-                self._set_back(error.strerror or str(error))
-                await asyncio.sleep(self._setbacks.wait)
         self._old.append(self._nursery)
         self._nursery = made
         before = [child for child in self._children if not child.retiring]

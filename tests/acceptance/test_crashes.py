@@ -103,3 +103,14 @@ def test_the_process_that_forks_is_killed(db: Database, jobs: Jobs, worker: Star
     found = jobs.wait(job)
     assert (found["attempt"], found["crashes"]) == (2, 0)
     stop(running)
+
+
+def test_the_process_that_forks_is_killed_while_it_imports(jobs: Jobs, worker: StartWorker) -> None:
+    running = worker("--processes", "1")
+    zygote, *_ = descendants(running.pid)
+    os.kill(zygote, signal.SIGKILL)
+    # The next one too, before it has imported anything.
+    successor = eventually(lambda: [pid for pid in descendants(running.pid) if pid != zygote])[0]
+    os.kill(successor, signal.SIGKILL)
+    jobs.wait_all(jobs.add_many(10, "noop"))
+    stop(running)
