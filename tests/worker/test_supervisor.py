@@ -90,7 +90,7 @@ def test_a_part_that_swallows_its_end_is_cancelled_again(
     async def stubborn(times: int) -> None:
         while times:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
             times -= 1
 
     async def main() -> None:
