@@ -4,8 +4,8 @@ import enum
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterable
+from time import monotonic
 
 from pgqueue.worker.execution import Ticket, record_state
 from pgqueue.worker.frames import Answer, Kind, pack, pack_answer
@@ -106,7 +106,7 @@ class Answers:
         """Send what there is."""
         with self._sending:
             pieces, self._pieces = self._pieces, {}
-            self.last_sent = time.monotonic()
+            self.last_sent = monotonic()
             for (batch_no, kind), piece in pieces.items():
                 self._send(
                     pack_answer(

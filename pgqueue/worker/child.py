@@ -3,6 +3,8 @@
 One thread reads what the supervisor sends; each slot is a thread that runs one job at a time, the
 first of them the main thread. Async tasks run on one event loop, their slot waiting for them.
 Answers go at once when there is nothing left to do, else every few milliseconds.
+
+The clock is imported by its own name here and beside: tasks patch modules.
 """
 
 import contextlib
@@ -13,10 +15,10 @@ import select
 import signal
 import socket
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 
 from pgqueue.api.registry import Registry
 from pgqueue.core import failpoints
@@ -127,7 +129,7 @@ class Child:
             if wait is not None:
                 wait = max(1.0, 1000.0 * min(wait, _LONGEST_SLEEP))
             ready = poll.poll(wait)
-            if answers.waiting and time.monotonic() - answers.last_sent > _PIECE:
+            if answers.waiting and monotonic() - answers.last_sent > _PIECE:
                 answers.flush()
             for fd, _event in ready:
                 if fd == self._nudge:
@@ -204,7 +206,7 @@ class Child:
     def _break_deadlines(self) -> float | None:
         """Raise JobTimeout in slots whose time is over; give the seconds until the next one."""
         soonest: float | None = None
-        now = time.monotonic()
+        now = monotonic()
         for slot in self._slots[: len(self._others) + 1]:
             ends = slot.break_deadline(now)
             if ends is not None:
@@ -227,7 +229,7 @@ class Child:
                 failed = Failed(error=describe_exception(error))
                 answers.tell(ticket, record(ticket.job_id, failed, 0), 0)
             slot.job_id = 0
-            now = time.monotonic()
+            now = monotonic()
             if self._inbox.empty() or now - answers.last_sent > _PIECE:
                 answers.flush()
         answers.flush()
@@ -246,7 +248,7 @@ class Child:
         if isinstance(job, Failed):
             self._answers.tell(ticket, record(job_id, job, 0), 0)
             return
-        begun = time.monotonic()
+        begun = monotonic()
         ending: Ending
         if job.task.options.atomic:
             # Without its limit yet, which counts from when the task has its transaction.
@@ -254,7 +256,7 @@ class Child:
             ending = self._atomic.run(slot, job, self._worker_id, partial(self._run, slot, job))
         else:
             ending = self._run(slot, job)
-        us = int((time.monotonic() - begun) * 1_000_000)
+        us = int((monotonic() - begun) * 1_000_000)
         self._hygiene.after(
             slot.number, job_id, ticket.task, us, not isinstance(ending, Succeeded | Stored)
         )
@@ -290,7 +292,7 @@ class Child:
         job_id = job.ticket.job_id
         context = make_context(job, lambda: job_id in self._cancelled, connection)
         call: Caller = slot.call if wrap is None else wrap(slot.call)
-        begun = time.monotonic()
+        begun = monotonic()
         if job.timeout is None:
             self._shared.enter(slot.number, job_id, begun, 0.0, -1.0)
             outcome = run(job, context, call)

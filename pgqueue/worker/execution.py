@@ -4,9 +4,9 @@
 form that `pgqueue.store_outcomes` reads.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -314,7 +314,7 @@ def make_context(
         max_attempts=job.max_attempts,
         timeout=job.timeout,
         meta=meta if isinstance(meta, dict) else {},
-        deadline=None if job.timeout is None else time.monotonic() + job.timeout,
+        deadline=None if job.timeout is None else monotonic() + job.timeout,
         is_cancelled=is_cancelled,
         atomic_connection=connection,
     )

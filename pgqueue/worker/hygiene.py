@@ -16,8 +16,8 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, NoReturn, Protocol
 
 from pgqueue.db import leftovers
@@ -106,7 +106,7 @@ class Hygiene:
             us: microseconds that the job took.
             failed: whether it ended otherwise than by returning.
         """
-        now = time.monotonic()
+        now = monotonic()
         if us < _LONG and not failed and now - self._looked_at < _EVERY and self._seems_clean():
             return
         try:

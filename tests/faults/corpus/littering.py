@@ -163,7 +163,7 @@ def stop_collecting() -> None:
 
 @task
 def hook_threads() -> None:
-    threading.excepthook = None  # type: ignore[assignment]
+    threading.excepthook = lambda _arguments: 1 / 0
     thread = threading.Thread(target=lambda: 1 / 0)
     thread.start()
     thread.join()

@@ -20,7 +20,7 @@ from tests.helpers import eventually
 
 APP = "tests.faults.corpus.poison_app"
 _PREFIX = "tests.faults.corpus."
-_SIBLING = _PREFIX + "littering.sibling"
+_SIBLINGS = (_PREFIX + "littering.sibling", _PREFIX + "littering.async_sibling")
 _LOOK_AROUND = _PREFIX + "littering.look_around"
 #: Seconds within which a kind must be over; many times what it takes.
 BOUND = 30.0
@@ -39,7 +39,6 @@ class Poison:
         attempts: how many there must have been.
         args: the task's.
         alone: whether no sibling may run in the same process at the same moment.
-        once: what the log must hold exactly once.
     """
 
     task: str
@@ -72,7 +71,7 @@ def _fail(task: str, error: str, *, alone: bool = False) -> Poison:
     return Poison(task=f"failing.{task}", state="failed", error=error, alone=alone)
 
 
-_CGROUP = "pgqueue-poison"
+CGROUP = "pgqueue-poison"
 
 DEADLY = (
     _crash("segfault", "killed by SIGSEGV"),
@@ -84,7 +83,7 @@ DEADLY = (
     _crash("close_files", "exited|killed"),
 )
 #: Needs root.
-OUT_OF_MEMORY = _crash("run_out_of_memory", r"killed by SIGKILL", _CGROUP)
+OUT_OF_MEMORY = _crash("run_out_of_memory", r"killed by SIGKILL", CGROUP)
 HANGING = tuple(
     map(
         _hang,
@@ -117,20 +116,24 @@ FAILING = (
     _fail("return_an_object", "ResultNotSerializable: a value of type object"),
     _fail("return_2_megabytes", "ResultNotSerializable: the result must be at most 1048576"),
     _fail("return_nan", "ResultNotSerializable: NaN"),
-    _fail("cancel_every_task", "CancelledError"),
+    _fail("cancel_every_task", "CancelledError", alone=True),
     _fail("leave_the_loop", "SystemExit: 3"),
 )
-LITTERING = tuple(
-    Poison(task=f"littering.{name}")
-    for name in (
-        "fork_and_return", "fork_bomb", "close_the_standard_streams",
-        "replace_the_standard_streams", "go_elsewhere", "change_the_umask",
-        "change_the_environment", "change_signal_handlers", "change_the_locale",
-        "change_the_path", "change_the_recursion_limit", "leak_threads", "register_at_exit",
-        "delete_its_module", "patch_time", "patch_json", "patch_open", "stop_the_loop",
-        "signal_its_group", "lead_a_session", "be_nice", "stop_collecting", "hook_threads",
-        "trace", "raise_while_deleted", "leave_a_transaction",
-    )
+LITTERING = (
+    # What a tracer raises is the task's own error.
+    Poison(task="littering.trace", state="failed", error="RuntimeError: traced"),
+    *(
+        Poison(task=f"littering.{name}")
+        for name in (
+            "fork_and_return", "fork_bomb", "close_the_standard_streams",
+            "replace_the_standard_streams", "go_elsewhere", "change_the_umask",
+            "change_the_environment", "change_signal_handlers", "change_the_locale",
+            "change_the_path", "change_the_recursion_limit", "leak_threads", "register_at_exit",
+            "delete_its_module", "patch_time", "patch_json", "patch_open", "stop_the_loop",
+            "signal_its_group", "lead_a_session", "be_nice", "stop_collecting", "hook_threads",
+            "raise_while_deleted", "leave_a_transaction",
+        )
+    ),
 )  # fmt: skip
 
 #: What a task changes of its process that the next job must not see.
@@ -209,7 +212,7 @@ class Feeder:
         return _Fed(poison, job, around)
 
     def _siblings(self) -> list[int]:
-        return self._jobs.add_many(4, _SIBLING, "well")
+        return [job for task in _SIBLINGS for job in self._jobs.add_many(2, task, "well")]
 
     def _wait(self, fed: list[_Fed]) -> None:
         """Wait until these are over, or the time is."""
@@ -228,7 +231,7 @@ class Feeder:
             # Whatever is wrong with one of them is said where it is judged.
             ids = [sibling for one in fed for sibling in one.siblings]
             self._jobs.wait_all(ids, timeout=BOUND)
-        self._jobs.wait_all(self._jobs.add_many(20, _SIBLING, "afterwards"), timeout=BOUND)
+        self._jobs.wait_all(self._jobs.add_many(20, _SIBLINGS[1], "afterwards"), timeout=BOUND)
         assert worker.process.poll() is None
         known = "SELECT count(*) FROM pgqueue.workers WHERE pid = %s"
         assert self._jobs.value(known, worker.pid) == 1
@@ -282,7 +285,7 @@ def run(jobs: Jobs, *names: str) -> list[Verdict]:
     if kinds := among(DEADLY):
         found += feeder.deadly(kinds)
     if (kinds := among([OUT_OF_MEMORY])) and deadly.can_limit_memory():
-        with deadly.memory_cgroup(_CGROUP):
+        with deadly.memory_cgroup(CGROUP):
             found += feeder.deadly(kinds)
     if kinds := among(HANGING):
         found += feeder.hanging(kinds)
