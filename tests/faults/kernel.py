@@ -83,15 +83,18 @@ def _namespaces(number: int, arena: Arena) -> Iterator[None]:
             del _ways[id(arena)]
 
 
+def _start_inside(arena: Arena, where: str, dsn: str | None = None) -> Worker:
+    """Start a worker inside a namespace or a group; see `inside`."""
+    usual, arena.program = arena.program, ("-m", "tests.faults.inside", where)
+    try:
+        return arena.start_worker(dsn=dsn)
+    finally:
+        arena.program = usual
+
+
 def _hire(arena: Arena) -> list[tuple[Worker, str, Proxy]]:
     crew = [
-        (
-            arena.start_worker(
-                dsn=proxy.dsn(arena.dsn), program=("-m", "tests.faults.inside", f"netns={name}")
-            ),
-            address,
-            proxy,
-        )
+        (_start_inside(arena, f"netns={name}", proxy.dsn(arena.dsn)), address, proxy)
         for name, address, proxy in _ways[id(arena)]
     ]
     for worker, *_ in crew:
@@ -187,10 +190,7 @@ def _with_groups(arena: Arena) -> Iterator[None]:
 
 
 def _freeze(arena: Arena) -> None:
-    crew = [
-        (arena.start_worker(program=("-m", "tests.faults.inside", f"cgroup={group}")), group)
-        for group in _groups[id(arena)]
-    ]
+    crew = [(_start_inside(arena, f"cgroup={group}"), group) for group in _groups[id(arena)]]
     for worker, _ in crew:
         arena.wait_ready(worker)
     for _ in arena.cycle():
