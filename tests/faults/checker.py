@@ -420,6 +420,7 @@ def figures(story: Story) -> dict[str, Any]:
     """Count, and give the times of waking and rescuing in seconds."""
     waits = sorted(seconds for _, seconds in _wake(story))
     rescues = sorted(_rescues(story))
+    returns = sorted(_returns(story))
     runs = sum(len(found) - 1 for found in story.executions.values())
     return {
         "committed": len(story.committed),
@@ -436,6 +437,9 @@ def figures(story: Story) -> dict[str, Any]:
         "rescue_p50": _share(rescues, 0.5),
         "rescue_p95": _share(rescues, 0.95),
         "rescue_max": _share(rescues, 1.0),
+        "return_p50": _share(returns, 0.5),
+        "return_p95": _share(returns, 0.95),
+        "return_max": _share(returns, 1.0),
     }
 
 
@@ -455,6 +459,21 @@ def _rescues(story: Story) -> Iterable[float]:
             died = story.dead.get(before.pid)
             if not before.ended and died is not None:
                 yield (after.begun - died) / 1e9
+
+
+def _returns(story: Story) -> Iterable[float]:
+    """From the death of an execution's process until its job may run again, whoever waits before
+    it: the part of a rescue that does not depend on how much else there is to do."""
+    for key, executions in story.executions.items():
+        job = story.jobs.get(key)
+        for one in executions:
+            died = story.dead_wall.get(one.pid)
+            if job is None or one.ended or died is None:
+                continue
+            moves = story.moves.get(int(job["id"]), ())
+            later = [m["at"] for m in moves if m["place"] == "ready" and m["at"] > died - _SLACK]
+            if later:
+                yield max(0.0, later[0] - died)
 
 
 def _ends(story: Story, key: str) -> bool:

@@ -69,7 +69,7 @@ WORKER_MUTANTS: tuple[WorkerMutant, ...] = (
         "lost reply never reconciled", "none", "stuck",
         env={"PGQUEUE_FAILPOINTS": "finish_reply_lost=drop:0.3"},
     ),
-    _mutant("casualties dropped", "child-kill", "stuck", cycles=6, mix={"long": 1}),
+    _mutant("casualties dropped", "child-kill", "stuck", cycles=12, mix={"long": 1}),
     _mutant(
         "outcomes dropped with the connection", "none", "attempt_reuse rerun stuck",
         env={"PGQUEUE_FAILPOINTS": "before_finish=drop:0.3"},

@@ -68,6 +68,7 @@ class Story:
     executions: dict[str, list[Execution]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     dead: dict[int, int] = field(default_factory=dict)
+    dead_wall: dict[int, float] = field(default_factory=dict)
     claims: list[Event] = field(default_factory=list)
     surprises: list[Event] = field(default_factory=list)
     refused: int = 0
@@ -132,6 +133,7 @@ def tell(events: Iterable[Event]) -> Story:
                 story.faults.append(Fault(*name, on=broken[name].pop(), off=at))
             case "proc.dead":
                 story.dead[event["pid"]] = at
+                story.dead_wall[event["pid"]] = event.get("w", 0.0)
             case "claim":
                 story.claims.append(event)
             case "surprise":

@@ -333,11 +333,13 @@ def test_wake_and_rescue_times() -> None:
         .enqueue("a")
         .run("a", ms=(2000, 0), how=None)
         .at(2500, "proc.dead", pid=7)
+        .move("a", 3000, "ready")
         .run("a", 2, (4000, 4001), pid=8)
         .final("a", attempt=2, lost=1)
     )
     report = check(tale.events, wake=1.0)
     assert report.failed == ["wake"]
+    assert report.figures["return_max"] == 0.5
     assert report.figures["wake_max"] == 2.0
     assert report.figures["rescue_max"] == report.figures["rescue_p50"] == 1.5
     assert check(tale.events, wake=3.0).ok
