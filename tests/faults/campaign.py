@@ -82,7 +82,8 @@ def run(
         return _row(arena, report, time.monotonic() - begun), report
     finally:
         if keep is not None:
-            shutil.copytree(directory, keep, dirs_exist_ok=True)
+            shutil.rmtree(keep, ignore_errors=True)
+            shutil.copytree(directory, keep)
         shutil.rmtree(directory, ignore_errors=True)
 
 
