@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ class EventLoop:
         with self._guard:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                # A task that patches the module time must not make the others wait for ever.
+                self._loop.time = monotonic  # type: ignore[method-assign]
                 # Its threads stay, and are told from those that tasks leave behind by their name.
                 self._loop.set_default_executor(
                     concurrent.futures.ThreadPoolExecutor(thread_name_prefix="pgqueue-executor")

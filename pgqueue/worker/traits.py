@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +111,9 @@ def of_this_process() -> list[Trait]:
             lambda on: gc.enable() if on else gc.disable(),
         ),
         Trait(
+            "what traces threads", threading.gettrace(), threading.gettrace, _trace_threads,
+        ),
+        Trait(
             "the locale", _read_locale(), _read_locale,
             lambda saved: locale.setlocale(locale.LC_ALL, saved),
         ),
@@ -126,6 +130,11 @@ def of_this_process() -> list[Trait]:
             lambda _: None, True,
         ),
     ]  # fmt: skip
+
+
+def _trace_threads(saved: Any) -> None:
+    # Else a tracer that fails would end every thread as it begins.
+    threading.settrace(saved)
 
 
 def _change_directory(saved: str | None) -> None:
