@@ -179,13 +179,14 @@ async def listen(session: Session, worker_id: int, *, hold: bool = True) -> bool
     return found == b"t"
 
 
-async def beat(session: Session, worker_id: int, queues: bytes, leads: bool) -> Beat:
+async def beat(session: Session, worker_id: int, queues: bytes, leads: bool | None) -> Beat:
     """Give a sign of life and hear the news: `pgqueue.beat`.
 
     Args:
-        leads: whether this session holds the leader lock; a shared one cannot hold any.
+        leads: whether this session holds the leader lock; None for one that should not take it.
+            A shared one cannot hold any.
     """
-    lead = None if session.shared else b"t" if leads else b"f"
+    lead = None if session.shared or leads is None else b"t" if leads else b"f"
     ((known, waiting, leader, locked, cancels),) = await session.call(
         "SELECT known, waiting, leader, locked, cancels"
         " FROM pgqueue.beat($1::bigint, $2::text[], $3::boolean)",

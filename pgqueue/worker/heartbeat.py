@@ -1,4 +1,9 @@
-"""The sign of life: one statement every two seconds, which also brings the news."""
+"""The sign of life: one statement every two seconds, which also brings the news.
+
+It goes over the listener session. If the answer does not come soon, that session may be dead without
+our knowing (half-open, through a proxy), and with it the lock that stands for the worker's life. So
+a second one goes over the work connection, before others think that the worker is lost.
+"""
 
 import asyncio
 import contextlib
@@ -8,13 +13,17 @@ from collections.abc import Callable
 from pgqueue.core import failpoints
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import worker_calls
-from pgqueue.db.session import StatementError
+from pgqueue.db.session import Session, StatementError
 from pgqueue.worker.doorbell import Doorbell
 from pgqueue.worker.fetcher import Fetcher, fail
 from pgqueue.worker.leader import Leader
 from pgqueue.worker.lease import Lease
 from pgqueue.worker.progress import Progress
 from pgqueue.worker.trouble import Trouble
+
+
+#: Seconds after which a sign of life is also given over the other connection.
+_PATIENCE = 1.5
 
 
 class Heartbeat:
@@ -55,6 +64,7 @@ class Heartbeat:
         self._progress = progress
         self._lease = lease
         self._trouble = Trouble("heartbeat")
+        self._otherwise: asyncio.Future[None] | None = None
         self._now = asyncio.Event()
         self._looked_at = time.monotonic()
 
@@ -77,9 +87,7 @@ class Heartbeat:
                 if failpoints.on:
                     fail(session, "before_beat")
                 sent_at = self._lease.clock()
-                beat = await worker_calls.beat(
-                    session, worker_id, self._queues, leads_on is session
-                )
+                beat = await self._beat(session, worker_id, leads_on is session)
             except ConnectionLostError:
                 self._leader.lead(False)
                 continue
@@ -109,3 +117,23 @@ class Heartbeat:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._now.wait(), self._every)
             self._now.clear()
+
+    async def _beat(self, session: Session, worker_id: int, leads: bool) -> worker_calls.Beat:
+        beating = asyncio.ensure_future(worker_calls.beat(session, worker_id, self._queues, leads))
+        try:
+            await asyncio.wait([beating], timeout=_PATIENCE)
+            if not beating.done() and (self._otherwise is None or self._otherwise.done()):
+                self._otherwise = asyncio.ensure_future(self._beat_otherwise(worker_id))
+            return await beating
+        finally:
+            beating.cancel()
+
+    async def _beat_otherwise(self, worker_id: int) -> None:
+        """Give a sign of life over the work connection; as late as that is free."""
+        with contextlib.suppress(ConnectionLostError, StatementError):
+            async with self._fetcher.turn:
+                session = await self._fetcher.session()
+                sent_at = self._lease.clock()
+                beat = await worker_calls.beat(session, worker_id, self._queues, None)
+            if beat.known:
+                self._lease.renewed(sent_at)

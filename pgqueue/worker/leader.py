@@ -19,7 +19,7 @@ log = logging.getLogger("pgqueue.worker")
 
 #: Longest wait between two looks at what is due, in seconds.
 _TIMER = 1.0
-_RESCUE_EVERY = 2.0
+_RESCUE_EVERY = 0.9
 _SWEEP_EVERY = 10.0
 _SWEEP_JOBS = 1000
 #: Ids are looked at once more after this long, for rows that committed late.

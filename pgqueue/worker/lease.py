@@ -8,8 +8,8 @@ more. Only clocks of this machine are asked.
 import time
 from collections.abc import Callable
 
-#: Seconds without a sign of life after which others may rescue a worker whose lock is free are 6.
-_LOCK = 5.0
+#: Seconds without a sign of life after which others may rescue a worker whose lock is free are 8.
+_LOCK = 7.0
 #: Longest time between two signs of life with which that can be kept.
 _LOCK_HEARTBEAT = 2.5
 #: A lease shorter than this, in seconds, has no room for the margin of the others.

@@ -6,6 +6,8 @@
 -- Why it tells whether work is waiting: it is the fallback poll too, should a ring ever be lost.
 -- Why other workers lead beside a silent leader: the lock only avoids double work; everything a
 -- leader does is idempotent, so that correctness never depends on who does it.
+-- Why it does not wait for the disk: a sign of life that a crash of the server loses is not missed,
+-- since whoever could rescue must first be connected for 10 s; a slow disk must not end a worker.
 -- Why a null has_lead: behind a transaction pooler a session lock belongs to whoever is given the
 -- server process next. There the worker leads whose row says so; of two, the one with the lower id,
 -- and none beside one that can hold the lock.
@@ -28,6 +30,7 @@ AS $$
 DECLARE
     v_leads boolean;
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     IF beat.has_lead IS NULL THEN
         beat.locked := false;
         v_leads := NOT EXISTS (

@@ -6,9 +6,11 @@
 -- of that worker; advisory (70677103, worker) tried to see whether its session lives; its row of
 -- workers and its running rows by job id, skipping those that others hold.
 -- A worker is lost when its heartbeat is older than its lease; or, where it holds a liveness lock,
--- when that lock is free, its heartbeat is older than 6 s and this session is older than 10 s (so
+-- when that lock is free, its heartbeat is older than 8 s and this session is older than 10 s (so
 -- that after a restart of the server everyone has had time to come back); or when it has no row of
 -- workers, somebody having deleted that.
+-- Why 8 s: a worker that cannot give a sign of life kills its children a second before, since it
+-- cannot know whether its lock is free. With 6 s every stall of the server of three seconds did that.
 -- Why the second look at the heartbeat: a beat may have come between the first look and the lock.
 CREATE FUNCTION pgqueue.rescue(
     max_jobs integer DEFAULT 1000,
@@ -38,7 +40,7 @@ BEGIN
             OR (
                 w.has_lock
                 AND v_old_enough
-                AND w.heartbeat_at < rescue.at - interval '6 s'
+                AND w.heartbeat_at < rescue.at - interval '8 s'
                 AND CASE
                     WHEN pg_try_advisory_lock(70677103, (w.id % 2147483647)::integer)
                     THEN pg_advisory_unlock(70677103, (w.id % 2147483647)::integer)

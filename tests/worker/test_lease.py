@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pgqueue.worker.lease import Lease, clock
 
 #: As in sql/*/74_rescue.sql: where the lock is free, from the last sign of life on.
-RESCUED_BY_LOCK = 6.0
+RESCUED_BY_LOCK = 8.0
 #: How long whoever rescues by the lock must have been connected, hence the server have been up.
 CONNECTED_FOR = 10.0
 
@@ -52,7 +52,7 @@ def test_an_old_sign_of_life_changes_nothing(time: Clock) -> None:
 def test_with_the_lock_it_is_over_sooner(time: Clock) -> None:
     lease = Lease(30, clock=time)
     lease.has_lock = True
-    time.now += 4.9
+    time.now += 6.9
     assert not lease.is_over()
     time.now += 0.2
     assert lease.is_over()
@@ -65,12 +65,12 @@ def test_a_server_that_is_down_takes_nothing_away(time: Clock) -> None:
         time.now += 2
         lease.server_down(time.now)
         assert not lease.is_over()
-    time.now += 4.9
+    time.now += 6.9
     assert not lease.is_over()
     time.now += 0.2
     assert lease.is_over(), "it may have been up since, and somebody else connected"
     lease.server_down(time.now)
-    time.now += 6
+    time.now += 4
     assert lease.is_over(), "the lease itself is over, whatever the server does"
 
 
