@@ -94,9 +94,10 @@ def test_the_listener_is_lost(
     settled(jobs, running)
     counts = stop(running)
     assert counts["by_fallback"] == 0
-    assert counts["reconnects"] == 1
-    # A silence makes it stop what others may have been given meanwhile, and says so.
-    assert len(said(running)) <= (3 if fault == "half-open" else 1), running.log()
+    # A silence may last until others have given it up, itself included; that is said, each once.
+    most = 6 if fault == "half-open" else 1
+    assert 1 <= counts["reconnects"] <= min(2, most)
+    assert len(said(running)) <= most, running.log()
 
 
 def test_notifications_are_lost(dsn: str, proxy: Proxy, jobs: Jobs, worker: StartWorker) -> None:
