@@ -1,6 +1,6 @@
 """The sign of life: one statement every two seconds, which also brings the news.
 
-It goes over the listener session. If the answer does not come soon, that session may be dead without
+It goes over the listener session. If no answer comes soon, that session may be dead without
 our knowing (half-open, through a proxy), and with it the lock that stands for the worker's life. So
 a second one goes over the work connection, before others think that the worker is lost.
 """
@@ -20,7 +20,6 @@ from pgqueue.worker.leader import Leader
 from pgqueue.worker.lease import Lease
 from pgqueue.worker.progress import Progress
 from pgqueue.worker.trouble import Trouble
-
 
 #: Seconds after which a sign of life is also given over the other connection.
 _PATIENCE = 1.5

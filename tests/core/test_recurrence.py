@@ -18,11 +18,8 @@ from pgqueue.core.recurrence import (
     Once,
     RRule,
     Rule,
-    parse_cron,
-    parse_every,
-    parse_rrule,
-    parse_zone,
 )
+from pgqueue.core.rules import parse_cron, parse_every, parse_rrule, parse_zone
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
