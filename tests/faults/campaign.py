@@ -205,6 +205,10 @@ def _dump(arena: Arena) -> None:
     logs = Counter[str]()
     for worker in [*arena.workers, *arena.gone]:
         logs.update(read_log(worker))
+        # On a machine that is busy enough a worker may miss its lease without any fault of ours.
+        for pid in re.findall(r"child (\d+) ended: killed: others may have", worker.log()):
+            arena.history.write("proc.fenced", pid=int(pid))
+            logs["fenced"] += 1
     arena.facts["log"] = dict(logs)
     arena.history.write("refused", n=logs["refused"])
     with arena.connect() as connection:

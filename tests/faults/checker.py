@@ -126,7 +126,7 @@ def rerun(story: Story) -> list[Finding]:
 
 
 def _explained(story: Story, before: Execution, after: Execution) -> bool:
-    if before.how not in (None, "ok"):
+    if before.how not in (None, "ok") or before.pid in story.fenced:
         return True
     if any(fault.touches(before, after.begun) for fault in story.faults):
         return True

@@ -12,6 +12,7 @@ machine share. `w` is the wall clock, for comparing with what the server says.
 | `claim` | a worker written in SQL | `limit`, `ids` |
 | `fault.on` `fault.off` | the campaign | `what`, `scope`, `targets` (process ids) |
 | `proc.dead` `proc.exit` | the campaign | `pid`; exit (by itself): `code` |
+| `proc.fenced` | the campaign, from the logs | `pid` that its own supervisor killed in time |
 | `surprise` | anybody | `what`: an error that no fault explains |
 | `refused` | the campaign, from the logs | `n` outcomes that came too late |
 | `final.*` | the campaign | rows of the tables at the end, see `dump.py` |

@@ -211,11 +211,11 @@ register(Scenario(
 ))  # fmt: skip
 register(Scenario(
     name="freeze", summary="supervisors stopped past their lease, and woken",
-    strike=_freeze, workers=6, options=("--heartbeat", "0.2", "--lease", "0.8", "--processes", "1"),
+    strike=_freeze, workers=6, options=("--heartbeat", "0.3", "--lease", "2", "--processes", "1"),
     cycles=200, jobs=10_000, allows=frozenset({"overlap"}), needs=_needs_proc,
 ))  # fmt: skip
 register(Scenario(
     name="freeze-all", summary="whole families stopped at one instant past their lease, and woken",
-    strike=_freeze_all, options=("--heartbeat", "0.2", "--lease", "0.8", "--processes", "2"),
+    strike=_freeze_all, options=("--heartbeat", "0.3", "--lease", "2", "--processes", "2"),
     cycles=20, jobs=2000, allows=frozenset({"overlap"}), needs=_needs_proc,
 ))  # fmt: skip

@@ -69,6 +69,7 @@ class Story:
     faults: list[Fault] = field(default_factory=list)
     dead: dict[int, int] = field(default_factory=dict)
     dead_wall: dict[int, float] = field(default_factory=dict)
+    fenced: set[int] = field(default_factory=set)
     claims: list[Event] = field(default_factory=list)
     surprises: list[Event] = field(default_factory=list)
     refused: int = 0
@@ -134,6 +135,8 @@ def tell(events: Iterable[Event]) -> Story:
             case "proc.dead":
                 story.dead[event["pid"]] = at
                 story.dead_wall[event["pid"]] = event.get("w", 0.0)
+            case "proc.fenced":
+                story.fenced.add(event["pid"])
             case "claim":
                 story.claims.append(event)
             case "surprise":

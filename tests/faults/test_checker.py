@@ -178,6 +178,11 @@ CASES: list[tuple[str, Tale, Tale]] = [
     ),
     (
         "rerun",
+        good().at(30, "proc.fenced", pid=5).run("a", 2, (40, 50)),
+        good().at(30, "proc.fenced", pid=7).run("a", 2, (40, 50)),
+    ),
+    (
+        "rerun",
         good().run("a", 2, (40, 50)),
         Tale().enqueue("a").run("a", how="ValueError").run("a", 2, (40, 50)),
     ),
