@@ -1,5 +1,6 @@
 """What a process has only one of, and a task may change: how to read it, how to set it back."""
 
+import faulthandler
 import gc
 import importlib
 import locale
@@ -124,6 +125,10 @@ def of_this_process() -> list[Trait]:
         Trait(
             "signal handlers", _read_handlers(), _read_handlers, restore_handlers, True,
         ),
+        Trait(
+            "the handler that writes stacks", _handler_of(signal.SIGUSR1),
+            lambda: _handler_of(signal.SIGUSR1), _write_stacks_again, True,
+        ),
         # Likewise: it can only be read by setting it.
         Trait(
             "the wakeup descriptor of signals", -1, lambda: signal.set_wakeup_fd(-1),
@@ -135,6 +140,14 @@ def of_this_process() -> list[Trait]:
 def _trace_threads(saved: Any) -> None:
     # Else a tracer that fails would end every thread as it begins.
     threading.settrace(saved)
+
+
+def _write_stacks_again(saved: Any) -> None:
+    # The handler is not Python's, which knows only what stood there before it.
+    signal.signal(signal.SIGUSR1, saved)
+    # It holds itself for the one in place until it is told otherwise.
+    faulthandler.unregister(signal.SIGUSR1)
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
 
 
 def _change_directory(saved: str | None) -> None:
