@@ -103,8 +103,9 @@ class Session:
         #: Whether a pooler may give each transaction another server process: nothing is prepared
         #: and nothing kept in the session then, and settings travel with every statement.
         self.shared = shared
-        #: Why the connection is gone, once it is.
+        #: Why the connection is gone, once it is; and whether nothing but silence told us.
         self.why = ""
+        self.was_silent = False
         #: Done when the connection is gone.
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._fd, self._readable)
@@ -294,6 +295,12 @@ class Session:
             self._lose(str(error))
         raise error
 
+    def doubt(self, cap: float) -> None:
+        """Give answers no more than so many seconds from now on, that under way included."""
+        self._cap = min(self._cap, cap)
+        if self._answer is not None:
+            self._overdue(self._answer)
+
     def _overdue(self, answer: "asyncio.Future[Any]") -> None:
         """Give up a connection that has moved no byte for too long. The server is not asked to
         cancel: that would need another connection to a place that does not answer."""
@@ -303,6 +310,7 @@ class Session:
         if left > 0.01:
             self._loop.call_later(left, self._overdue, answer)
         else:
+            self.was_silent = True
             self._lose(f"no answer came within {self._cap:g} s")
 
     def _flush(self) -> None:

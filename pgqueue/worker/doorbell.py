@@ -101,6 +101,8 @@ class Doorbell:
             finally:
                 self.connected.clear()
                 session.close()
+            if session.was_silent:
+                self._fetcher.doubt()
             self._hidden_pooler |= session.shared
             self._stats.reconnects += 1
             await self._trouble.wait(said)

@@ -15,7 +15,7 @@ from pgqueue.core import failpoints
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.core.options import QueueList
 from pgqueue.db import worker_calls
-from pgqueue.db.session import Session, StatementError
+from pgqueue.db.session import LISTENER_CAP, Session, StatementError
 from pgqueue.worker.children import ChildProcess
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.pool import Pool
@@ -102,6 +102,11 @@ class Fetcher:
         if self._session is not None:
             self._session.close()
         self._wake.set()
+
+    def doubt(self) -> None:
+        """Be less patient with the work connection: another one to the same place fell silent."""
+        if self._session is not None:
+            self._session.doubt(LISTENER_CAP)
 
     @property
     def is_idle(self) -> bool:

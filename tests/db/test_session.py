@@ -335,3 +335,28 @@ def test_a_text_array_takes_every_queue_name_there_is(db: Database) -> None:
         assert rows == [[name.encode()] for name in names]
 
     with_session(db, use)
+
+
+def test_a_session_in_doubt_is_given_less_time(db: Database) -> None:
+    async def main() -> None:
+        session = await Session.open(db.dsn)
+        await session.call("SELECT 1")
+        waiting = asyncio.ensure_future(session.call("SELECT pg_sleep(20)"))
+        await asyncio.sleep(0)
+        session.doubt(0.2)
+        with pytest.raises(ConnectionLostError, match=r"no answer came within 0\.2 s"):
+            await waiting
+        assert session.was_silent
+
+    asyncio.run(main())
+
+
+def test_doubt_does_no_harm_to_a_session_that_answers(db: Database) -> None:
+    async def main() -> None:
+        session = await Session.open(db.dsn)
+        session.doubt(5)
+        assert await session.call("SELECT 1") == [[b"1"]]
+        session.close()
+        assert not session.was_silent
+
+    asyncio.run(main())
