@@ -10,7 +10,8 @@
 -- that after a restart of the server everyone has had time to come back); or when it has no row of
 -- workers, somebody having deleted that.
 -- Why 8 s: a worker that cannot give a sign of life kills its children a second before, since it
--- cannot know whether its lock is free. With 6 s every stall of the server of three seconds did that.
+-- cannot know whether its lock is free. With 6 s every stall of the server of three seconds did
+-- that.
 -- Why the second look at the heartbeat: a beat may have come between the first look and the lock.
 CREATE FUNCTION pgqueue.rescue(
     max_jobs integer DEFAULT 1000,

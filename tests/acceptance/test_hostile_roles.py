@@ -69,7 +69,8 @@ def test_defaults_of_a_role(kind: str, db: Database, jobs: Jobs, worker: StartWo
     eventually(beaten)
     jobs.wait(jobs.add("noop"))
     # They are not meant for those who look at the database after the test.
-    db.execute(f'ALTER DATABASE "{db.name}" RESET ALL')
+    with db.connect(options="-c default_transaction_read_only=off") as plain:
+        plain.execute(f'ALTER DATABASE "{db.name}" RESET ALL')
     assert warnings(running) == []
     counted = stop(running)
     assert (counted["reconnects"], counted["by_fallback"], counted["lost_leases"]) == (0, 0, 0)

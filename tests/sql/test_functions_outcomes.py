@@ -305,7 +305,8 @@ def test_finish_stores_every_kind_of_outcome(c: Connection, worker: int) -> None
     assert factories.position(c, ids[0])["result"] == {"a": 1}
     assert [factories.position(c, job)["error"] for job in ids[1:3]] == ["Error: e1", "e2"]
     assert [when(c, job) for job in ids[3:5]] == [AT + 60 * SECOND] * 2
-    assert when(c, ids[6]) == AT + SECOND
+    # Its backoff of a second, and the delay that the worker gave it.
+    assert when(c, ids[6]) == AT + 61 * SECOND
     query = "SELECT job_id, kind FROM pgqueue.job_errors ORDER BY job_id"
     assert c.execute(query).fetchall() == [(ids[n], "Error") for n in (1, 3, 6)]
 
