@@ -238,6 +238,14 @@ async def identity(session: Session) -> bytes:
     return found or b""
 
 
+async def breaking_version(session: Session) -> int:
+    """Give the newest version of the schema that does not bear workers of versions before it."""
+    ((found,),) = await session.call(
+        "SELECT coalesce(max(version), 0) FROM pgqueue.schema_versions WHERE breaking"
+    )
+    return int(found or 0)
+
+
 async def arm(session: Session, queues: bytes, leader: bool) -> tuple[bool, bytes]:
     """Say that we are about to sleep: `pgqueue.arm`; gives whether it is armed, and the writers
     to wait for, as an array."""
