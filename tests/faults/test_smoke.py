@@ -55,6 +55,12 @@ def test_producers(server: EmbeddedServer, postgres_bin: str | None) -> None:
     assert row["unknown"] > 0
 
 
+def test_mixed_versions(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    row = play("mixed-versions", 240, 4, postgres_bin, server)
+    assert row["facts"]["newer_workers"] > 0
+    assert row["facts"]["migrators_killed"] == 2
+
+
 def test_scenarios_are_described() -> None:
     known = scenarios()
     assert {"kill9", "restart-fast", "freeze", "mixed", "failpoints", "soak"} <= known.keys()
