@@ -180,8 +180,9 @@ class Pool:
 
     def show_stacks(self) -> None:
         """Have the zygote and the children write to standard error where they are."""
+        after = 0.0
         for nursery in (self._nursery, *self._old):
-            nursery.show_stacks()
+            after = nursery.show_stacks(after)
 
     def check_lease(self) -> None:
         """Kill the children when others may have their jobs; nothing is given until a sign of life
@@ -305,9 +306,7 @@ class Pool:
 
     def _make_nursery(self) -> Nursery:
         return Nursery(
-            apps=self._config.apps,
-            threads=self._config.threads,
-            timeout=self._config.timeout,
+            config=self._config,
             on_ended=self._ended,
             on_refused=self._refused,
             on_lost=self._lost,

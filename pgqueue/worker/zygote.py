@@ -22,6 +22,7 @@ from types import FrameType
 
 from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.api.registry import Registry
+from pgqueue.worker import logs
 from pgqueue.worker.child import Child
 from pgqueue.worker.frames import Slots
 
@@ -185,6 +186,8 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--timeout", type=float, default=None)
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-json", action="store_true")
     parser.add_argument("apps", nargs="*")
     words = parser.parse_args()
     die_with_parent(words.parent)
@@ -200,6 +203,7 @@ def main() -> None:
         said = sentence.encode("utf-8", "replace")[:4000]
         control.sendall(REPORT.pack(BROKEN, 0, len(said)) + said)
         return
+    logs.configure_child(words.log_level, as_json=words.log_json)
     gc.collect()
     gc.freeze()
     Zygote(control, words.threads, registry, words.timeout).serve()

@@ -157,7 +157,7 @@ def test_what_a_dead_child_held(finisher: Finisher) -> None:
                 "id": 1,
                 "state": "crashed",
                 "kind": "crashed",
-                "message": "the process that ran it exited with code 7",
+                "message": "the process that ran it ended: exited with code 7",
             },
             {"id": 2, "state": "interrupted"},
         ],
