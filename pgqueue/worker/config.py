@@ -79,7 +79,12 @@ class WorkerConfig:
             _between("max_rss", self.max_rss, 1 << 20, 1 << 50)
         if self.max_outage is not None:
             _between("max_outage", self.max_outage, 1, 366 * 86_400)
-        _between("heartbeat", self.heartbeat, 0.05, self.lease / 3)
+        _between("heartbeat", self.heartbeat, 0.05, 86_400)
+        if self.heartbeat > self.lease / 3:
+            raise ConfigurationError(
+                f"heartbeat must be at most a third of the lease; got {self.heartbeat:g} s and a "
+                f"lease of {self.lease:g} s"
+            )
         if self.fallback is not None:
             _between("fallback", self.fallback, 0.05, 86_400)
 
