@@ -166,5 +166,9 @@ def test_what_a_dead_child_held(finisher: Finisher) -> None:
     told = "the limit of 2 seconds was passed; the process was killed"
     assert (retried["state"], retried["delay"], retried["message"]) == ("retry", 2.5, told)
     assert retried["us"] >= 7_000_000
-    assert (failed["state"], failed["kind"], failed["message"]) == ("failed", "pgqueue.JobTimeout", told)
+    assert (failed["state"], failed["kind"], failed["message"]) == (
+        "failed",
+        "pgqueue.JobTimeout",
+        told,
+    )
     assert unstarted == {"id": 5, "state": "unstarted"}
