@@ -28,7 +28,7 @@ def test_it_notices_by_itself_and_lets_jobs_end(
     assert jobs.state(later) == "ready"
     assert running.log().splitlines()[-1] == _SENTENCE
     assert "Traceback" not in running.log()
-    assert jobs.query("SELECT FROM pgqueue.workers") == []
+    assert jobs.query("SELECT id FROM pgqueue.workers") == []
 
 
 def test_a_function_it_needs_is_gone(jobs: Jobs, worker: StartWorker) -> None:

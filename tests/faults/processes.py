@@ -90,7 +90,7 @@ def _rescue(arena: Arena) -> None:
 
 
 def _is_member(arena: Arena, pid: int) -> bool:
-    return bool(arena.execute("SELECT FROM pgqueue.workers WHERE pid = %s", (pid,)))
+    return bool(arena.execute("SELECT id FROM pgqueue.workers WHERE pid = %s", (pid,)))
 
 
 def roll_one(arena: Arena) -> None:
