@@ -14,7 +14,7 @@ from dateutil import rrule
 
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import parse_offset
-from pgqueue.core.recurrence import Calendar, Cron, Interval, RRule
+from pgqueue.core.recurrence import Calendar, Cron, Interval, Once, RRule, Rule
 
 _SECOND: Final = dt.timedelta(seconds=1)
 _MAX_TEXT: Final = 1000
@@ -181,3 +181,29 @@ def _wall_time(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
         instant = dt.datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
         return instant.astimezone(zone).replace(tzinfo=None, fold=0)
     return dt.datetime.strptime(text, "%Y%m%dT%H%M%S")
+
+
+@functools.lru_cache(maxsize=4096)
+def read_rule(kind: str, text: str, timezone: str, starts_at: dt.datetime) -> Rule:
+    """Read the rule of a schedule as its row has it.
+
+    Args:
+        kind: once, every, cron or rrule.
+        text: the rule; empty for once.
+        timezone: whose clocks.
+        starts_at: the first slot of once and every.
+
+    Raises:
+        ConfigurationError: the rule cannot be read, or the zone is not known here.
+    """
+    zone = parse_zone(timezone)
+    match kind:
+        case "once":
+            return Once(at=starts_at)
+        case "every":
+            return parse_every(text, starts_at, zone)
+        case "cron":
+            return parse_cron(text, zone)
+        case "rrule":
+            return parse_rrule(text, starts_at, zone)
+    raise ConfigurationError(f"kind must be once, every, cron or rrule; got {shown(kind)}")

@@ -1,0 +1,160 @@
+"""Schedules that are due: ask which, compute their slots, fire them, in batches.
+
+The leader calls this when one is due; `pgqueue.fire_schedules` keeps two leaders from doing so
+twice. Rules are computed in a thread: one that takes long must not hold up heartbeats.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from pgqueue.core import failpoints
+from pgqueue.core.planning import Due, Plan, failed, plan
+from pgqueue.db import schedule_calls
+from pgqueue.db.session import Session, StatementError
+from pgqueue.worker.fetcher import Fetcher
+
+log = logging.getLogger("pgqueue.worker")
+
+#: The most schedules in one firing, and the most jobs.
+_MOST = 500
+_MOST_JOBS = 2000
+#: Seconds of computing after which what was planned is fired, and those after which a rule is
+#: given up on.
+_SHARE = 0.25
+_PATIENCE = 5.0
+#: A rule that took too long is tried again after this.
+_LONG = dt.timedelta(hours=1)
+#: Seconds until the next try where another session holds what is due.
+_HELD = 0.1
+
+
+class Firing:
+    """Fire schedules.
+
+    Args:
+        fetcher: whose connection is used, in turn with others.
+    """
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    async def run(self, due_in: float | None, timer: float, at: dt.datetime | None = None) -> float:
+        """Fire a batch if one is due.
+
+        Args:
+            due_in: seconds until a schedule is due, as the server said; None for none.
+            timer: seconds until anybody looks again.
+            at: the time it is; None for the server's clock.
+
+        Returns:
+            Seconds until there is more to do.
+        """
+        if due_in is None or due_in > 0:
+            return timer if due_in is None else due_in
+        async with self._fetcher.turn:
+            session = await self._fetcher.session()
+            now, due = await schedule_calls.due_schedules(session, _MOST, at)
+        plans = await compute(due, now)
+        if not plans:
+            return _HELD
+        async with self._fetcher.turn:
+            fired, moved = await carry_out(await self._fetcher.session(), due, plans, now)
+        if fired:
+            self._fetcher.look("look")
+        return 0.0 if moved else _HELD
+
+
+async def compute(due: Sequence[Due], at: dt.datetime) -> list[Plan]:
+    """Plan schedules, in a thread, until it is time to fire those that are planned."""
+    if not due:
+        return []
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    plans: list[Plan] = []
+    given_up = threading.Event()
+
+    def work() -> None:
+        began, jobs = time.monotonic(), 0
+        for one in due:
+            made = _plan(one, at)
+            if given_up.is_set():
+                return
+            plans.append(made)
+            jobs += len(made.slots)
+            if jobs >= _MOST_JOBS or time.monotonic() - began > _SHARE:
+                break
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_end, ended)
+
+    # A daemon, which does not hold up the end of the worker.
+    threading.Thread(target=work, name="pgqueue-firing", daemon=True).start()
+    try:
+        await asyncio.wait_for(ended, _PATIENCE)
+    except TimeoutError:
+        given_up.set()
+        if len(plans) < len(due):
+            slow = due[len(plans)]
+            why = f"its rule takes longer than {_PATIENCE:g} s to compute; does it ever fit?"
+            return [*plans, failed(slow, at, why, _LONG)]
+    return plans
+
+
+async def carry_out(
+    session: Session, due: Sequence[Due], plans: Sequence[Plan], at: dt.datetime
+) -> tuple[int, int]:
+    """Fire what was planned; gives how many jobs were made and schedules moved.
+
+    Args:
+        at: the time it is, by the server's clock.
+    """
+    if failpoints.on:
+        failpoints.hit("before_fire")
+    for one in plans:
+        if one.error is not None:
+            log.warning("schedule %d cannot run: %s", one.id, one.error)
+    try:
+        found = await schedule_calls.fire(session, plans, at)
+        if failpoints.on:
+            failpoints.hit("after_fire")
+        return found
+    except StatementError as error:
+        if error.may_pass:
+            raise
+        log.warning("schedules: %s; firing them one by one", error)
+    return await _one_by_one(session, due, plans, at)
+
+
+async def _one_by_one(
+    session: Session, due: Sequence[Due], plans: Sequence[Plan], at: dt.datetime
+) -> tuple[int, int]:
+    """Fire each alone: a trigger of the application's, say, refuses the jobs of one of them."""
+    known = {one.id: one for one in due}
+    fired = moved = 0
+    for one in plans:
+        try:
+            found = await schedule_calls.fire(session, [one], at)
+        except StatementError as error:
+            if error.may_pass:
+                raise
+            broken = failed(known[one.id], at, str(error))
+            found = await schedule_calls.fire(session, [broken], at)
+        fired, moved = fired + found[0], moved + found[1]
+    return fired, moved
+
+
+def _plan(due: Due, at: dt.datetime) -> Plan:
+    try:
+        return plan(due, at)
+    except Exception as error:
+        # Whatever a library makes of a strange rule: it is one schedule's trouble.
+        return failed(due, at, f"its rule cannot be computed: {type(error).__name__}: {error}")
+
+
+def _end(ended: "asyncio.Future[None]") -> None:
+    if not ended.done():
+        ended.set_result(None)
