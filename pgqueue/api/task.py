@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
 from pgqueue.api.clients import Clients
@@ -14,6 +14,7 @@ from pgqueue.core.binding import Signature
 from pgqueue.core.errors import NotSerializableError
 from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
+from pgqueue.core.schedule import Recurrence
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
 
@@ -37,6 +38,7 @@ class TaskWords(TypedDict, total=False):
     atomic: bool
     name: str | None
     aliases: tuple[str, ...]
+    schedule: Recurrence | Sequence[Recurrence]
 
 
 class JobWords(TypedDict, total=False):

@@ -36,6 +36,7 @@ from pgqueue.core.outcome import (
     Succeeded,
     describe_exception,
 )
+from pgqueue.worker.again import again
 
 T = TypeVar("T")
 
@@ -317,4 +318,8 @@ def make_context(
         deadline=None if job.timeout is None else monotonic() + job.timeout,
         is_cancelled=is_cancelled,
         atomic_connection=connection,
-    )
+        enqueue_again=again(
+            job.task, job.args, job.kwargs, queue=ticket.queue, priority=ticket.priority,
+            meta=meta if isinstance(meta, dict) else {}, connection=connection,
+        ),
+    )  # fmt: skip

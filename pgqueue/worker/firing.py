@@ -10,13 +10,15 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pgqueue.core import failpoints
+from pgqueue.core.errors import ConnectionLostError
 from pgqueue.core.planning import Due, Plan, failed, plan
 from pgqueue.db import schedule_calls
 from pgqueue.db.session import Session, StatementError
 from pgqueue.worker.fetcher import Fetcher
+from pgqueue.worker.trouble import Trouble
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -29,6 +31,8 @@ _SHARE = 0.25
 _PATIENCE = 5.0
 #: A rule that took too long is tried again after this.
 _LONG = dt.timedelta(hours=1)
+#: Seconds between looks whether the application was loaded anew.
+_LOOK = 1.0
 #: Seconds until the next try where another session holds what is due.
 _HELD = 0.1
 
@@ -38,10 +42,38 @@ class Firing:
 
     Args:
         fetcher: whose connection is used, in turn with others.
+        declared: gives the schedules that the application declares, or None.
     """
 
-    def __init__(self, fetcher: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher, declared: Callable[[], bytes | None]) -> None:
         self._fetcher = fetcher
+        self._declared = declared
+
+    async def declare(self) -> None:
+        """Tell the database what the application declares, at start and after each reload; every
+        worker does, also one that never leads. Ends when cancelled."""
+        trouble = Trouble("schedules")
+        told: bytes | None = None
+        while True:
+            found = self._declared()
+            if found is not None and found is not told:
+                try:
+                    async with self._fetcher.turn:
+                        session = await self._fetcher.session()
+                        changed, withdrawn = await schedule_calls.declare(session, found)
+                except (ConnectionLostError, StatementError) as error:
+                    if isinstance(error, ConnectionLostError) or error.may_pass:
+                        await trouble.wait(error)
+                        continue
+                    log.error("the schedules that the application declares are refused: %s", error)
+                    changed = withdrawn = 0
+                told = found
+                if changed or withdrawn:
+                    log.info(
+                        "schedules: %d are declared anew, %d no more; see pgqueue schedules list",
+                        changed, withdrawn,
+                    )  # fmt: skip
+            await asyncio.sleep(_LOOK)
 
     async def run(self, due_in: float | None, timer: float, at: dt.datetime | None = None) -> float:
         """Fire a batch if one is due.

@@ -32,14 +32,20 @@ class Leader:
 
     Args:
         listener: gives the listener session, or None while it is away.
+        declared: gives the schedules that the application declares, or None.
     """
 
-    def __init__(self, *, fetcher: Fetcher, listener: Callable[[], Session | None]) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        listener: Callable[[], Session | None],
+        declared: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
         self._fetcher = fetcher
         self._listener = listener
         self._due = asyncio.Event()
         self._trouble = Trouble("leader")
-        self._firing = Firing(fetcher)
+        self._firing = Firing(fetcher, declared)
         self._floor: bytes | None = None
         self._floors = worker_calls.Floors()
         self._strays_before = b"0"
@@ -62,6 +68,9 @@ class Leader:
 
     async def run(self) -> None:
         """Tend until cancelled."""
+        await asyncio.gather(self._tend(), self._firing.declare())
+
+    async def _tend(self) -> None:
         while True:
             await self.leads.wait()
             try:

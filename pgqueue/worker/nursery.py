@@ -63,6 +63,8 @@ class Nursery:
         self._loaded: asyncio.Future[None] | None = None
         self._forking: deque[ChildProcess] = deque()
         self._forked: dict[int, ChildProcess] = {}
+        #: The schedules that the application declares, once it is imported.
+        self.declared: bytes | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -192,9 +194,13 @@ class Nursery:
         size = zygote.REPORT.size
         while len(self._heard) >= size:
             what, pid, status = zygote.REPORT.unpack_from(self._heard)
+            if what in (zygote.BROKEN, zygote.DECLARED) and len(self._heard) < size + status:
+                return
+            if what == zygote.DECLARED:
+                self.declared = bytes(self._heard[size : size + status])
+                del self._heard[: size + status]
+                continue
             if what == zygote.BROKEN:
-                if len(self._heard) < size + status:
-                    return
                 said = bytes(self._heard[size : size + status]).decode("utf-8", "replace")
                 self._heard.clear()
                 self._fail(f"the application cannot be imported: {said}")

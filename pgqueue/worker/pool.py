@@ -71,6 +71,10 @@ class Pool:
         """How many jobs the children hold."""
         return sum(len(child.held) for child in self._children)
 
+    def declared(self) -> bytes | None:
+        """Give the schedules that the application declares, once it is imported."""
+        return self._nursery.declared
+
     def holds(self) -> dict[int, int]:
         """Give the batch of every job that a child holds."""
         return {job: batch for child in self._children for job, batch in child.held.items()}

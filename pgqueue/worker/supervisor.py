@@ -82,7 +82,7 @@ class Supervisor:
             open_session=self._connector.open,
             reconcile=lambda session: self._membership.reconcile(session, self._fetcher),
         )
-        self._leader = Leader(fetcher=self._fetcher, listener=self._listener)
+        self._leader = Leader(self._fetcher, self._listener, self._pool.declared)
         self._doorbell = Doorbell(
             queues=queues,
             fetcher=self._fetcher,

@@ -22,6 +22,7 @@ from types import FrameType
 
 from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.api.registry import Registry
+from pgqueue.api.schedules import declarations
 from pgqueue.worker import logs
 from pgqueue.worker.child import Child
 from pgqueue.worker.frames import Slots
@@ -29,6 +30,8 @@ from pgqueue.worker.frames import Slots
 #: From the zygote: what it says, a process id, an exit status as of `os.waitpid` or an errno.
 REPORT = struct.Struct("!cii")
 READY, FORKED, REFUSED, ENDED, BROKEN = b"R", b"F", b"X", b"E", b"B"
+#: What follows is as long as the status says: why it cannot be imported, what it declares.
+DECLARED = b"D"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -195,6 +198,7 @@ def main() -> None:
     control = socket.socket(fileno=words.fd)
     try:
         registry = load_apps(words.apps).registry
+        declared = declarations(registry, ",".join(words.apps)).encode()
     except BaseException as error:
         sentence = str(error)
         if is_from_inside(error):
@@ -204,6 +208,7 @@ def main() -> None:
         control.sendall(REPORT.pack(BROKEN, 0, len(said)) + said)
         return
     logs.configure_child(words.log_level, as_json=words.log_json)
+    control.sendall(REPORT.pack(DECLARED, 0, len(declared)) + declared)
     gc.collect()
     gc.freeze()
     Zygote(control, words.threads, registry, words.timeout).serve()
