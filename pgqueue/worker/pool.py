@@ -57,6 +57,8 @@ class Pool:
         self._on_room = on_room
         self._recycler = Recycler(config.processes, config.max_jobs, config.max_rss)
         self._nursery = self._make_nursery()
+        #: Gives the schedules that the application declares, once it is imported.
+        self.declared = lambda: self._nursery.declared
         self._old: list[Nursery] = []
         self._children: list[ChildProcess] = []
         self._renewal: asyncio.Future[None] | None = None
@@ -70,10 +72,6 @@ class Pool:
     def held(self) -> int:
         """How many jobs the children hold."""
         return sum(len(child.held) for child in self._children)
-
-    def declared(self) -> bytes | None:
-        """Give the schedules that the application declares, once it is imported."""
-        return self._nursery.declared
 
     def holds(self) -> dict[int, int]:
         """Give the batch of every job that a child holds."""

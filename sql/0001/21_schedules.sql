@@ -1,8 +1,8 @@
 -- Purpose: what recurs: one row a schedule, with the job it makes, its rule and where it stands.
--- Written by: pgqueue.schedule, declare_schedules and the other functions of people; fire_schedules.
+-- Written by: pgqueue.schedule, declare_schedules, pause_schedule and the like; fire_schedules.
 -- Why the rule is text: next slots are computed in one place only, the leading worker (Python), so
--- that a wall-clock time that a zone repeats means the same everywhere; from done_until and the rule
--- each time, so that a change of the zone's rules counts at once and nothing adds up.
+-- that a wall-clock time that a zone repeats means the same everywhere; and from done_until and the
+-- rule each time, so that a change of the zone's rules counts and nothing adds up.
 -- Why one index on next_run_at, null where nothing is to come: "is anything due?" is one descent,
 -- however many schedules have ended, are paused or no longer declared.
 -- Why revision: every change counts it up, and a firing names the one it was planned for.

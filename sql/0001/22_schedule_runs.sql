@@ -1,6 +1,6 @@
 -- Purpose: which slot of which schedule became which job; what makes a slot run once at most.
--- Written by: fire_schedules and run_schedule_now, in the statement that inserts the job; emptied by
--- prune_schedule_runs. Rows go with their schedule.
+-- Written by: fire_schedules, in the statement that inserts the job, and run_schedule_now; emptied
+-- by prune_schedule_runs. Rows go with their schedule.
 CREATE TABLE pgqueue.schedule_runs (
     schedule_id bigint NOT NULL REFERENCES pgqueue.schedules (id) ON DELETE CASCADE,
     slot timestamptz NOT NULL,

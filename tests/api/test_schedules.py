@@ -54,9 +54,7 @@ def test_a_schedule_of_a_task(app: PgQueue, task: Task[Any, Any]) -> None:
     assert handle.history() == []
 
 
-def test_its_name_is_that_of_the_task_and_its_arguments(
-    app: PgQueue, task: Task[Any, Any]
-) -> None:
+def test_its_name_is_that_of_the_task_and_its_arguments(app: PgQueue, task: Task[Any, Any]) -> None:
     names = [
         app.schedule(task, every="1h").name,
         app.schedule(task, 5, every="1h").name,
@@ -90,9 +88,7 @@ def test_in_the_callers_transaction(app: PgQueue, task: Task[Any, Any], db: Data
     assert len(app.schedules.list()) == 1
 
 
-def test_the_planned_instant_is_checked_and_not_stored(
-    app: PgQueue, task: Task[Any, Any]
-) -> None:
+def test_the_planned_instant_is_checked_and_not_stored(app: PgQueue, task: Task[Any, Any]) -> None:
     found = app.schedule(task, 5, every="1h", planned_kwarg="when").info()
     assert (found.args, found.kwargs, found.planned_kwarg) == ((5,), {}, "when")
     with pytest.raises(BadArgumentsError):

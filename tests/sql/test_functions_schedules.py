@@ -128,7 +128,10 @@ def test_a_start_that_lies_back_counts_as_missed(c: Connection) -> None:
         ({"task": ""}, "task must be a name of 1 to 500 bytes; got 0 bytes"),
         ({"args": '{"password": 1}'}, "args must be a JSON array; got object"),
         ({"queue": "*"}, 'queue must be a name of 1 to 200 bytes and not "*"; got "*"'),
-        ({"starts_at": "infinity"}, "starts_at and run_at must lie between the years 1900 and 9990"),
+        (
+            {"starts_at": "infinity"},
+            "starts_at and run_at must lie between the years 1900 and 9990",
+        ),
         ({"source": "me"}, "source must be api, code or sql"),
     ],
 )
