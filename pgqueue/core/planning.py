@@ -139,10 +139,21 @@ class Slots:
         part = number / 2**48
         return slot + dt.timedelta(milliseconds=int(self._due.jitter / _MICROSECOND * part / 1000))
 
-    def due(self, at: dt.datetime) -> Iterator[dt.datetime]:
-        """Give the slots that are due and not dealt with, in order."""
-        slots = self.walk(self._due.done_until)
-        return itertools.takewhile(lambda slot: self.run_at(slot) <= at, slots)
+    def due(self, at: dt.datetime, most: int) -> tuple[list[dt.datetime], dt.datetime | None]:
+        """Give the slots that are due and not dealt with, in order, and the one after them.
+
+        Args:
+            at: the time it is.
+            most: how many are enough; then the one after them is not looked for.
+        """
+        found: list[dt.datetime] = []
+        for slot in self.walk(self._due.done_until):
+            if self.run_at(slot) > at:
+                return found, slot
+            found.append(slot)
+            if len(found) == most:
+                break
+        return found, None
 
     def newest(self, first: dt.datetime, until: dt.datetime, most: int) -> list[dt.datetime]:
         """Give the last slots up to an instant, in order.
@@ -185,21 +196,24 @@ def plan(due: Due, at: dt.datetime, most: int = MOST_AT_ONCE) -> Plan:
         most = min(most, due.repeats - due.runs)
         if most <= 0:
             return _moved(due, slots, at, [], None)
-    waiting = list(itertools.islice(slots.due(at), min(most, due.max_catch_up) + 1))
+    waiting, beyond = slots.due(at, min(most, due.max_catch_up) + 1)
     if not waiting:
-        return _moved(due, slots, at, [], due.done_until)
+        return _moved(due, slots, at, [], beyond)
     until = max(waiting[0], at - due.jitter)
     if at - slots.run_at(waiting[0]) > GRACE:
         # Late. What is dropped here was missed while nobody could run it.
         match due.catch_up:
             case "skip":
-                return _moved(due, slots, at, [], max(until, due.done_until))
+                until = max(until, due.done_until)
+                return _moved(due, slots, at, [], slots.after(until), until)
             case "once":
-                waiting = slots.newest(waiting[0], until, 1)
+                waiting, beyond = slots.newest(waiting[0], until, 1), None
             case _ if len(waiting) > due.max_catch_up or len(waiting) > most:
-                waiting = slots.newest(waiting[0], until, due.max_catch_up)
+                waiting, beyond = slots.newest(waiting[0], until, due.max_catch_up), None
     now = waiting[: 1 if due.overlap == "queue" else most]
-    return _moved(due, slots, at, now, now[-1])
+    if beyond is None or len(now) < len(waiting):
+        beyond = _following(due, slots, now)
+    return _moved(due, slots, at, now, beyond, now[-1])
 
 
 def failed(due: Due, at: dt.datetime, why: str, again: dt.timedelta = _AGAIN) -> Plan:
@@ -218,12 +232,10 @@ def _moved(
     slots: Slots,
     at: dt.datetime,
     now: list[dt.datetime],
-    done_until: dt.datetime | None,
+    following: dt.datetime | None,
+    done_until: dt.datetime | None = None,
 ) -> Plan:
-    """Give the plan that runs these slots and goes on from there; None for the end."""
-    following: dt.datetime | None = None
-    if done_until is not None:
-        following = _following(due, slots, now, done_until)
+    """Give the plan that runs these slots and goes on with the following one."""
     run_at = None if following is None else slots.run_at(following)
     if run_at is not None and run_at <= at:
         # There is more to catch up with: others get their turn, and the database a breath.
@@ -238,10 +250,8 @@ def _moved(
     )
 
 
-def _following(
-    due: Due, slots: Slots, now: list[dt.datetime], done_until: dt.datetime
-) -> dt.datetime | None:
-    if now and due.sticky and due.last_slot is None:
+def _following(due: Due, slots: Slots, now: list[dt.datetime]) -> dt.datetime | None:
+    if due.sticky and due.last_slot is None:
         # The first slot has just come to be what the others are counted from.
-        return next((slot for slot in slots.walk(now[0] - _MICROSECOND) if slot > done_until), None)
-    return slots.after(done_until)
+        return next((slot for slot in slots.walk(now[0] - _MICROSECOND) if slot > now[-1]), None)
+    return slots.after(now[-1])

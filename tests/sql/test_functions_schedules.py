@@ -154,10 +154,10 @@ def test_the_job_is_what_the_schedule_says(c: Connection) -> None:
     assert fire(c, planned(due(c)[0], slot), at=slot) == (1, 1)
     job = one(c, "SELECT to_jsonb(o) FROM pgqueue.job_overview AS o")
     assert (job["task"], job["args"], job["queue"], job["priority"]) == ("report", [1], "slow", 7)
-    assert job["kwargs"] == {"a": 2, "when": {"$t": "datetime", "v": "2040-01-01T01:00:00+00:00"}}
+    assert job["kwargs"] == {"a": 2, "when": {"$t": "datetime", "v": "2040-01-01T01:00:00.000000+00:00"}}
     assert job["meta"] == {
         "mine": 1,
-        "pgqueue": {"schedule": "s", "planned_at": "2040-01-01T01:00:00+00:00"},
+        "pgqueue": {"schedule": "s", "planned_at": "2040-01-01T01:00:00.000000+00:00"},
     }
     assert moment(job["expires_at"]) == slot + dt.timedelta(minutes=10)
     assert (job["timeout"], job["max_attempts"], job["state"]) == ("00:01:00", 3, "ready")
