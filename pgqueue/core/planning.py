@@ -216,7 +216,7 @@ def plan(due: Due, at: dt.datetime, most: int = MOST_AT_ONCE) -> Plan:
     return _moved(due, slots, at, now, beyond, now[-1])
 
 
-def failed(due: Due, at: dt.datetime, why: str, again: dt.timedelta = _AGAIN) -> Plan:
+def failed(due: Due | Plan, at: dt.datetime, why: str, again: dt.timedelta = _AGAIN) -> Plan:
     """Say that a schedule cannot be planned; it is looked at again later."""
     return Plan(
         id=due.id,
@@ -224,6 +224,17 @@ def failed(due: Due, at: dt.datetime, why: str, again: dt.timedelta = _AGAIN) ->
         done_until=due.done_until,
         next_run_at=at + again,
         error=why,
+    )
+
+
+def unreadable(number: int, revision: int, at: dt.datetime, why: str) -> Plan:
+    """Say that the row of a schedule cannot be read; it is looked at again later."""
+    return Plan(
+        id=number,
+        revision=revision,
+        done_until=at,
+        next_run_at=at + _AGAIN,
+        error=f"its row cannot be read: {why}",
     )
 
 

@@ -5,17 +5,21 @@ from collections.abc import Sequence
 
 import orjson
 
-from pgqueue.core.planning import Due, Plan
+from pgqueue.core.planning import Due, Plan, unreadable
 from pgqueue.db.session import Session
 
 
 async def due_schedules(
     session: Session, most: int, at: dt.datetime | None = None
-) -> tuple[dt.datetime, list[Due]]:
-    """Ask which schedules are due: `pgqueue.due_schedules`; gives the server's time and them.
+) -> tuple[dt.datetime, list[Due], list[Plan]]:
+    """Ask which schedules are due: `pgqueue.due_schedules`.
 
     Args:
         at: the time it is; None for the server's clock.
+
+    Returns:
+        The server's time; the schedules; and for those that cannot be read, since somebody wrote
+        into the table what Python's calendar does not have, plans that say so.
     """
     ((found,),) = await session.call(
         "SELECT pgqueue.due_schedules($1::integer, coalesce($2::timestamptz, clock_timestamp()))",
@@ -24,7 +28,14 @@ async def due_schedules(
     )
     read = orjson.loads(found or b"{}")
     moment = dt.datetime.fromisoformat(read["at"]).astimezone(dt.UTC)
-    return moment, [Due.from_row(row) for row in read["schedules"]]
+    due: list[Due] = []
+    broken: list[Plan] = []
+    for row in read["schedules"]:
+        try:
+            due.append(Due.from_row(row))
+        except (ValueError, OverflowError, TypeError) as error:
+            broken.append(unreadable(row["id"], row["revision"], moment, str(error)))
+    return moment, due, broken
 
 
 async def fire(

@@ -90,12 +90,12 @@ class Firing:
             return timer if due_in is None else due_in
         async with self._fetcher.turn:
             session = await self._fetcher.session()
-            now, due = await schedule_calls.due_schedules(session, _MOST, at)
-        plans = await compute(due, now)
+            now, due, broken = await schedule_calls.due_schedules(session, _MOST, at)
+        plans = [*broken, *await compute(due, now)]
         if not plans:
             return _HELD
         async with self._fetcher.turn:
-            fired, moved = await carry_out(await self._fetcher.session(), due, plans, now)
+            fired, moved = await carry_out(await self._fetcher.session(), plans, now)
         if fired:
             self._fetcher.look("look")
         return 0.0 if moved else _HELD
@@ -136,9 +136,7 @@ async def compute(due: Sequence[Due], at: dt.datetime) -> list[Plan]:
     return plans
 
 
-async def carry_out(
-    session: Session, due: Sequence[Due], plans: Sequence[Plan], at: dt.datetime
-) -> tuple[int, int]:
+async def carry_out(session: Session, plans: Sequence[Plan], at: dt.datetime) -> tuple[int, int]:
     """Fire what was planned; gives how many jobs were made and schedules moved.
 
     Args:
@@ -158,14 +156,11 @@ async def carry_out(
         if error.may_pass:
             raise
         log.warning("schedules: %s; firing them one by one", error)
-    return await _one_by_one(session, due, plans, at)
+    return await _one_by_one(session, plans, at)
 
 
-async def _one_by_one(
-    session: Session, due: Sequence[Due], plans: Sequence[Plan], at: dt.datetime
-) -> tuple[int, int]:
+async def _one_by_one(session: Session, plans: Sequence[Plan], at: dt.datetime) -> tuple[int, int]:
     """Fire each alone: a trigger of the application's, say, refuses the jobs of one of them."""
-    known = {one.id: one for one in due}
     fired = moved = 0
     for one in plans:
         try:
@@ -173,8 +168,7 @@ async def _one_by_one(
         except StatementError as error:
             if error.may_pass:
                 raise
-            broken = failed(known[one.id], at, str(error))
-            found = await schedule_calls.fire(session, [broken], at)
+            found = await schedule_calls.fire(session, [failed(one, at, str(error))], at)
         fired, moved = fired + found[0], moved + found[1]
     return fired, moved
 

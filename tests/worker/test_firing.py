@@ -62,11 +62,11 @@ class Leader:
         """Fire what is due; gives how many jobs were made."""
         fired = 0
         while True:
-            now, due = await schedule_calls.due_schedules(self.session, 500, at)
-            if not due:
+            now, due, broken = await schedule_calls.due_schedules(self.session, 500, at)
+            plans = [*broken, *await firing.compute(due, now)]
+            if not plans:
                 return fired
-            plans = await firing.compute(due, now)
-            made, moved = await firing.carry_out(self.session, due, plans, now)
+            made, moved = await firing.carry_out(self.session, plans, now)
             fired += made
             if not moved:
                 return fired
@@ -119,9 +119,9 @@ async def test_a_month_with_leaders_that_die(db: Database) -> None:
             # Dead in the middle: planned, sent within a transaction that never commits.
             deaths += 1
             doomed = leaders.pop(0)
-            now, due = await schedule_calls.due_schedules(doomed.session, 500, at)
+            now, due, _ = await schedule_calls.due_schedules(doomed.session, 500, at)
             await doomed.session.call("BEGIN")
-            await firing.carry_out(doomed.session, due, await firing.compute(due, now), now)
+            await firing.carry_out(doomed.session, await firing.compute(due, now), now)
             doomed.session.close()
             leaders.append(Leader(await Session.open(db.dsn)))
         if dice.random() < 0.3:
@@ -167,16 +167,27 @@ async def test_broken_ones_do_not_hold_up_the_others(db: Database) -> None:
     make(db, "cron", cron="every day")
     make(db, "rrule", rrule="FREQ=NEVER")
     make(db, "good", every="1h")
+    for name, column, value in (
+        ("future", "ends_at", "infinity"), ("past", "starts_at", "0044-03-15 BC"),
+        ("jitter", "jitter", "100000000 years"),
+    ):  # fmt: skip
+        make(db, name, every="1h")
+        query = f"UPDATE pgqueue.schedules SET {column} = %s WHERE name = %s"
+        db.execute(query, (value, name))
     leader = Leader(await Session.open(db.dsn))
     assert await leader.step(START) == 0
     assert await leader.step(START + 60 * MINUTE) == 1
     rows = db.execute("SELECT name, status, error FROM pgqueue.schedule_overview ORDER BY name")
     assert [(name, status) for name, status, _ in rows] == [
-        ("cron", "error"), ("good", "active"), ("rrule", "error"), ("zone", "error"),
+        ("cron", "error"), ("future", "error"), ("good", "active"), ("jitter", "error"),
+        ("past", "error"), ("rrule", "error"), ("zone", "error"),
     ]  # fmt: skip
-    assert "Europe/Atlantis" in rows[3][2]
+    assert "Europe/Atlantis" in rows[-1][2]
     # Somebody installs the zone, or changes the rule: it goes on by itself.
-    db.execute("UPDATE pgqueue.schedules SET timezone = 'Europe/Berlin', revision = revision + 1")
+    db.execute(
+        "UPDATE pgqueue.schedules SET timezone = 'Europe/Berlin', revision = revision + 1"
+        " WHERE name = 'zone'"
+    )
     assert await leader.step(START + DAY + 6 * MINUTE) >= 1
     status = "SELECT status FROM pgqueue.schedule_overview WHERE name = 'zone'"
     assert db.execute(status) == [("active",)]
