@@ -1,8 +1,8 @@
 -- Purpose: the job that a schedule makes for a slot, as a row that is not inserted yet.
 -- Called by: schedule, fire_schedules, run_schedule_now. Touches no table.
 -- Why the tagged value: that is how a datetime among arguments is written (docs, arguments), so
--- that the task gets a datetime. Why no settings: it is inlined into the statements of its callers,
--- which pin what it needs; a call that sets them took 40 microseconds a job.
+-- that the task gets a datetime. Why no settings: it is called twice a slot, by functions that pin
+-- what it needs.
 CREATE FUNCTION pgqueue.schedule_job(
     schedule pgqueue.schedules,
     job_id bigint,

@@ -1,5 +1,6 @@
 -- Purpose: the schedules that are due, as the leader needs them to compute their slots.
 -- Called by: the leader. Reads schedules; locks nothing: fire_schedules compares the revision.
+-- Why no bitmap scan: it would fetch all that are due to give the first few.
 -- Why JSON: it is one value for every driver, with times in one form whatever the session has set.
 CREATE FUNCTION pgqueue.due_schedules(
     max_schedules integer DEFAULT 500,
@@ -8,6 +9,7 @@ CREATE FUNCTION pgqueue.due_schedules(
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET timezone = 'UTC'
 SET datestyle = 'ISO'
