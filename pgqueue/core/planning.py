@@ -8,6 +8,7 @@ Until then every slot runs, in order, whatever its policy; from then on `catch_u
 
 import collections
 import datetime as dt
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.core.recurrence import Calendar
+from pgqueue.core.recurrence import Calendar, Rule
 from pgqueue.core.rules import read_rule
 
 #: Slots further back than this were missed.
@@ -88,6 +89,12 @@ class Plan:
     error: str | None = None
 
 
+@functools.lru_cache(maxsize=8192)
+def _after(rule: Rule, moment: dt.datetime) -> dt.datetime | None:
+    """Give the first slot after an instant; kept, since thousands may share a rule and a slot."""
+    return rule.after(moment)
+
+
 class Slots:
     """The slots of one schedule.
 
@@ -118,13 +125,13 @@ class Slots:
                 following = rule.following(following)
             return
         sticky = self._due.sticky and isinstance(rule, Calendar) and rule.months
-        slot = rule.after(after)
+        slot = _after(rule, after)
         while slot is not None:
             yield slot
             if sticky and isinstance(rule, Calendar):
                 slot = rule.following(slot)
             else:
-                slot = rule.after(slot)
+                slot = _after(rule, slot)
 
     def after(self, moment: dt.datetime) -> dt.datetime | None:
         """Give the first slot after an instant; None when there is none any more."""
