@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import functools
+import inspect
 import itertools
 import random
 import time
@@ -322,3 +323,11 @@ async def test_declarations_are_told_again_after_a_lost_connection_and_a_reload(
         with contextlib.suppress(asyncio.CancelledError, ConnectionLostError):
             await telling
     good.close()
+
+
+def test_the_clock_of_this_host_is_not_asked() -> None:
+    """What time it is comes from the server, so that a host may be a day off."""
+    for module in (firing, planning, schedule_calls):
+        source = inspect.getsource(module)
+        assert "datetime.now" not in source
+        assert "time.time(" not in source
