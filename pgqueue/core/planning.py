@@ -38,6 +38,7 @@ class Due:
         jitter: the most delay of a run.
         done_until: slots up to here are dealt with.
         last_slot: the last one that was; None before the first.
+        held_slot: one that was due while the last job still lived, and waits for its end.
     """
 
     id: int = 0
@@ -56,12 +57,13 @@ class Due:
     overlap: str = "allow"
     done_until: dt.datetime
     last_slot: dt.datetime | None = None
+    held_slot: dt.datetime | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Due":
         """Read one of the objects of `pgqueue.due_schedules`."""
         found = dict(row)
-        for name in ("starts_at", "ends_at", "done_until", "last_slot"):
+        for name in ("starts_at", "ends_at", "done_until", "last_slot", "held_slot"):
             if found[name] is not None:
                 found[name] = dt.datetime.fromisoformat(found[name]).astimezone(dt.UTC)
         found["jitter"] = dt.timedelta(seconds=float(found["jitter"]))
@@ -207,7 +209,10 @@ def plan(due: Due, at: dt.datetime, most: int = MOST_AT_ONCE) -> Plan:
     if not waiting:
         return _moved(due, slots, at, [], beyond)
     until = max(waiting[0], at - due.jitter)
-    if at - slots.run_at(waiting[0]) > GRACE:
+    if waiting[0] == due.held_slot:
+        # It was not missed: it waited, as it was told. What came after it is judged the next time.
+        waiting, beyond = waiting[:1], None
+    elif at - slots.run_at(waiting[0]) > GRACE:
         # Late. What is dropped here was missed while nobody could run it.
         match due.catch_up:
             case "skip":

@@ -38,6 +38,7 @@ CREATE TABLE pgqueue.schedules (
     done_until timestamptz NOT NULL,
     next_slot timestamptz,
     next_run_at timestamptz,
+    held_slot timestamptz,
     runs integer NOT NULL DEFAULT 0,
     skipped bigint NOT NULL DEFAULT 0,
     last_slot timestamptz,
@@ -101,6 +102,8 @@ COMMENT ON COLUMN pgqueue.schedules.done_until IS
 COMMENT ON COLUMN pgqueue.schedules.next_slot IS 'The next planned instant.';
 COMMENT ON COLUMN pgqueue.schedules.next_run_at IS
 'When the leader looks at it next: the slot and its jitter; -infinity for at once, null for never.';
+COMMENT ON COLUMN pgqueue.schedules.held_slot IS
+'The slot that waits for the end of the last job, with overlap = queue: however late, not missed.';
 COMMENT ON COLUMN pgqueue.schedules.runs IS 'Jobs made by plan.';
 COMMENT ON COLUMN pgqueue.schedules.skipped IS 'Slots left out since the last job still lived.';
 COMMENT ON COLUMN pgqueue.schedules.last_slot IS 'The last slot dealt with.';

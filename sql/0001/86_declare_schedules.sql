@@ -34,6 +34,7 @@ BEGIN
             SET declared = true,
                 declared_by = declare_schedules.owner,
                 done_until = CASE WHEN s.declared THEN s.done_until ELSE declare_schedules.at END,
+                held_slot = CASE WHEN s.declared THEN s.held_slot END,
                 next_run_at = CASE WHEN NOT s.paused THEN timestamptz '-infinity' END,
                 revision = s.revision + 1
             WHERE s.id = v_old.id;

@@ -15,6 +15,7 @@ BEGIN
     SET paused = false,
         done_until = CASE WHEN old.paused AND s.kind <> 'once' THEN resume_schedule.at
             ELSE s.done_until END,
+        held_slot = CASE WHEN NOT old.paused THEN s.held_slot END,
         next_slot = NULL,
         next_run_at = CASE WHEN s.declared THEN timestamptz '-infinity' END,
         error = NULL,

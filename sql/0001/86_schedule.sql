@@ -113,13 +113,14 @@ BEGIN
             THEN s.starts_at
             ELSE excluded.starts_at
         END,
-        (done_until, last_slot) = (SELECT
+        (done_until, last_slot, held_slot) = (SELECT
             CASE
                 WHEN same.rule AND s.declared THEN s.done_until
                 WHEN excluded.kind = 'once' THEN excluded.done_until
                 ELSE schedule.at
             END,
-            CASE WHEN same.rule THEN s.last_slot END
+            CASE WHEN same.rule THEN s.last_slot END,
+            CASE WHEN same.rule AND s.declared THEN s.held_slot END
             FROM (SELECT (s.kind, s.rule, s.timezone) =
                     (excluded.kind, excluded.rule, excluded.timezone)
                 AND (s.starts_at = excluded.starts_at

@@ -22,7 +22,7 @@ AS $$
             'repeats', d.repeats, 'runs', d.runs, 'sticky', d.sticky,
             'jitter', extract(epoch FROM d.jitter), 'catch_up', d.catch_up,
             'max_catch_up', d.max_catch_up, 'overlap', d.overlap, 'done_until', d.done_until,
-            'last_slot', d.last_slot
+            'last_slot', d.last_slot, 'held_slot', d.held_slot
         ) ORDER BY d.next_run_at, d.id), '[]')
     )
     FROM (

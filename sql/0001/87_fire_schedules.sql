@@ -118,6 +118,10 @@ BEGIN
                 WHEN s.runs + coalesce(c.made, 0) >= s.repeats THEN NULL
                 ELSE j.next_slot
             END,
+            held_slot = CASE
+                WHEN j.verdict = 'hold' THEN (j.slots ->> 0)::timestamptz
+                WHEN j.verdict = 'fault' THEN s.held_slot
+            END,
             -- What waits is looked at again, ever more slowly: somebody may be right behind.
             next_run_at = CASE
                 WHEN j.verdict = 'hold' THEN fire_schedules.at + least(

@@ -36,7 +36,12 @@ def after(one: Due, made: Plan) -> Due:
     """The schedule once a plan is carried out."""
     words = {name: getattr(one, name) for name in Due.__slots__}
     last = made.slots[-1] if made.slots else one.last_slot
-    done = {"done_until": made.done_until, "last_slot": last, "runs": one.runs + len(made.slots)}
+    done = {
+        "done_until": made.done_until,
+        "last_slot": last,
+        "held_slot": None,
+        "runs": one.runs + len(made.slots),
+    }
     return Due(**{**words, **done})
 
 
@@ -141,6 +146,28 @@ def test_queue_runs_one_at_a_time() -> None:
     assert made.next_run_at == T0 + 41 * SECOND
 
 
+@pytest.mark.parametrize(
+    ("policy", "slots"),
+    [("all", [2, 3, 4, 5]), ("once", [5]), ("skip", [])],
+    ids=lambda value: str(value),
+)
+def test_a_slot_that_was_held_was_not_missed(policy: str, slots: list[int]) -> None:
+    """It waited for the last job for hours; those after it are judged by the policy."""
+    one = due(overlap="queue", catch_up=policy, held_slot=T0 + HOUR)
+    at = T0 + 5 * HOUR + 30 * MINUTE
+    made = plan(one, at)
+    assert made.slots == [T0 + HOUR]
+    assert made.done_until == T0 + HOUR
+    assert made.next_run_at == at + SECOND
+    rest = []
+    one = after(one, made)
+    for _ in range(9):
+        made = plan(one, at)
+        rest += made.slots
+        one = after(one, made)
+    assert rest == [T0 + number * HOUR for number in slots]
+
+
 def test_jitter_is_kept_within_its_bounds_and_always_the_same() -> None:
     one = due(id=4, jitter=10 * MINUTE, catch_up="all")
     slots = list(itertools.islice(Slots(one).walk(T0), 50))
@@ -193,6 +220,7 @@ def test_a_row_of_the_server_is_read() -> None:
         "starts_at": "2026-01-01T01:00:00+01:00", "ends_at": None, "repeats": None, "runs": 0,
         "sticky": False, "jitter": 1.5, "catch_up": "all", "max_catch_up": 9, "overlap": "skip",
         "done_until": "2026-01-01T00:00:00.000001+00:00", "last_slot": None,
+        "held_slot": None,
     }  # fmt: skip
     found = Due.from_row(row)
     assert found.starts_at == T0

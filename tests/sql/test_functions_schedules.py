@@ -154,7 +154,10 @@ def test_the_job_is_what_the_schedule_says(c: Connection) -> None:
     assert fire(c, planned(due(c)[0], slot), at=slot) == (1, 1)
     job = one(c, "SELECT to_jsonb(o) FROM pgqueue.job_overview AS o")
     assert (job["task"], job["args"], job["queue"], job["priority"]) == ("report", [1], "slow", 7)
-    assert job["kwargs"] == {"a": 2, "when": {"$t": "datetime", "v": "2040-01-01T01:00:00.000000+00:00"}}
+    assert job["kwargs"] == {
+        "a": 2,
+        "when": {"$t": "datetime", "v": "2040-01-01T01:00:00.000000+00:00"},
+    }
     assert job["meta"] == {
         "mine": 1,
         "pgqueue": {"schedule": "s", "planned_at": "2040-01-01T01:00:00.000000+00:00"},
@@ -271,9 +274,27 @@ def test_queue_waits_for_the_last_job(c: Connection) -> None:
     assert moment(found["done_until"]) == AT + HOUR
     assert moment(found["next_slot"]) == second
     assert moment(found["next_run_at"]) == second + dt.timedelta(seconds=1)
+    assert moment(found["held_slot"]) == second
+    # A program that says the same again, and a pause that comes to nothing, change nothing of it.
+    schedule(c, overlap="queue", at=second)
+    c.execute("SELECT pgqueue.resume_schedule('s')")
+    assert moment(row(c)["held_slot"]) == second
     c.execute("SELECT pgqueue.cancel(%s)", (found["last_job_id"],))
     later = second + dt.timedelta(seconds=1)
-    assert fire(c, planned(due(c, later)[0], second), at=later) == (1, 1)
+    (one,) = due(c, later)
+    assert moment(one["held_slot"]) == second
+    assert fire(c, planned(one, second), at=later) == (1, 1)
+    assert row(c)["held_slot"] is None
+
+
+def test_what_a_pause_held_is_dropped(c: Connection) -> None:
+    schedule(c, overlap="queue")
+    fire(c, planned(due(c)[0], AT + HOUR), at=AT + HOUR)
+    second = AT + 2 * HOUR
+    assert fire(c, planned(due(c, second)[0], second), at=second) == (0, 1)
+    c.execute("SELECT pgqueue.pause_schedule('s')")
+    c.execute("SELECT pgqueue.resume_schedule('s', %s)", (AT + 9 * HOUR,))
+    assert row(c)["held_slot"] is None
 
 
 def test_a_task_that_nobody_knows_is_shown_and_not_piled_up(c: Connection) -> None:
