@@ -212,6 +212,11 @@ class ContextTask(Task[P, R]):
         return self.function(context, *args, **kwargs)
 
 
+def clients_of(task: Task[Any, Any]) -> Clients:
+    """Give the clients of a task's app, over which its jobs are enqueued."""
+    return task._bound._clients()
+
+
 def spec_of(
     name: str, args: tuple[object, ...], kwargs: dict[str, object], options: EnqueueOptions
 ) -> JobSpec:

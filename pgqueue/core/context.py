@@ -4,11 +4,23 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.offsets import When, to_delay_or_time
 from pgqueue.core.outcome import Cancel
+
+
+class Again(Protocol):
+    """Enqueue a running job once more; the worker fills it."""
+
+    def enqueue(self, when: dt.timedelta | dt.datetime, /) -> int:
+        """Enqueue it for a time, or for so long from now; gives the id."""
+        ...
+
+    async def aenqueue(self, when: dt.timedelta | dt.datetime, /) -> int:
+        """Enqueue it from a coroutine; see `enqueue`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +49,7 @@ class Context:
     deadline: float | None = None
     is_cancelled: Callable[[], bool] = field(default=lambda: False, repr=False)
     atomic_connection: Any = field(default=None, repr=False)
-    enqueue_again: Callable[[dt.timedelta | dt.datetime], int] | None = field(
-        default=None, repr=False
-    )
+    again: Again | None = field(default=None, repr=False)
 
     @property
     def connection(self) -> Any:
@@ -82,11 +92,20 @@ class Context:
         Args:
             in_: a duration, or a time.
             from_planned: count the duration from the planned instant, so that nothing drifts,
-                instead of from now.
+                instead of from now by the server's clock.
 
         Raises:
             ConfigurationError: the duration is wrong, or there is no planned instant.
         """
+        again, when = self._again(in_, from_planned)
+        return again.enqueue(when)
+
+    async def areschedule(self, in_: When, *, from_planned: bool = False) -> int:
+        """Enqueue this job again, from an async task; see `reschedule`."""
+        again, when = self._again(in_, from_planned)
+        return await again.aenqueue(when)
+
+    def _again(self, in_: When, from_planned: bool) -> tuple[Again, dt.timedelta | dt.datetime]:
         when = to_delay_or_time(in_, "in_")
         if from_planned and isinstance(when, dt.timedelta):
             if self.planned_at is None:
@@ -95,9 +114,9 @@ class Context:
                     "that was rescheduled itself"
                 )
             when = self.planned_at + when
-        if self.enqueue_again is None:
+        if self.again is None:
             raise ConfigurationError("reschedule() works in a job that a worker runs")
-        return self.enqueue_again(when)
+        return self.again, when
 
     def _planned(self) -> dict[str, object]:
         found = self.meta.get("pgqueue")

@@ -20,3 +20,10 @@ def again(context: Context, left: int) -> str:
     else:
         context.reschedule("1d", from_planned=True)
     return str(context.planned_at)
+
+
+@task(context=True, atomic=True, max_attempts=2, backoff=0)
+async def once_more(context: Context) -> None:
+    await context.areschedule("1d")
+    if context.attempt == 1:
+        raise RuntimeError("what was enqueued goes with the attempt")

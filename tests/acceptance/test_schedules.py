@@ -145,4 +145,13 @@ def test_a_job_reschedules_itself(jobs: Jobs, worker: StartWorker) -> None:
     last = jobs.look(third)
     assert last["state"] == "scheduled"
     assert last["run_at"] == dt.datetime.fromisoformat(planned) + dt.timedelta(days=1)
+    # From an atomic coroutine, whose first attempt fails and takes what it enqueued along.
+    jobs.wait(jobs.add(f"{APP}.once_more"))
+    fourth = jobs.query(mine, f"{APP}.once_more")[1:]
+    assert len(fourth) == 1
+    last = jobs.look(fourth[0]["id"])
+    told = jobs.value(
+        "SELECT meta #>> '{pgqueue,planned_at}' FROM pgqueue.jobs WHERE id = %s", last["id"]
+    )
+    assert last["run_at"] == dt.datetime.fromisoformat(told)
     stop(running)

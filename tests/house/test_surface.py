@@ -32,7 +32,7 @@ METHODS = {
         resume run_now
     """,
     "Context": """
-        cancelled check_cancelled connection planned_at remaining reschedule schedule
+        areschedule cancelled check_cancelled connection planned_at remaining reschedule schedule
     """,
 }
 
