@@ -1,5 +1,6 @@
 -- Purpose: one row a schedule, for people: what it does, where it stands, how its last job ended.
 -- Reads schedules and job_overview.
+-- Why the last job is asked: that nobody knows its task is seen before the next slot is due.
 CREATE VIEW pgqueue.schedule_overview AS
 SELECT
     s.id,
@@ -7,7 +8,7 @@ SELECT
     CASE
         WHEN NOT s.declared THEN 'undeclared'
         WHEN s.paused THEN 'paused'
-        WHEN s.error IS NOT NULL THEN 'error'
+        WHEN s.error IS NOT NULL OR o.reason = 'unknown_task' THEN 'error'
         WHEN s.next_run_at IS NULL THEN 'ended'
         ELSE 'active'
     END AS status,
@@ -44,7 +45,9 @@ SELECT
     s.last_fired_at,
     o.state AS last_state,
     o.result AS last_result,
-    s.error,
+    coalesce(s.error, CASE WHEN o.reason = 'unknown_task' THEN concat(
+        'no worker knows the task ', s.task, '; job ', s.last_job_id, ' waits for one')
+    END) AS error,
     o.error AS last_error,
     s.created_at,
     s.updated_at

@@ -308,10 +308,13 @@ def test_a_task_that_nobody_knows_is_shown_and_not_piled_up(c: Connection) -> No
             " VALUES (%s, 'infinity', 'default', 0, 'unknown_task')",
             (job,),
         )
+    view = "SELECT status, error FROM pgqueue.schedule_overview"
+    known = f"no worker knows the task task; job {job} waits for one"
+    assert c.execute(view).fetchall() == [("error", known)]
     second = AT + 2 * HOUR
     assert fire(c, planned(due(c, second)[0], second), at=second) == (0, 1)
     found = row(c)
-    assert found["error"] == f"no worker knows the task task; job {job} waits for one"
+    assert found["error"] == known
     assert moment(found["done_until"]) == AT + HOUR
     c.execute("UPDATE pgqueue.scheduled_jobs SET reason = 'delayed'")
     later = second + dt.timedelta(seconds=15)
