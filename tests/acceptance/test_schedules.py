@@ -7,6 +7,7 @@ import signal
 import psycopg
 import pytest
 
+from tests import factories
 from tests.acceptance.support import Jobs, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
@@ -103,12 +104,29 @@ def test_a_schedule_made_now_is_fired_at_once(jobs: Jobs, worker: StartWorker) -
     stop(running)
 
 
+def test_old_jobs_are_removed_by_a_schedule(jobs: Jobs, worker: StartWorker, db: Database) -> None:
+    """By a task that every worker knows; what its own retention keeps goes too."""
+    with psycopg.connect(db.dsn, autocommit=True) as connection:
+        for days in (9, 20, 400):
+            ended = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
+            factories.finished(connection, state="failed", finished_at=ended)
+    jobs.query(
+        "SELECT pgqueue.schedule('clean', 'pgqueue.remove_old_jobs', run_at => now(),"
+        " args => '[\"15d\"]')"
+    )
+    running = worker("--processes", "1")
+    result = "SELECT last_result FROM pgqueue.schedule_overview"
+    eventually(lambda: jobs.value(result) == 2)
+    assert jobs.states() == {"failed": 1, "succeeded": 1}
+    stop(running)
+
+
 def test_a_task_that_nobody_knows_is_shown(jobs: Jobs, worker: StartWorker) -> None:
     jobs.query("SELECT pgqueue.schedule('s', 'no.such.task', every => '1s')")
     running = worker("--processes", "1")
     status = "SELECT status FROM pgqueue.schedule_overview"
     eventually(lambda: jobs.value(status) == "error", 60)
-    error = jobs.value("SELECT error FROM pgqueue.schedules")
+    error = jobs.value("SELECT error FROM pgqueue.schedule_overview")
     assert error.startswith("no worker knows the task no.such.task")
     jobs.query("SELECT pgqueue.delete_schedule('s')")
     stop(running)
