@@ -80,18 +80,6 @@ def test_a_leader_that_is_killed_loses_and_doubles_nothing(
     stop(running)
 
 
-def test_far_away_schedules_cost_no_calls(jobs: Jobs, worker: StartWorker) -> None:
-    jobs.query("SELECT pgqueue.schedule('s', 't', every => '1 day')")
-    running = worker("--processes", "1")
-    eventually(lambda: jobs.value("SELECT next_slot FROM pgqueue.schedules") is not None)
-    calls = "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = %s"
-    asked = jobs.value(calls, "schedules_due_in")
-    due = jobs.value(calls, "due_schedules")
-    eventually(lambda: jobs.value(calls, "schedules_due_in") >= asked + 3, 60)
-    assert jobs.value(calls, "due_schedules") <= due + 1
-    stop(running)
-
-
 def test_a_schedule_made_now_is_fired_at_once(jobs: Jobs, worker: StartWorker) -> None:
     """The leader is rung, and a start that lies back is run once."""
     running = worker("--processes", "1")
