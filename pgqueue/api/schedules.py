@@ -14,7 +14,13 @@ from pgqueue.api.handles import JobHandle
 from pgqueue.api.registry import Registry
 from pgqueue.api.task import BoundTask, Task, spec_of
 from pgqueue.core import codec
-from pgqueue.core.errors import ConfigurationError, ScheduleNotFoundError, shown
+from pgqueue.core.errors import (
+    BadArgumentsError,
+    ConfigurationError,
+    ScheduleNotFoundError,
+    shown,
+    suggest,
+)
 from pgqueue.core.job import RunInfo, ScheduleInfo
 from pgqueue.core.options import EnqueueOptions, check_task_name
 from pgqueue.core.planning import Due, Slots
@@ -227,10 +233,15 @@ class Scheduling:
         recurrence = Recurrence.from_kwargs(**options)
         if recurrence.kind == "rrule" and not recurrence.preview(1, dt.datetime.now(dt.UTC)):
             raise ConfigurationError(f"rrule must have slots to come; got {shown(recurrence.text)}")
-        spec = job_of(
-            task, (*args, *recurrence.args), {**named, **recurrence.kwargs},
-            recurrence.planned_kwarg, self.registry,
-        )  # fmt: skip
+        kwargs = {**named, **recurrence.kwargs}
+        try:
+            spec = job_of(
+                task, (*args, *recurrence.args), kwargs, recurrence.planned_kwarg, self.registry
+            )
+        except BadArgumentsError as error:
+            # What is no option went to the task: it may have been meant as one.
+            meant = next(filter(None, (suggest(name, _WORDS) for name in named)), "")
+            raise BadArgumentsError(f"{error}{meant}") from None
         return recurrence, spec
 
 

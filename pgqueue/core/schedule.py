@@ -73,7 +73,9 @@ class Recurrence:
 
     def __post_init__(self) -> None:
         """Check every option and give it its plain form."""
-        given = [name for name in ("every", "cron", "rrule", "at") if getattr(self, name)]
+        given = [
+            name for name in ("every", "cron", "rrule", "at") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             raise ConfigurationError(
                 "a schedule needs one of every, cron, rrule and at, and only one; "
@@ -127,7 +129,7 @@ class Recurrence:
         """Tell which kind of rule it is: once, every, cron or rrule."""
         if self.at is not None:
             return "once"
-        return "every" if self.every else "cron" if self.cron else "rrule"
+        return "every" if self.every is not None else "cron" if self.cron is not None else "rrule"
 
     @property
     def text(self) -> str:

@@ -18,6 +18,12 @@ DECLARE
     v_one jsonb;
     v_old pgqueue.schedules;
 BEGIN
+    IF jsonb_typeof(declare_schedules.schedules) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ004',
+            MESSAGE = concat('schedules must be a JSON array; got ',
+                coalesce(jsonb_typeof(declare_schedules.schedules), 'null'));
+    END IF;
     declare_schedules.changed := 0;
     FOR v_one IN SELECT e FROM jsonb_array_elements(declare_schedules.schedules) AS e LOOP
         SELECT * INTO v_old

@@ -46,7 +46,9 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ004',
             MESSAGE = format('priority must be between -32768 and 32767, max_attempts between 1 '
-                'and 32767; got %s and %s', schedule.priority, schedule.max_attempts);
+                'and 32767; got %s and %s',
+                coalesce(schedule.priority::text, 'null'),
+                coalesce(schedule.max_attempts::text, 'null'));
     END IF;
     v_new.name := schedule.name;
     v_new.task := schedule.task;

@@ -98,6 +98,8 @@ def test_the_planned_instant_is_checked_and_not_stored(app: PgQueue, task: Task[
 def test_what_is_refused(app: PgQueue, task: Task[Any, Any]) -> None:
     with pytest.raises(BadArgumentsError):
         app.schedule(task, 1, 2, every="1h")
+    with pytest.raises(BadArgumentsError, match="'timezon'; did you mean 'timezone'"):
+        app.schedule(task, every="1h", timezon="Europe/Berlin")
     with pytest.raises(ConfigurationError, match="only one"):
         app.schedule(task)
     with pytest.raises(ConfigurationError, match="slots to come"):

@@ -66,6 +66,8 @@ def test_preview() -> None:
             {"every": "1h", "cron": "* * * * *"},
             "a schedule needs one of every, cron, rrule and at, and only one; got every and cron",
         ),
+        ({"every": 0}, "every must be an interval of a second or more"),
+        ({"cron": ""}, "cron must be five fields"),
         ({"every": "0.5s"}, "every must be an interval of a second or more"),
         ({"cron": "61 * * * *"}, "cron must be five fields"),
         ({"rrule": "DAILY"}, "rrule must be a rule of RFC 5545"),

@@ -132,6 +132,11 @@ def test_a_start_that_lies_back_counts_as_missed(c: Connection) -> None:
             {"starts_at": "infinity"},
             "starts_at and run_at must lie between the years 1900 and 9990",
         ),
+        (
+            {"priority": 99999},
+            "priority must be between -32768 and 32767, max_attempts between 1 and 32767; "
+            "got 99999 and null",
+        ),
         ({"source": "me"}, "source must be api, code or sql"),
     ],
 )
@@ -395,6 +400,12 @@ def test_what_code_declares(c: Connection) -> None:
     assert [found["id"] for found in due(c)] == [row(c, "a")["id"]]
     assert declare(c, "shop", a, b, at=AT + 9 * HOUR) == (1, 0)
     assert moment(row(c, "b")["done_until"]) == AT + 9 * HOUR
+
+
+def test_declarations_that_are_no_list(c: Connection) -> None:
+    for told, got in (("{}", "object"), (None, "null")):
+        with refused("PQ004", f"schedules must be a JSON array; got {got}"):
+            c.execute("SELECT pgqueue.declare_schedules('shop', %s)", (told,))
 
 
 def test_changes_in_the_database_stay_until_the_code_says_something_else(c: Connection) -> None:
