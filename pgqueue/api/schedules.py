@@ -22,6 +22,7 @@ from pgqueue.core.errors import (
     suggest,
 )
 from pgqueue.core.job import RunInfo, ScheduleInfo
+from pgqueue.core.offsets import to_time
 from pgqueue.core.options import EnqueueOptions, check_task_name
 from pgqueue.core.planning import Due, Slots
 from pgqueue.core.schedule import MAX_NAME_BYTES, Recurrence, check_schedule_name
@@ -111,24 +112,30 @@ class Schedule:
         """Delete the schedule and its history; see `delete`."""
         return await self._clients.asynchronous.run(schedules.delete(self.name))
 
-    def preview(self, count: int = 5) -> list[dt.datetime]:
+    def preview(self, count: int = 5, *, after: dt.datetime | None = None) -> list[dt.datetime]:
         """Compute the next planned instants, of a paused one too.
 
         Args:
             count: at most so many, 1 to 1,000.
+            after: those after this time; None for now.
 
         Raises:
             ScheduleNotFoundError: there is none of this name.
             ConfigurationError: its rule cannot be read.
         """
         check_count(count)
-        now = self._clients.sync.run(schedules.now())
+        now = self._clients.sync.run(schedules.now()) if after is None else to_time(after, "after")
         return upcoming(self.info(), count, now)
 
-    async def apreview(self, count: int = 5) -> list[dt.datetime]:
+    async def apreview(
+        self, count: int = 5, *, after: dt.datetime | None = None
+    ) -> list[dt.datetime]:
         """Compute the next planned instants; see `preview`."""
         check_count(count)
-        now = await self._clients.asynchronous.run(schedules.now())
+        if after is None:
+            now = await self._clients.asynchronous.run(schedules.now())
+        else:
+            now = to_time(after, "after")
         return upcoming(await self.ainfo(), count, now)
 
     def history(self, limit: int = 100) -> list[RunInfo]:

@@ -21,7 +21,7 @@ from pgqueue.core.schedule import CATCH_UP, OVERLAP, Recurrence
 
 _HEADINGS: Final = ("schedule", "status", "task", "rule", "next run", "runs", "last job", "error")
 _RUNS: Final = ("slot", "fired", "job", "state", "error")
-_RULES: Final = ("every", "cron", "rrule", "at", "timezone", "starts_at", "ends_at")
+_RULES: Final = ("every", "cron", "rrule", "at", "timezone", "starts_at", "ends_at", "sticky")
 
 
 def add(top: Parser) -> None:
@@ -107,6 +107,12 @@ def _add_rule(parser: Parser) -> None:
     parser.add_argument("--timezone", metavar="NAME", help="whose clocks (default: UTC)")
     parser.add_argument("--starts-at", type=moment, metavar="WHEN", help="the first slot")
     parser.add_argument("--ends-at", type=moment, metavar="WHEN", help="no slot is later")
+    parser.add_argument(
+        "--sticky",
+        action="store_const",
+        const=True,
+        help="a short month shortens those that follow",
+    )
 
 
 def _add_add(noun: Parser) -> None:
@@ -150,9 +156,6 @@ def _add_add(noun: Parser) -> None:
         help=f"when its last job still lives: {', '.join(OVERLAP)} (default: allow)",
     )
     parser.add_argument(
-        "--sticky", action="store_true", help="a short month shortens those that follow"
-    )
-    parser.add_argument(
         "--planned-kwarg", metavar="NAME", help="keyword argument that gets the planned instant"
     )
     parser.add_argument("--queue", metavar="NAME", help="queue (default: default)")
@@ -176,6 +179,9 @@ def _add_preview(noun: Parser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="the schedule's name")
     _add_rule(parser)
     parser.add_argument("--count", type=whole, default=5, metavar="N", help="how many (default: 5)")
+    parser.add_argument(
+        "--after", type=moment, metavar="WHEN", help="those after a time (default: after now)"
+    )
 
 
 def _list(words: Namespace) -> int:
@@ -213,7 +219,7 @@ def _add(words: Namespace) -> int:
     with open_app(words) as app:
         job = EnqueueOptions(queue=words.queue, priority=words.priority)
         spec = spec_of(check_task_name(words.task, "task"), tuple(args), kwargs, job)
-        handle = app.schedule(spec, name=words.name, sticky=words.sticky, **options)
+        handle = app.schedule(spec, name=words.name, **options)
         following = handle.preview(3)
     zone = parse_zone(options.get("timezone", "UTC"))
     first = ", ".join(_local(slot, zone) for slot in following) or "none"
@@ -260,14 +266,16 @@ def _preview(words: Namespace) -> int:
     check_count(words.count, "--count")
     options = _rule(words)
     if words.name is None:
-        slots = Recurrence.from_kwargs(**options).preview(words.count, dt.datetime.now(dt.UTC))
+        now = words.after or dt.datetime.now(dt.UTC)
+        slots = Recurrence.from_kwargs(**options).preview(words.count, now)
         zone = parse_zone(options.get("timezone", "UTC"))
     elif options:
         raise ConfigurationError("preview takes the name of a schedule or a rule, not both")
     else:
         with open_app(words) as app:
             handle = app.schedules.get(words.name)
-            slots, zone = handle.preview(words.count), parse_zone(handle.info().timezone)
+            slots = handle.preview(words.count, after=words.after)
+            zone = parse_zone(handle.info().timezone)
     if words.json:
         print_json(slots)
     for slot in [] if words.json else slots:

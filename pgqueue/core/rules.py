@@ -160,6 +160,27 @@ def parse_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> RRule
     )
 
 
+def completed(text: str) -> str:
+    """Add to a rule of RFC 5545 that names hours the minutes and seconds that it does not name.
+
+    They are those of the first slot, which is the moment of a program's start where nobody names
+    another; whoever writes BYHOUR=17 means the full hour.
+    """
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        rule = line.strip().rstrip(";")
+        parts = rule.upper().rpartition(":")[2].split(";")
+        names = {part.partition("=")[0] for part in parts}
+        if "FREQ" not in names or {"FREQ=MINUTELY", "FREQ=SECONDLY"} & set(parts):
+            continue
+        if "BYHOUR" in names and "BYMINUTE" not in names:
+            rule += ";BYMINUTE=0"
+        if {"BYHOUR", "BYMINUTE"} & names and "BYSECOND" not in names:
+            rule += ";BYSECOND=0"
+        lines[number] = rule
+    return "\n".join(lines)
+
+
 def _read_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> rrule.rrule:
     parts = dict(part.split("=", 1) for part in text.strip(";").split(";"))
     if parts.get("FREQ") not in _FREQUENCIES:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import Duration, to_delta, to_time
 from pgqueue.core.planning import Due, Slots
-from pgqueue.core.rules import read_rule
+from pgqueue.core.rules import completed, read_rule
 
 MAX_NAME_BYTES: Final = 200
 MAX_JITTER: Final = dt.timedelta(days=1)
@@ -30,7 +30,8 @@ class Recurrence:
         every: an interval: seconds, `"90s"`, `"5m"`, `"1 day"`, `"3 months"`, `"weekly"`. Seconds,
             minutes and hours are spans of time; days and longer keep the time of day.
         cron: five fields, `"0 9 * * 1-5"`, or `"@daily"` and the like.
-        rrule: a rule of RFC 5545, with EXDATE lines if need be.
+        rrule: a rule of RFC 5545, with EXDATE lines if need be. What it does not name of the time
+            of day is that of `starts_at`; without one, BYHOUR means the full hour.
         at: once, at an aware datetime.
         timezone: whose clocks, an IANA name.
         starts_at: the first slot of `every`, and what it counts from; no slot of others is earlier.
@@ -90,6 +91,8 @@ class Recurrence:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise ConfigurationError(f"{name} must be a string; got {shown(value)}")
+        if self.rrule is not None and self.starts_at is None:
+            _put(self, "rrule", completed(self.rrule))
         _put(self, "jitter", to_delta(self.jitter, "jitter"))
         if self.jitter > MAX_JITTER:
             raise ConfigurationError(f"jitter must be at most 1 day; got {shown(self.jitter)}")

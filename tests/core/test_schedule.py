@@ -93,6 +93,25 @@ def test_what_is_wrong(words: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "completed"),
+    [
+        ("FREQ=DAILY;BYHOUR=17", "FREQ=DAILY;BYHOUR=17;BYMINUTE=0;BYSECOND=0"),
+        ("freq=hourly;byminute=5;", "freq=hourly;byminute=5;BYSECOND=0"),
+        ("FREQ=DAILY;BYHOUR=1;BYMINUTE=2;BYSECOND=3", "FREQ=DAILY;BYHOUR=1;BYMINUTE=2;BYSECOND=3"),
+        ("FREQ=MINUTELY;BYHOUR=1", "FREQ=MINUTELY;BYHOUR=1"),
+        ("FREQ=DAILY", "FREQ=DAILY"),
+        (
+            "EXDATE:20260101T170000\nRRULE:FREQ=DAILY;BYHOUR=17",
+            "EXDATE:20260101T170000\nRRULE:FREQ=DAILY;BYHOUR=17;BYMINUTE=0;BYSECOND=0",
+        ),
+    ],
+)
+def test_an_hour_is_a_full_hour_where_nothing_else_is_said(text: str, completed: str) -> None:
+    assert rrule(text).rrule == completed
+    assert rrule(text, starts_at=NOW).rrule == text
+
+
 def test_a_task_may_have_several() -> None:
     both = (every("1h", name="a"), cron("@daily", name="b"))
     assert TaskOptions(schedule=list(both)).schedule == both  # type: ignore[arg-type]

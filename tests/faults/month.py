@@ -78,7 +78,16 @@ FROM (
 ) AS one
 WHERE one.started_at < one.ended
 """
-_STATES = "SELECT state, count(*) FROM pgqueue.job_overview GROUP BY state"
+_LEFT = """
+SELECT id, state, attempt, lost, crashes, run_at, reason
+FROM pgqueue.job_overview
+WHERE state NOT IN ('succeeded', 'failed')
+ORDER BY id
+LIMIT 5
+"""
+_FAILED = (
+    "SELECT id, attempt, lost, crashes, error FROM pgqueue.job_overview WHERE state = 'failed'"
+)
 _LEADERS = "SELECT pid FROM pgqueue.workers WHERE is_leader"
 _SHOWN = 5
 
@@ -228,9 +237,9 @@ class Month:
             self._wait_for_firing()
             return self._query(waiting, self._until) == [(0,)]
 
-        def ended() -> bool:
+        def ended() -> None:
             self._man()
-            return {row[0] for row in self._query(_STATES)} == {"succeeded"}
+            assert self._query(_LEFT) == []
 
         eventually(caught_up, 600)
         eventually(ended, 300)
@@ -267,6 +276,7 @@ class Month:
             "without_job": sorted(found - left_out - set(ran)),
             "without_slot": sorted(set(ran) - found),
             "left_out": [one for one in sorted(left_out) if one[0] != "skip"],
+            "failed": self._query(_FAILED),
             "flood": [one for one, number in at_once.items() if number > MOST_AT_ONCE],
         }
         beside = int(self._query(_BESIDE)[0][0])
