@@ -5,7 +5,7 @@ import datetime as dt
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeVar
 
@@ -180,17 +180,17 @@ class Schedules:
         """Read all schedules, by name."""
         return await self._clients().asynchronous.run(schedules.list_schedules())
 
-    def declare(self, registry: Registry, owner: str) -> tuple[int, int]:
+    def declare(self, registry: Registry, modules: Iterable[str] = ()) -> tuple[int, int]:
         """Make the schedules that tasks declare those of the database, as a worker does at start.
 
         Args:
             registry: the tasks.
-            owner: names the code: the modules of the worker, with commas.
+            modules: those that were imported for their tasks, be there still any in them.
 
         Returns:
-            How many are new or changed, and how many this owner declares no more.
+            How many are new or changed, and how many these modules declare no more.
         """
-        return self._clients().sync.run(schedules.declare(declarations(registry, owner)))
+        return self._clients().sync.run(schedules.declare(declarations(registry, modules)))
 
 
 class Scheduling:
@@ -290,19 +290,21 @@ def job_of(
     return spec
 
 
-def declarations(registry: Registry, owner: str) -> str:
+def declarations(registry: Registry, modules: Iterable[str]) -> str:
     """Write the schedules that tasks declare, for `pgqueue.declare_schedules`.
 
     Args:
         registry: the tasks.
-        owner: names the code.
+        modules: as of `Schedules.declare`; those of the tasks are added.
 
     Raises:
         ConfigurationError: two schedules have one name.
         BadArgumentsError: the arguments of one do not fit its task.
     """
     found: dict[str, dict[str, Any]] = {}
+    looked_at = {module.partition(":")[0] for module in modules}
     for task in registry:
+        looked_at.add(task.function.__module__)
         for one in task.options.schedule:
             spec = job_of(task, one.args, one.kwargs, one.planned_kwarg, registry)
             name = _name(one, spec)
@@ -313,10 +315,12 @@ def declarations(registry: Registry, owner: str) -> str:
                 )
             found[name] = {
                 **_words(one, spec),
+                "module": task.function.__module__,
                 "args": json.loads(spec.args),
                 "kwargs": json.loads(spec.kwargs),
             }
-    return json.dumps({"owner": owner, "schedules": [found[name] for name in sorted(found)]})
+    told = {"modules": sorted(looked_at), "schedules": [found[name] for name in sorted(found)]}
+    return json.dumps(told)
 
 
 def upcoming(info: ScheduleInfo, count: int, now: dt.datetime) -> list[dt.datetime]:

@@ -286,7 +286,7 @@ def _preview(words: Namespace) -> int:
 def _sync(words: Namespace) -> int:
     app = loaded(words.app)
     with app if words.dsn is None else open_app(words) as target:
-        changed, withdrawn = target.schedules.declare(app.registry, ",".join(sorted(words.app)))
+        changed, withdrawn = target.schedules.declare(app.registry, words.app)
     say(
         words,
         f"{changed} schedules changed, {withdrawn} declared no more",

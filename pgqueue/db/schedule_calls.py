@@ -59,14 +59,15 @@ async def declare(session: Session, document: bytes) -> tuple[int, int]:
     """Tell what the application declares: `pgqueue.declare_schedules`.
 
     Args:
-        document: an object with owner and schedules.
+        document: an object with modules and schedules.
 
     Returns:
         How many schedules are new or changed, and how many are declared no more.
     """
     ((changed, withdrawn),) = await session.call(
         "SELECT d.changed, d.withdrawn FROM (SELECT $1::jsonb AS told) AS t,"
-        " pgqueue.declare_schedules(t.told ->> 'owner', t.told -> 'schedules') AS d",
+        " pgqueue.declare_schedules(ARRAY(SELECT jsonb_array_elements_text(t.told -> 'modules')),"
+        " t.told -> 'schedules') AS d",
         [document],
     )
     return int(changed or 0), int(withdrawn or 0)

@@ -198,7 +198,7 @@ def main() -> None:
     control = socket.socket(fileno=words.fd)
     try:
         registry = load_apps(words.apps).registry
-        declared = declarations(registry, ",".join(sorted(words.apps))).encode()
+        declared = declarations(registry, words.apps).encode()
     except BaseException as error:
         sentence = str(error)
         if is_from_inside(error):

@@ -93,7 +93,7 @@ COMMENT ON COLUMN pgqueue.schedules.source IS 'Where it came from: api, code or 
 COMMENT ON COLUMN pgqueue.schedules.declared IS
 'False when the code that declared it does so no more; it does not run then.';
 COMMENT ON COLUMN pgqueue.schedules.declared_by IS
-'The modules of the worker that declared it, for source = code.';
+'The module whose code declares it, for source = code.';
 COMMENT ON COLUMN pgqueue.schedules.declaration IS
 'What the code said last; while it says the same, changes made here stay.';
 COMMENT ON COLUMN pgqueue.schedules.paused IS 'True while it makes no jobs.';

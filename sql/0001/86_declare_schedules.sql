@@ -2,10 +2,11 @@
 -- Called by: every worker when it has imported its application; "pgqueue schedules sync".
 -- Writes schedules. Locks: the rows it changes, by name, as the caller sorts them. Errors: PQ004.
 -- Why declaration is kept: what somebody changed in the database stays while the code says the
--- same. Why by owner: workers of other modules declare others, and must not take these away.
+-- same. Why by module: workers that import other modules declare others, and must not take these
+-- away; and of several that import one module each says the same, whatever else it imports.
 -- Why not deleted: code that was taken back by mistake would take the history along.
 CREATE FUNCTION pgqueue.declare_schedules(
-    owner text,
+    modules text[],
     schedules jsonb,
     at timestamptz DEFAULT clock_timestamp(),
     OUT changed integer,
@@ -29,16 +30,17 @@ BEGIN
         SELECT * INTO v_old
         FROM pgqueue.schedules AS s
         WHERE s.name = v_one ->> 'name';
-        IF FOUND AND v_old.source = 'code' AND v_old.declaration = v_one AND v_old.declared
-            AND v_old.declared_by = declare_schedules.owner
+        IF FOUND AND v_old.source = 'code' AND v_old.declared
+            AND v_old.declaration = v_one - 'module'
+            AND v_old.declared_by = v_one ->> 'module'
         THEN
             CONTINUE;
         END IF;
         declare_schedules.changed := declare_schedules.changed + 1;
-        IF v_old.source = 'code' AND v_old.declaration = v_one THEN
+        IF v_old.source = 'code' AND v_old.declaration = v_one - 'module' THEN
             UPDATE pgqueue.schedules AS s
             SET declared = true,
-                declared_by = declare_schedules.owner,
+                declared_by = v_one ->> 'module',
                 done_until = CASE WHEN s.declared THEN s.done_until ELSE declare_schedules.at END,
                 held_slot = CASE WHEN s.declared THEN s.held_slot END,
                 next_run_at = CASE WHEN NOT s.paused THEN timestamptz '-infinity' END,
@@ -75,12 +77,12 @@ BEGIN
             at => declare_schedules.at
         );
         UPDATE pgqueue.schedules AS s
-        SET declaration = v_one, declared_by = declare_schedules.owner
+        SET declaration = v_one - 'module', declared_by = v_one ->> 'module'
         WHERE s.name = v_one ->> 'name';
     END LOOP;
     UPDATE pgqueue.schedules AS s
     SET declared = false, next_slot = NULL, next_run_at = NULL, revision = s.revision + 1
-    WHERE s.source = 'code' AND s.declared AND s.declared_by = declare_schedules.owner
+    WHERE s.source = 'code' AND s.declared AND s.declared_by = ANY (declare_schedules.modules)
         AND NOT EXISTS (
             SELECT FROM jsonb_array_elements(declare_schedules.schedules) AS e
             WHERE e ->> 'name' = s.name
@@ -90,12 +92,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION pgqueue.declare_schedules(text, jsonb, timestamptz) IS
+COMMENT ON FUNCTION pgqueue.declare_schedules(text[], jsonb, timestamptz) IS
 'Make the schedules that code declares those of the database.
 
-Args: owner: names the code, the modules of a worker; schedules: a JSON array of objects whose keys
-are parameters of pgqueue.schedule, durations in seconds, in the order of their names; at: the time
-it is.
-Returns: changed: how many are new or say something else than before; withdrawn: how many this owner
-declared and does no more: they stay, and do not run.
+Args: modules: all whose code was looked at; schedules: a JSON array of objects, by name, each
+with module and the parameters of pgqueue.schedule, durations in seconds; at: the time it is.
+Returns: changed: how many are new or say something else than before; withdrawn: how many one of the
+modules declared and does no more: they stay, and do not run.
 Errors: PQ004 for a schedule that could not be; then none is changed.';

@@ -121,11 +121,11 @@ def test_a_task_that_nobody_knows_is_shown(jobs: Jobs, worker: StartWorker) -> N
 
 
 def test_code_that_declares_no_more_is_shown(jobs: Jobs, worker: StartWorker, db: Database) -> None:
-    """The database was told of another schedule by the same modules."""
+    """The database was told of another schedule by the same module."""
     with psycopg.connect(db.dsn, autocommit=True) as connection:
         connection.execute(
-            "SELECT pgqueue.declare_schedules(%s, %s)",
-            (APP, '[{"name": "gone", "task": "t", "every": "1s"}]'),
+            "SELECT pgqueue.declare_schedules(ARRAY[%s], %s)",
+            (APP, f'[{{"module": "{APP}", "name": "gone", "task": "t", "every": "1s"}}]'),
         )
     running = worker("--processes", "1", app=APP)
     status = "SELECT status FROM pgqueue.schedule_overview WHERE name = 'gone'"
@@ -138,7 +138,6 @@ def test_code_that_declares_no_more_is_shown(jobs: Jobs, worker: StartWorker, db
 
 def test_a_job_reschedules_itself(jobs: Jobs, worker: StartWorker) -> None:
     """From now, and then from the planned instant, so that nothing drifts."""
-    jobs.query("SELECT pgqueue.declare_schedules(%s, '[]')", APP)
     first = jobs.add(f"{APP}.again", 1)
     running = worker("--processes", "1", app=APP)
     for name in ("tick", "told"):

@@ -160,16 +160,18 @@ def test_from_a_coroutine(app: PgQueue, task: Task[Any, Any]) -> None:
 def test_what_tasks_declare(app: PgQueue) -> None:
     registry = Registry()
     registry.add(task_of(app, schedule=[every("1h"), every("2h", name="b", kwargs={"month": 2})]))
-    told = json.loads(declarations(registry, "shop"))
-    assert told["owner"] == "shop"
+    told = json.loads(declarations(registry, ["shop:app"]))
+    assert told["modules"] == ["shop", __name__]
     assert [(one["name"], one["every"], one["kwargs"]) for one in told["schedules"]] == [
         ("b", "2h", {"month": 2}),
         ("report", "1h", {}),
     ]
-    assert app.schedules.declare(registry, "shop") == (2, 0)
-    assert app.schedules.declare(registry, "shop") == (0, 0)
+    assert app.schedules.declare(registry) == (2, 0)
+    assert app.schedules.declare(registry, ["shop"]) == (0, 0)
     assert {found.source for found in app.schedules.list()} == {"code"}
-    assert app.schedules.declare(Registry(), "shop") == (0, 2)
+    # Other code has no say.
+    assert app.schedules.declare(Registry(), ["shop"]) == (0, 0)
+    assert app.schedules.declare(Registry(), [__name__]) == (0, 2)
     assert {found.status for found in app.schedules.list()} == {"undeclared"}
 
 
@@ -177,8 +179,8 @@ def test_declarations_that_cannot_be(app: PgQueue) -> None:
     registry = Registry()
     registry.add(task_of(app, schedule=every("1h", args=(1, 2))))
     with pytest.raises(BadArgumentsError):
-        declarations(registry, "shop")
+        declarations(registry, [])
     registry = Registry()
     registry.add(task_of(app, schedule=[every("1h"), every("2h", name="report")]))
     with pytest.raises(ConfigurationError, match="'report' is declared twice"):
-        declarations(registry, "shop")
+        declarations(registry, [])

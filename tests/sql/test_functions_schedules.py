@@ -377,12 +377,12 @@ def test_delete_keeps_the_jobs(c: Connection) -> None:
 # Code
 
 
-def declare(c: Connection, owner: str, *schedules: dict[str, Any], at: dt.datetime = AT) -> Any:
+def declare(c: Connection, module: str, *schedules: dict[str, Any], at: dt.datetime = AT) -> Any:
     return one(
         c,
         "SELECT changed, withdrawn FROM pgqueue.declare_schedules(%s, %s, %s)",
-        owner,
-        json.dumps(schedules),
+        [module, f"{module}.more"],
+        json.dumps([{"module": module, **one} for one in schedules]),
         at,
     )
 
@@ -405,7 +405,7 @@ def test_what_code_declares(c: Connection) -> None:
 def test_declarations_that_are_no_list(c: Connection) -> None:
     for told, got in (("{}", "object"), (None, "null")):
         with refused("PQ004", f"schedules must be a JSON array; got {got}"):
-            c.execute("SELECT pgqueue.declare_schedules('shop', %s)", (told,))
+            c.execute("SELECT pgqueue.declare_schedules('{}', %s)", (told,))
 
 
 def test_changes_in_the_database_stay_until_the_code_says_something_else(c: Connection) -> None:
@@ -419,6 +419,16 @@ def test_changes_in_the_database_stay_until_the_code_says_something_else(c: Conn
     found = row(c, "a")
     assert (found["priority"], found["paused"], found["rule"]) == (0, True, "2h")
     assert due(c) == []
+
+
+def test_code_that_moves_to_another_module(c: Connection) -> None:
+    a = {"name": "a", "task": "t", "every": "1h"}
+    declare(c, "shop", a)
+    c.execute("UPDATE pgqueue.schedules SET priority = 9")
+    assert declare(c, "shop.more", a) == (1, 0)
+    assert declare(c, "other") == (0, 0)
+    assert (row(c, "a")["declared_by"], row(c, "a")["priority"]) == ("shop.more", 9)
+    assert declare(c, "shop") == (0, 1)
 
 
 def test_code_and_people_take_a_schedule_over(c: Connection) -> None:

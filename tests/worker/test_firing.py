@@ -305,7 +305,8 @@ async def test_declarations_are_told_again_after_a_lost_connection_and_a_reload(
 ) -> None:
     broken, good = await Session.open(db.dsn), await Session.open(db.dsn)
     fetcher: Any = Fetcher([broken, good])
-    document = [b'{"owner": "x", "schedules": [{"name": "a", "task": "t", "every": "1h"}]}']
+    declared = b'{"module": "x", "name": "a", "task": "t", "every": "1h"}'
+    document = [b'{"modules": ["x"], "schedules": [%s]}' % declared]
     db.execute("SELECT pg_terminate_backend(%s, 5000)", (broken.backend_pid,))
     one = firing.Firing(fetcher, lambda: document[-1])
 
@@ -317,7 +318,7 @@ async def test_declarations_are_told_again_after_a_lost_connection_and_a_reload(
         telling = asyncio.ensure_future(one.declare())
         async with asyncio.timeout(60):
             await until("active")
-            document.append(b'{"owner": "x", "schedules": []}')
+            document.append(b'{"modules": ["x"], "schedules": []}')
             await until("undeclared")
         telling.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionLostError):

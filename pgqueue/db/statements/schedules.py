@@ -72,12 +72,13 @@ def declare(document: str) -> Statement[tuple[int, int]]:
     """Tell what an application declares; gives how many changed and how many are declared no more.
 
     Args:
-        document: an object with owner and schedules.
+        document: an object with modules and schedules.
     """
     return Statement(
         text="SELECT d.changed, d.withdrawn"
         " FROM (SELECT CAST(CAST(%(told)s AS text) AS jsonb) AS told) AS t,"
-        " pgqueue.declare_schedules(t.told ->> 'owner', t.told -> 'schedules') AS d",
+        " pgqueue.declare_schedules(ARRAY(SELECT jsonb_array_elements_text(t.told -> 'modules')),"
+        " t.told -> 'schedules') AS d",
         params={"told": document},
         decode=_two,
     )
