@@ -43,6 +43,7 @@ CREATE TABLE pgqueue.schedules (
     skipped bigint NOT NULL DEFAULT 0,
     last_slot timestamptz,
     last_job_id bigint,
+    earlier_job_ids bigint[] NOT NULL DEFAULT '{}',
     last_fired_at timestamptz,
     error text,
     revision bigint NOT NULL DEFAULT 1,
@@ -108,6 +109,8 @@ COMMENT ON COLUMN pgqueue.schedules.runs IS 'Jobs made by plan.';
 COMMENT ON COLUMN pgqueue.schedules.skipped IS 'Slots left out since the last job still lived.';
 COMMENT ON COLUMN pgqueue.schedules.last_slot IS 'The last slot dealt with.';
 COMMENT ON COLUMN pgqueue.schedules.last_job_id IS 'Its last job (pgqueue.jobs.id).';
+COMMENT ON COLUMN pgqueue.schedules.earlier_job_ids IS
+'Jobs before the last one that still lived when somebody asked for that; overlap minds them too.';
 COMMENT ON COLUMN pgqueue.schedules.last_fired_at IS 'When that was made.';
 COMMENT ON COLUMN pgqueue.schedules.error IS
 'Why it cannot run; null when all is well. The leader tries again every few minutes.';

@@ -26,7 +26,14 @@ BEGIN
     INSERT INTO pgqueue.jobs OVERRIDING SYSTEM VALUE
     SELECT (pgqueue.schedule_job(v_schedule, v_id, run_schedule_now.at, run_schedule_now.at)).*;
     UPDATE pgqueue.schedules AS s
-    SET last_job_id = v_id, last_fired_at = run_schedule_now.at, revision = s.revision + 1
+    SET earlier_job_ids = ARRAY(
+            SELECT i
+            FROM unnest(v_schedule.earlier_job_ids || v_schedule.last_job_id) AS i
+            WHERE s.overlap <> 'allow'
+                AND EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = i)
+                AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = i)
+        ),
+        last_job_id = v_id, last_fired_at = run_schedule_now.at, revision = s.revision + 1
     WHERE s.id = v_schedule.id;
     RETURN v_id;
 END

@@ -43,18 +43,21 @@ BEGIN
                     p.schedule, 0, (p.slots ->> 0)::timestamptz, fire_schedules.at))
             END AS fault
         FROM picked AS p
+        CROSS JOIN LATERAL (
+            SELECT (p.schedule).earlier_job_ids || (p.schedule).last_job_id AS job_ids
+        ) AS k
         LEFT JOIN LATERAL (
             SELECT s.reason AS place
-            FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = (p.schedule).last_job_id
+            FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = ANY (k.job_ids)
             UNION ALL
             SELECT 'lives' FROM pgqueue.running_jobs AS u
-            WHERE u.job_id = (p.schedule).last_job_id
+            WHERE u.job_id = ANY (k.job_ids)
             UNION ALL
             SELECT 'lives' FROM pgqueue.ready_jobs AS r
-            WHERE r.job_id = (p.schedule).last_job_id
+            WHERE r.job_id = ANY (k.job_ids)
             UNION ALL
             SELECT 'lives' FROM pgqueue.blocked_jobs AS b
-            WHERE b.job_id = (p.schedule).last_job_id
+            WHERE b.job_id = ANY (k.job_ids)
             LIMIT 1
         ) AS a ON jsonb_array_length(p.slots) > 0
     ),
@@ -106,6 +109,7 @@ BEGIN
         SET runs = s.runs + coalesce(c.made, 0),
             skipped = s.skipped + coalesce(c.skipped, 0),
             last_job_id = coalesce(c.job_id, s.last_job_id),
+            earlier_job_ids = CASE WHEN c.job_id IS NULL THEN s.earlier_job_ids ELSE '{}' END,
             last_fired_at = CASE WHEN c.job_id IS NULL THEN s.last_fired_at
                 ELSE fire_schedules.at END,
             last_slot = CASE WHEN j.verdict = 'go' THEN

@@ -360,6 +360,25 @@ def test_run_now_is_beside_the_plan(c: Connection) -> None:
     assert one(c, "SELECT job_id, manual FROM pgqueue.schedule_runs") == (job, True)
 
 
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_run_now_hides_no_job_that_lives(c: Connection, overlap: str) -> None:
+    """A job asked for is over while the one before it still lives: that one counts too."""
+    schedule(c, overlap=overlap)
+    fire(c, planned(due(c)[0], AT + HOUR), at=AT + HOUR)
+    first = row(c)["last_job_id"]
+    for minutes in (1, 2):
+        asked = one(c, "SELECT pgqueue.run_schedule_now('s', %s)", AT + HOUR * (1 + minutes / 60))
+        c.execute("SELECT pgqueue.cancel(%s)", (asked,))
+    assert row(c)["earlier_job_ids"] == [first]
+    second = AT + 2 * HOUR
+    assert fire(c, planned(due(c, second)[0], second), at=second) == (0, 1)
+    c.execute("SELECT pgqueue.cancel(%s)", (first,))
+    c.execute("UPDATE pgqueue.schedules SET next_run_at = '-infinity'")
+    third = AT + 3 * HOUR
+    assert fire(c, planned(due(c, third)[0], third), at=third) == (1, 1)
+    assert row(c)["earlier_job_ids"] == []
+
+
 def test_of_no_schedule(c: Connection) -> None:
     for call in ("pause_schedule", "resume_schedule", "run_schedule_now"):
         assert c.execute(f"SELECT pgqueue.{call}('none')".encode()).fetchall() in ([], [(None,)])
