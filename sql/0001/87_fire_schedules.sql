@@ -7,6 +7,8 @@
 -- that has changed since is left alone, so of two leaders one fires; the run, the job and the move
 -- are one statement, so a death in between leaves nothing or all; and (schedule, slot) is unique in
 -- schedule_runs, which also holds when somebody turns done_until back by hand.
+-- Why no sequential scan: planned while the position tables are empty it would be kept, and read
+-- them through for each schedule later (10,000 schedules: 81 s, now 2.1).
 -- Why the refusal is asked before: one job that could never run must not fail the others with it.
 -- Why ids are drawn before the jobs are inserted: so that the run knows its job.
 CREATE FUNCTION pgqueue.fire_schedules(
@@ -17,6 +19,7 @@ CREATE FUNCTION pgqueue.fire_schedules(
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
