@@ -330,25 +330,29 @@ class Session:
         self._progress = self._loop.time()
         try:
             self._pgconn.consume_input()
+            self._take_results()
+            # Not before: libpq gives what came behind an answer only once that has been taken, and
+            # the socket, empty by now, would not wake us for it.
             while notification := self._pgconn.notifies():
                 if self._on_notify is not None:
                     self._on_notify(
                         notification.relname.decode(), notification.extra.decode("utf-8", "replace")
                     )
-            if self._answer is None:
-                return
-            while not self._pgconn.is_busy():
-                result = self._pgconn.get_result()
-                if result is None:
-                    if not self._answer.done():
-                        self._answer.set_result(self._results)
-                    return
-                self._results.append(result)
         except psycopg.Error as error:
             self._lose(str(error))
             return
-        if self._pgconn.status != pq.ConnStatus.OK:
+        waits = self._answer is not None and not self._answer.done()
+        if waits and self._pgconn.status != pq.ConnStatus.OK:
             self._lose("the server closed the connection")
+
+    def _take_results(self) -> None:
+        while self._answer is not None and not self._pgconn.is_busy():
+            result = self._pgconn.get_result()
+            if result is None:
+                if not self._answer.done():
+                    self._answer.set_result(self._results)
+                return
+            self._results.append(result)
 
     def _lose(self, why: str) -> None:
         if self.lost.done():

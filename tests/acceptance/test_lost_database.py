@@ -138,8 +138,9 @@ def test_connections_are_terminated_again_and_again(
             " WHERE datname = current_database() AND application_name = 'pgqueue'"
         )
         thrown_out |= {row["pid"] for row in found}
-    # The pauses grow to a second or two, half of that on average, for each of two connections.
-    assert len(thrown_out) <= 20 + 4 * lasted, f"{len(thrown_out)} in {lasted:.1f} s"
+    # The pauses are drawn at random, and grow to a second or two; without them, and with nothing
+    # else to do, it would come back hundreds of times a second.
+    assert len(thrown_out) <= 50 + 10 * lasted, f"{len(thrown_out)} in {lasted:.1f} s"
     assert cpu_seconds(running.pid) - used < lasted / 2
     jobs.wait_all(ids)
     wrong = jobs.query("SELECT job_id FROM pgqueue.finished_jobs WHERE attempt > lost + 1")

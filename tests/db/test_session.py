@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,7 +13,7 @@ from pgqueue.core.errors import ConnectionLostError, LeaseLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
 from tests.fixtures.databases import Database
-from tests.helpers import aeventually
+from tests.helpers import aeventually, eventually
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -97,6 +98,31 @@ def test_notifications_arrive_at_rest_and_beside_other_calls(db: Database) -> No
 
     with_session(db, use, lambda channel, payload: heard.append((channel, payload)))
     assert heard[1] == ("pgqueue", "beside")
+
+
+def test_a_notification_right_behind_an_answer_is_not_left_lying(db: Database) -> None:
+    """Both are read at once, and nothing comes after them that would wake us."""
+    heard: list[str] = []
+
+    async def use(session: Session) -> None:
+        await session.call("LISTEN pgqueue")
+        answer = asyncio.ensure_future(session.call("SELECT 1"))
+        await asyncio.sleep(0)
+        assert session.is_busy
+        with db.connect() as other, socket.socket(fileno=os.dup(session._fd)) as peeked:
+            other.execute("NOTIFY pgqueue, 'behind'")
+
+            def arrived() -> None:
+                # The loop stands still meanwhile, so that both lie in the socket.
+                seen = peeked.recv(1 << 16, socket.MSG_PEEK)
+                assert b"SELECT 1" in seen
+                assert seen.index(b"SELECT 1") < seen.index(b"behind")
+
+            eventually(arrived)
+        assert await answer == [[b"1"]]
+        assert heard == ["behind"]
+
+    with_session(db, use, lambda _, payload: heard.append(payload))
 
 
 @pytest.mark.parametrize(
