@@ -309,14 +309,14 @@ class Floors:
 
 
 async def sweep(session: Session, floors: Floors, max_jobs: int) -> int:
-    """Expire, prune, file strays, settle cancels: one bounded batch of each.
+    """Expire, prune, file strays, settle cancels, tidy: one bounded batch of each.
 
     Returns:
         The largest of the batches, so that the caller knows whether there is more to do.
     """
-    ((expired, expire_floor, pruned, prune_floor, filed, strays, _cancels),) = await session.call(
+    ((expired, expire_floor, pruned, prune_floor, filed, strays, *_),) = await session.call(
         "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached,"
-        " pgqueue.apply_cancels()"
+        " pgqueue.apply_cancels(), pgqueue.tidy()"
         " FROM pgqueue.expire($1::integer, $2::timestamptz) AS e,"
         " pgqueue.prune($1::integer, NULL, $3::timestamptz) AS p,"
         " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f",

@@ -42,9 +42,7 @@ BEGIN
             n.priority,
             n.id,
             n.id,
-            (n.expires_at IS NOT NULL)::integer
-                + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
-                    OR n.meta IS NOT NULL)::integer
+            pgqueue.job_flags(n)
         FROM new_jobs AS n
         WHERE n.run_at IS NULL OR n.run_at <= v_at
         RETURNING queue
@@ -56,9 +54,7 @@ BEGIN
             n.run_at,
             n.queue,
             n.priority,
-            (n.expires_at IS NOT NULL)::integer
-                + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
-                    OR n.meta IS NOT NULL)::integer
+            pgqueue.job_flags(n)
         FROM new_jobs AS n
         WHERE n.run_at > v_at
         RETURNING run_at

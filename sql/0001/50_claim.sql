@@ -43,6 +43,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_queue_json text := to_json(claim.queue)::text;
+    v_expired bigint[];
 BEGIN
     WITH picked AS MATERIALIZED (
         SELECT r.tid, r.priority, r.seq, r.job_id, r.attempt, r.lost, r.crashes, r.flags
@@ -155,9 +156,14 @@ BEGIN
             SELECT jsonb_object_agg(t.priority, t.seq)
             FROM (SELECT c.priority, max(c.seq) AS seq FROM batch AS c GROUP BY c.priority) AS t
         ),
-        count(*) < (SELECT count(*) FROM picked)
-    INTO claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut
+        count(*) < (SELECT count(*) FROM picked),
+        array_agg(b.job_id) FILTER (WHERE b.line IS NULL AND b.id IS NOT NULL)
+    INTO
+        claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut, v_expired
     FROM batch AS b;
+    IF v_expired IS NOT NULL THEN
+        PERFORM pgqueue.settle(v_expired, v_expired, -1, claim.at);
+    END IF;
 END
 $$;
 

@@ -26,9 +26,8 @@ DECLARE
 BEGIN
     SELECT
         j.queue, j.priority,
-        coalesce(j.expires_at > greatest(retry.at, retry.run_at), false)::integer
-            + 2 * (j.timeout IS NOT NULL OR j.max_attempts IS NOT NULL
-                OR j.meta IS NOT NULL)::integer AS flags,
+        pgqueue.job_flags(j)
+            - coalesce(j.expires_at <= greatest(retry.at, retry.run_at), false)::integer AS flags,
         pgqueue.refusal(j) AS refusal
     INTO v_job
     FROM pgqueue.jobs AS j

@@ -27,6 +27,9 @@ DECLARE
     v_worker record;
     v_queues text[];
     v_count integer;
+    v_ended bigint[];
+    v_featured bigint[];
+    v_features integer;
     v_old_enough boolean := (
         SELECT a.backend_start < rescue.at - interval '10 s'
         FROM pg_stat_get_activity(pg_backend_pid()) AS a
@@ -106,9 +109,14 @@ BEGIN
             WHERE NOT p.cancelled
             RETURNING queue
         )
-        SELECT count(*), (SELECT array_agg(DISTINCT b.queue) FROM back AS b)
-        INTO v_count, v_queues
+        SELECT
+            count(*), (SELECT array_agg(DISTINCT b.queue) FROM back AS b),
+            array_agg(p.job_id) FILTER (WHERE p.cancelled),
+            array_agg(p.job_id) FILTER (WHERE p.cancelled AND p.flags > 3),
+            coalesce(bit_or(p.flags) FILTER (WHERE p.cancelled), 0)
+        INTO v_count, v_queues, v_ended, v_featured, v_features
         FROM picked AS p;
+        PERFORM pgqueue.settle(v_ended, v_featured, v_features, rescue.at);
         PERFORM pgqueue.ring(v_queues);
         rescue.jobs_rescued := rescue.jobs_rescued + v_count;
         IF NOT EXISTS (

@@ -22,6 +22,7 @@ AS $$
 DECLARE
     v_queues text[];
     v_soon boolean;
+    v_ended bigint[];
 BEGIN
     file_strays.filed := 0;
     file_strays.reached := file_strays.above;
@@ -36,7 +37,7 @@ BEGIN
         LIMIT file_strays.max_jobs
     ),
     stray AS MATERIALIZED (
-        SELECT (x.job).*, pgqueue.refusal(x.job) AS refusal
+        SELECT (x.job).*, pgqueue.refusal(x.job) AS refusal, pgqueue.job_flags(x.job) AS flags
         FROM (
             SELECT s.id
             FROM seen AS s
@@ -59,9 +60,7 @@ BEGIN
         INSERT INTO pgqueue.scheduled_jobs (job_id, run_at, queue, priority, flags)
         SELECT
             n.id, n.run_at, n.queue, n.priority,
-            (n.expires_at IS NOT NULL)::integer
-                + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
-                    OR n.meta IS NOT NULL)::integer
+            n.flags
         FROM stray AS n
         WHERE n.refusal IS NULL AND n.run_at > file_strays.at
         RETURNING run_at
@@ -74,15 +73,13 @@ BEGIN
             file_strays.at + pgqueue.retention(n.queue, 'failed'), 'refused: ' || n.refusal
         FROM stray AS n
         WHERE n.refusal IS NOT NULL
-        RETURNING 1
+        RETURNING job_id
     ),
     ready AS (
         INSERT INTO pgqueue.ready_jobs (queue, priority, seq, job_id, flags)
         SELECT
             n.queue, n.priority, n.id, n.id,
-            (n.expires_at IS NOT NULL)::integer
-                + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
-                    OR n.meta IS NOT NULL)::integer
+            n.flags
         FROM stray AS n
         WHERE n.refusal IS NULL AND (n.run_at IS NULL OR n.run_at <= file_strays.at)
         RETURNING queue
@@ -91,8 +88,10 @@ BEGIN
         (SELECT count(*) FROM stray),
         coalesce((SELECT max(s.id) FROM seen AS s), file_strays.above),
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
-        (SELECT min(l.run_at) < file_strays.at + interval '2 s' FROM later AS l)
-    INTO file_strays.filed, file_strays.reached, v_queues, v_soon;
+        (SELECT min(l.run_at) < file_strays.at + interval '2 s' FROM later AS l),
+        (SELECT array_agg(r.job_id) FROM refused AS r)
+    INTO file_strays.filed, file_strays.reached, v_queues, v_soon, v_ended;
+    PERFORM pgqueue.settle(v_ended, NULL, 0, file_strays.at);
     PERFORM pgqueue.ring(v_queues);
     IF v_soon THEN
         PERFORM pgqueue.ring_leader();

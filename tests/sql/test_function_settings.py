@@ -12,6 +12,8 @@ INTERNAL = {
     "claim": "called by work, a setting more costs every batch",
     "left_over": "called by store_outcomes",
     "refusal": "inlined into the statements of jobs_file and file_strays",
+    "job_flags": "inlined into the statements of jobs_file, file_strays and retry",
+    "settle": "called by whatever ends jobs",
     "store_outcomes": "called by work, finish and forget_worker",
 }
 
