@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 
 from pgqueue.api.clients import Clients
-from pgqueue.core.errors import JobNotFoundError
+from pgqueue.api.waiting import await_, wait
+from pgqueue.core.errors import JobFailedError, JobNotFoundError
 from pgqueue.core.job import FailedAttempt, Job
-from pgqueue.core.offsets import When
+from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import EnqueueOptions, check_priority
 from pgqueue.core.states import JobState
+from pgqueue.db.statements.results import End, ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,32 @@ class JobHandle:
     async def ainfo(self) -> Job:
         """Read the whole job; see `info`."""
         return found(await self._clients.asynchronous.get_job(self.id), self.id)
+
+    def result(self, timeout: Duration | None = None) -> object:
+        """Wait until the job is over, without polling, and give what its task returned.
+
+        Args:
+            timeout: how long to wait at most; None for ever.
+
+        Raises:
+            JobFailedError: it failed, was cancelled or expired.
+            ResultTimeoutError: it was not over in time; it goes on all the same.
+            JobNotFoundError: it cannot be seen, so that waiting would be in vain: the transaction
+                that enqueued it has not committed, or the job was deleted.
+        """
+
+        def look() -> End | None:
+            return _over(self._clients.sync.run(ends([self.id]))[0])
+
+        return result_of(wait(self._clients, [self.id], look, timeout, f"job {self.id}"))
+
+    async def aresult(self, timeout: Duration | None = None) -> object:
+        """Wait until the job is over, and give what its task returned; see `result`."""
+
+        async def look() -> End | None:
+            return _over((await self._clients.asynchronous.run(ends([self.id])))[0])
+
+        return result_of(await await_(self._clients, [self.id], look, timeout, f"job {self.id}"))
 
     def errors(self) -> list[FailedAttempt]:
         """Read the attempts that went wrong, the first one first."""
@@ -129,3 +157,41 @@ def found(job: Job | None, job_id: int) -> Job:
             f"there is no job {job_id}; it was never committed, or deleted since", job_id
         )
     return job
+
+
+def _over(end: End) -> End | None:
+    """Give the end of a job if there is one yet.
+
+    Raises:
+        JobNotFoundError: the job cannot be seen.
+    """
+    if not end.exists:
+        raise JobNotFoundError(
+            f"job {end.job_id} cannot be seen, so there is no use in waiting for it: the "
+            "transaction that enqueued it has not committed (commit first, then wait), or was "
+            "rolled back; or the job was deleted since",
+            end.job_id,
+        )
+    return None if end.state is None else end
+
+
+def result_of(end: End) -> object:
+    """Give what the task of a job that is over returned.
+
+    Raises:
+        JobFailedError: it did not succeed.
+    """
+    if end.state is JobState.SUCCEEDED:
+        return end.result
+    why = end.error or "nobody said why"
+    raise JobFailedError(
+        f"job {end.job_id} ({end.task}) has no result, it {end.state}: {why}"
+        if end.state is not JobState.CANCELLED
+        else f"job {end.job_id} ({end.task}) has no result, it was {why}",
+        end.job_id,
+        state=str(end.state),
+        kind=end.kind,
+        error=end.message,
+        traceback=end.traceback,
+        attempt=end.attempt,
+    )

@@ -17,6 +17,7 @@ from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.async_ends import AsyncEnds
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.base import Statement
@@ -28,11 +29,12 @@ T = TypeVar("T")
 class _Own:
     """Our connection of one event loop, with the lock that its tasks take."""
 
-    __slots__ = ("connection", "lock")
+    __slots__ = ("connection", "ends", "lock")
 
-    def __init__(self) -> None:
+    def __init__(self, ends: AsyncEnds) -> None:
         self.lock = asyncio.Lock()
         self.connection: psycopg.AsyncConnection[TupleRow] | None = None
+        self.ends = ends
 
 
 class AsyncClient:
@@ -85,10 +87,16 @@ class AsyncClient:
     async def close(self) -> None:
         """Close our connection of the running loop; the next call opens another."""
         own = self._of_this_loop()
+        own.ends.drop()
         async with own.lock:
             if own.connection is not None:
                 await own.connection.close()
                 own.connection = None
+
+    @property
+    def ends(self) -> AsyncEnds:
+        """What tells the running loop when jobs end."""
+        return self._of_this_loop().ends
 
     async def _open(self) -> psycopg.AsyncConnection[TupleRow]:
         connection = await self._connect()
@@ -109,9 +117,11 @@ class AsyncClient:
         own = self._own.get(loop)
         if own is None:
             for other, theirs in list(self._own.items()):
+                if other.is_closed():
+                    theirs.ends.drop()
                 if other.is_closed() and theirs.connection is not None:
                     _finish([theirs.connection], self._pid)
-            own = self._own[loop] = _Own()
+            own = self._own[loop] = _Own(AsyncEnds(self._open))
         return own
 
     async def enqueue(self, job: JobSpec, connection: object = None) -> int:

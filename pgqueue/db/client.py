@@ -18,6 +18,7 @@ from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.ends import Ends
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.base import Statement
@@ -61,6 +62,8 @@ class Client:
         self._dsn = dsn
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
+        #: Tells when jobs end.
+        self.ends = Ends(dsn)
 
     def run(self, statement: Statement[T], connection: object = None) -> T:
         """Make one call.
@@ -113,6 +116,7 @@ class Client:
 
     def close(self) -> None:
         """Close our own connection; the next call opens another."""
+        self.ends.close()
         own = self._of_this_process()
         with own.lock:
             own.close()

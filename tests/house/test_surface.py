@@ -8,8 +8,9 @@ from tests.helpers import ROOT
 
 PUBLIC = """
     BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
-    FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
-    LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError Retry
+    FailedAttempt Job JobFailedError JobHandle JobNotFoundError JobSpec JobState JobStateError
+    JobTimeout LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError
+    ResultTimeoutError Retry
     SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze
     Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
     aenqueue_many copy_many default_app enqueue_many queues set_default_app task
@@ -23,8 +24,8 @@ METHODS = {
     "Task": "aenqueue enqueue job using",
     "BoundTask": "aenqueue enqueue job using",
     "JobHandle": """
-        acancel adelete aerrors ainfo aretry aset_priority astate cancel delete errors info retry
-        set_priority state
+        acancel adelete aerrors ainfo aresult aretry aset_priority astate cancel delete errors info
+        result retry set_priority state
     """,
     "Context": "cancelled check_cancelled connection remaining",
 }
