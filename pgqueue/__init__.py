@@ -54,7 +54,7 @@ from pgqueue.core.errors import (
 )
 
 # What is read back.
-from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, LogLine, QueueInfo, WorkerInfo
 
 # What a task may raise to decide how its attempt ends.
 from pgqueue.core.outcome import Cancel, Retry, Snooze
@@ -88,6 +88,7 @@ __all__ = [
     "FailedAttempt",
     "Job",
     "JobState",
+    "LogLine",
     "QueueInfo",
     "WorkerInfo",
     # What went wrong.

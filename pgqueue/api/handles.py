@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pgqueue.api.clients import Clients
 from pgqueue.api.waiting import await_, wait
 from pgqueue.core.errors import JobFailedError, JobNotFoundError
-from pgqueue.core.job import FailedAttempt, Job
+from pgqueue.core.job import FailedAttempt, Job, LogLine
 from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import EnqueueOptions, check_priority
 from pgqueue.core.states import JobState
@@ -85,6 +85,14 @@ class JobHandle:
     async def aerrors(self) -> list[FailedAttempt]:
         """Read the attempts that went wrong; see `errors`."""
         return await self._clients.asynchronous.job_errors(self.id)
+
+    def logs(self) -> list[LogLine]:
+        """Read what the job has logged with `Context.log`, the first line first."""
+        return self._clients.sync.job_logs(self.id)
+
+    async def alogs(self) -> list[LogLine]:
+        """Read what the job has logged; see `logs`."""
+        return await self._clients.asynchronous.job_logs(self.id)
 
     def cancel(self, reason: str | None = None) -> JobState:
         """Cancel the job where it waits; ask its worker to where it runs.

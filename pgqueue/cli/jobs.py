@@ -113,12 +113,21 @@ def _show(words: Namespace) -> int:
     with open_app(words) as app:
         job = app.get_job(words.id)
         errors = app.job(words.id).errors()
+        logs = app.job(words.id).logs()
     if words.json:
-        print_json({**_facts(job), "errors": [dataclasses.asdict(error) for error in errors]})
+        told = {
+            "errors": [dataclasses.asdict(error) for error in errors],
+            "logs": [dataclasses.asdict(line) for line in logs],
+        }
+        print_json({**_facts(job), **told})
         return Exit.OK
     facts = {name: value for name, value in _facts(job).items() if name not in _OWN}
     facts |= {"call": f"({_call(job)})", "result": _result(job), "meta": _text(job.meta)}
     print_pairs({**facts, "timeout": None if job.timeout is None else f"{job.timeout:g}s"})
+    if logs:
+        print()
+    for line in logs:
+        print(f"{cell(line.at)} {line.level}: {visible(line.message)}")
     for error in errors:
         print(f"\n{_headline(error)}\n")
         print(visible(error.traceback.strip("\n") or f"{error.kind}: {error.message}"))

@@ -23,6 +23,8 @@ class Job:
         result: what the task returned, decoded; None until it has succeeded.
         error: the last error's first line; None without one.
         reason: why it waits or was cancelled; None without one.
+        progress: how far it said it is, 0 to 1; None when it said nothing.
+        progress_note: the line it said with that; None without one.
     """
 
     id: int
@@ -47,6 +49,8 @@ class Job:
     result: object = None
     error: str | None = None
     reason: str | None = None
+    progress: float | None = None
+    progress_note: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -62,6 +66,22 @@ class FailedAttempt:
     kind: str
     message: str
     traceback: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """Hold one line that a job has logged: a row of `pgqueue.job_logs`.
+
+    Attributes:
+        attempt: the execution that wrote it.
+        level: `debug`, `info`, `warning` or `error`.
+        at: when it was written down.
+    """
+
+    attempt: int
+    level: str
+    message: str
     at: dt.datetime
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, LogLine, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
@@ -157,6 +157,10 @@ class AsyncClient:
     async def job_errors(self, job_id: int) -> list[FailedAttempt]:
         """Read what went wrong with a job."""
         return await self.run(jobs.job_errors(job_id))
+
+    async def job_logs(self, job_id: int) -> list[LogLine]:
+        """Read what a job has logged."""
+        return await self.run(jobs.job_logs(job_id))
 
     async def cancel(self, job_id: int, reason: str | None = None) -> JobState:
         """Cancel a job, or ask its worker to."""

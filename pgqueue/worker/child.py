@@ -46,6 +46,7 @@ from pgqueue.worker.execution import (
 )
 from pgqueue.worker.frames import FrameReader, Kind, Slots, unpack_batch, unpack_ids
 from pgqueue.worker.hygiene import Hygiene, end_cut_off
+from pgqueue.worker.notes import Notes
 from pgqueue.worker.slots import WAKE, Slot
 
 #: Seconds between two answers of a busy child.
@@ -78,6 +79,7 @@ class Child:
         self._registry = registry
         self._timeout = timeout
         self._answers = Answers(connection)
+        self._notes = Notes(self._answers.send, self._nudge_reader)
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         #: Running jobs that were asked to stop.
         self._cancelled: set[int] = set()
@@ -101,6 +103,9 @@ class Child:
         self._serve(self._slots[0])
         for other in self._others:
             other.join()
+
+    def _nudge_reader(self) -> None:
+        os.write(self._nudged, b".")
 
     def _is_alone(self, number: int) -> bool:
         return not any(slot.job_id for slot in self._slots if slot.number != number)
@@ -126,11 +131,14 @@ class Child:
             if answers.waiting or not self._inbox.empty():
                 # Two slots leave outcomes behind: one saw a job, which the other took.
                 wait = _LEFT if wait is None else min(wait, _LEFT)
+            if (due := self._notes.due_in) is not None:
+                wait = due if wait is None else min(wait, due)
             if wait is not None:
                 wait = max(1.0, 1000.0 * min(wait, _LONGEST_SLEEP))
             ready = poll.poll(wait)
             if answers.waiting and monotonic() - answers.last_sent > _PIECE:
                 answers.flush()
+            self._notes.flush_due()
             for fd, _event in ready:
                 if fd == self._nudge:
                     os.read(self._nudge, 4096)
@@ -256,6 +264,7 @@ class Child:
             ending = self._atomic.run(slot, job, self._worker_id, partial(self._run, slot, job))
         else:
             ending = self._run(slot, job)
+        self._notes.flush_of(ticket)
         us = int((monotonic() - begun) * 1_000_000)
         self._hygiene.after(
             slot.number, job_id, ticket.task, us, not isinstance(ending, Succeeded | Stored)
@@ -290,7 +299,13 @@ class Child:
             wrap: makes another caller of the slot's.
         """
         job_id = job.ticket.job_id
-        context = make_context(job, lambda: job_id in self._cancelled, connection)
+        context = make_context(
+            job,
+            lambda: job_id in self._cancelled,
+            connection,
+            sink=self._notes,
+            extend=partial(self._extend, slot, job),
+        )
         call: Caller = slot.call if wrap is None else wrap(slot.call)
         begun = monotonic()
         if job.timeout is None:
@@ -302,12 +317,25 @@ class Child:
             failpoints.hit("child_after_fn")
         return outcome
 
+    def _extend(self, slot: Slot, job: Prepared, seconds: float) -> float | None:
+        """Let a job that has a limit have at least so many seconds from now."""
+        job_id = job.ticket.job_id
+        ends = slot.extend(job_id, monotonic() + seconds)
+        if ends is not None:
+            after = delay_when_late(job)
+            self._shared.enter(
+                slot.number, job_id, slot.begun, ends, -1.0 if after is None else after
+            )
+            self._nudge_reader()
+        return ends
+
     def _run_limited(
         self, slot: Slot, job: Prepared, context: Context | None, call: Caller, begun: float
     ) -> Outcome:
         """Run a job that has a timeout: the reader raises JobTimeout in it when its time is over,
         and the supervisor kills this process if that does not help."""
         ends = begun + (job.timeout or 0.0)
+        slot.begun = begun
         after = delay_when_late(job)
         self._shared.enter(
             slot.number, job.ticket.job_id, begun, ends, -1.0 if after is None else after
@@ -315,7 +343,7 @@ class Child:
         outcome: Outcome | None = None
         try:
             slot.limit(ends)
-            os.write(self._nudged, b".")
+            self._nudge_reader()
             outcome = run(job, context, call)
             slot.settle()
         except JobTimeout as late:

@@ -161,6 +161,8 @@ class ChildProcess:
 
     def take(self, answer: Answer) -> None:
         """Note an answer."""
+        if not answer.ids:
+            return  # what its jobs say of themselves
         for job in answer.ids:
             self.held.pop(job, None)
             self.cancels.pop(job, None)

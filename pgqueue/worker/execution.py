@@ -6,6 +6,7 @@ form that `pgqueue.store_outcomes` reads.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
@@ -291,13 +292,30 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
     }
 
 
+class Sink(Protocol):
+    """Take what a running job says of itself."""
+
+    def progress(self, ticket: Ticket, fraction: float, text: str) -> None:
+        """Take how far it is."""
+
+    def log(self, ticket: Ticket, level: str, message: str) -> None:
+        """Take a line."""
+
+
 def make_context(
-    job: Prepared, is_cancelled: Callable[[], bool], connection: object = None
+    job: Prepared,
+    is_cancelled: Callable[[], bool],
+    connection: object = None,
+    *,
+    sink: Sink | None = None,
+    extend: Callable[[float], float | None] | None = None,
 ) -> Context | None:
     """Make what a task with `context=True` gets as its first argument.
 
     Args:
         connection: of the transaction of an atomic task.
+        sink: takes what the job says of itself.
+        extend: gives the job more time; see `Context.extend_timeout`.
     """
     if not job.task.options.context:
         return None
@@ -317,4 +335,7 @@ def make_context(
         deadline=None if job.timeout is None else monotonic() + job.timeout,
         is_cancelled=is_cancelled,
         atomic_connection=connection,
+        tell_progress=None if sink is None else partial(sink.progress, ticket),
+        tell_log=None if sink is None else partial(sink.log, ticket),
+        move_deadline=extend,
     )

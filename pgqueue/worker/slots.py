@@ -36,6 +36,7 @@ class Slot:
     Attributes:
         thread_id: of the thread that serves it.
         job_id: what runs in it; 0 for nothing.
+        begun: when the job began, where it has a limit.
         ends: when the job's time is over.
         told: whether JobTimeout was raised in it, and may not have arrived yet.
         awaits: whether the job is on the event loop, or on its way there.
@@ -47,8 +48,8 @@ class Slot:
     """
 
     __slots__ = (
-        "_cancelled", "_loop", "asked", "awaits", "ends", "guard", "interrupt", "interrupting",
-        "job_id", "late", "number", "thread_id", "told", "waits_for",
+        "_cancelled", "_loop", "asked", "awaits", "begun", "ends", "guard", "interrupt",
+        "interrupting", "job_id", "late", "number", "thread_id", "told", "waits_for",
     )  # fmt: skip
 
     def __init__(self, number: int, loop: EventLoop, cancelled: Container[int]) -> None:
@@ -58,6 +59,7 @@ class Slot:
         self.guard = threading.Lock()
         self.thread_id = 0
         self.job_id = 0
+        self.begun = 0.0
         self.ends: float | None = None
         self.told = False
         self.awaits = False
@@ -71,6 +73,14 @@ class Slot:
         """Let JobTimeout come from now on at any moment, once `ends` is past."""
         with self.guard:
             self.ends = ends
+
+    def extend(self, job_id: int, ends: float) -> float | None:
+        """Let JobTimeout come later; give when, None for a job without a limit, or past it."""
+        with self.guard:
+            if self.ends is None or self.job_id != job_id:
+                return None
+            self.ends = max(self.ends, ends)
+            return self.ends
 
     def break_deadline(self, now: float) -> float | None:
         """Interrupt the job if its time is over; give when to call again, if at all."""

@@ -1,7 +1,7 @@
 -- Purpose: when jobs are deleted, delete what hangs on them.
 -- Fired by: every DELETE on jobs, once a statement. Writes the five position tables, job_errors,
--- job_progress, cancel_requests; tells who waits for one of them (settle). Locks: the rows it
--- deletes.
+-- job_progress, job_logs, cancel_requests; tells who waits for one of them (settle).
+-- Locks: the rows it deletes.
 -- Why a trigger and no foreign keys: each costs 5 to 10 microseconds a row on the hot path, this
 -- one costs nothing until somebody deletes.
 -- Why a loop: a job may be on the move meanwhile. Each DELETE waits for a move that holds the row,
@@ -44,6 +44,7 @@ BEGIN
     -- Last, since the moves write these too.
     DELETE FROM pgqueue.job_errors AS e WHERE e.job_id = ANY (v_ids);
     DELETE FROM pgqueue.job_progress AS p WHERE p.job_id = ANY (v_ids);
+    DELETE FROM pgqueue.job_logs AS l WHERE l.job_id = ANY (v_ids);
     DELETE FROM pgqueue.cancel_requests AS c WHERE c.job_id = ANY (v_ids);
     PERFORM pgqueue.settle(v_ids, NULL, 0, clock_timestamp());
     RETURN NULL;
@@ -51,7 +52,7 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.jobs_forget() IS
-'Delete the position, errors, progress and cancel request of deleted jobs.';
+'Delete the position, errors, progress, log and cancel request of deleted jobs.';
 
 CREATE TRIGGER jobs_forget
 AFTER DELETE ON pgqueue.jobs

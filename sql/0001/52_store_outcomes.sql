@@ -45,6 +45,10 @@ BEGIN
         v_ok := (v_answer ->> 'ok')::bigint[];
         v_us := (v_answer ->> 'us')::bigint[];
         v_rest := v_answer -> 'rest';
+        IF v_ok IS NULL AND v_rest IS NULL AND json_typeof(v_answer -> 'notes') = 'array' THEN
+            PERFORM pgqueue.store_notes(store_outcomes.worker_id, v_batch, v_answer -> 'notes',
+                store_outcomes.at);
+        END IF;
 
         IF cardinality(v_ok) > 0 THEN
             WITH mine AS MATERIALIZED (
@@ -287,7 +291,8 @@ Args: worker_id; answers: a JSON array of objects with batch (the batch_no of th
 a bigint array of the jobs that succeeded with no result), us (text, an array of how many
 microseconds each took) and rest: an array of objects with id, state (succeeded, failed, cancelled,
 retry, snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds), reason,
-kind, message, traceback; at: the time it is.
+kind, message, traceback; or, without ok and rest, notes, see pgqueue.store_notes; at: the time it
+is.
 Returns: refused: jobs that were not this worker''s any more; again: jobs whose row somebody else
 holds just now.
 Locks: the running rows, skipping those that others hold.';

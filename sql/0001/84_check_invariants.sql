@@ -44,6 +44,10 @@ AS $$
     FROM pgqueue.job_progress AS p
     WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = p.job_id)
     UNION ALL
+    SELECT 'log without a job', l.job_id, NULL
+    FROM (SELECT DISTINCT k.job_id FROM pgqueue.job_logs AS k) AS l
+    WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = l.job_id)
+    UNION ALL
     SELECT 'cancel request without a job', c.job_id, NULL
     FROM pgqueue.cancel_requests AS c
     WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = c.job_id)

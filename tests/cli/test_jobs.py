@@ -13,7 +13,7 @@ from tests.fixtures.databases import Database
 FACTS = {
     "id", "task", "queue", "priority", "state", "attempt", "lost", "crashes", "max_attempts",
     "run_at", "expires_at", "timeout", "created_at", "started_at", "finished_at", "worker_id",
-    "error", "reason",
+    "error", "reason", "progress", "progress_note",
 }  # fmt: skip
 OUTCOME = {
     "id": 1,
@@ -140,7 +140,7 @@ def test_show(cli: Cli, app: PgQueue, db: Database) -> None:
         [worker_id, json.dumps([{"batch": 0, "rest": [OUTCOME]}])],
     )
     shown = answer(cli("jobs", "show", 1, "--json"))
-    assert set(shown) == FACTS | OWN | {"errors"}
+    assert set(shown) == FACTS | OWN | {"errors", "logs"}
     assert shown["args"] == [1, {"$t": "tuple", "v": [2]}]
     assert (shown["state"], shown["timeout"]) == ("failed", 90)
     [error] = shown["errors"]

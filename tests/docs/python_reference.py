@@ -41,7 +41,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Tasks": ("task", "Task", "BoundTask", "JobSpec"),
     "Many jobs": ("enqueue_many", "aenqueue_many", "copy_many", "acopy_many"),
     "The app": ("PgQueue", "default_app", "set_default_app", "queues"),
-    "Jobs": ("JobHandle", "Job", "FailedAttempt", "JobState", "QueueInfo", "WorkerInfo"),
+    "Jobs": ("JobHandle", "Job", "FailedAttempt", "LogLine", "JobState", "QueueInfo", "WorkerInfo"),
     "Inside a task": ("Context", "Retry", "Snooze", "Cancel", "JobTimeout"),
     "Errors": tuple(
         name

@@ -43,6 +43,7 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "beat",
             "forget_worker",
             "set_progress",
+            "add_log",
             "work",
             "held",
         ),

@@ -9,8 +9,8 @@ from tests.helpers import ROOT
 PUBLIC = """
     BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
     FailedAttempt Job JobFailedError JobHandle JobNotFoundError JobSpec JobState JobStateError
-    JobTimeout LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError
-    ResultTimeoutError Retry
+    JobTimeout LeaseLostError LogLine NotSerializableError PgQueue PgQueueError QueueInfo
+    RefusedJobError ResultTimeoutError Retry
     SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze
     Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
     aenqueue_many copy_many default_app enqueue_many queues set_default_app task
@@ -24,10 +24,10 @@ METHODS = {
     "Task": "aenqueue enqueue job using",
     "BoundTask": "aenqueue enqueue job using",
     "JobHandle": """
-        acancel adelete aerrors ainfo aresult aretry aset_priority astate cancel delete errors info
-        result retry set_priority state
+        acancel adelete aerrors ainfo alogs aresult aretry aset_priority astate cancel delete errors
+        info logs result retry set_priority state
     """,
-    "Context": "cancelled check_cancelled connection remaining",
+    "Context": "cancelled check_cancelled connection extend_timeout log progress remaining",
 }
 
 EXTRAS = {"binary", "django", "embedded", "demo", "test", "lint"}

@@ -14,6 +14,7 @@ INTERNAL = {
     "refusal": "inlined into the statements of jobs_file and file_strays",
     "job_flags": "inlined into the statements of jobs_file, file_strays and retry",
     "settle": "called by whatever ends jobs",
+    "store_notes": "called by store_outcomes",
     "store_outcomes": "called by work, finish and forget_worker",
 }
 

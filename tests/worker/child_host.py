@@ -33,6 +33,7 @@ class Host:
 
     Attributes:
         outcomes: the last object told about each job; `{"state": "succeeded"}` without a result.
+        notes: what jobs have said of themselves.
         answers: how many frames with outcomes have come.
         worn: how often it has asked to be replaced.
         exit_code: of the process, once it has ended.
@@ -66,6 +67,7 @@ class Host:
         self._batch_no = 0
         self.outcomes: dict[int, dict[str, Any]] = {}
         self.answers = 0
+        self.notes: list[dict[str, Any]] = []
         self.ready = False
         self.worn = 0
         self.exit_code: int | None = None
@@ -117,6 +119,9 @@ class Host:
             self.outcomes.update({job: {"state": "stored"} for job in answer.ids})
             return
         told = json.loads(answer.document)
+        if not answer.ids:
+            self.notes += told["notes"]
+            return
         assert told["batch"] == answer.batch_no
         ok = [int(job) for job in told["ok"][1:-1].split(",") if job]
         rest = {one["id"]: one for one in told["rest"]}

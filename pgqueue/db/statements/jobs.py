@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, LiteralString
 
 from pgqueue.core.errors import JobNotFoundError
-from pgqueue.core.job import FailedAttempt, Job
+from pgqueue.core.job import FailedAttempt, Job, LogLine
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db.statements.adding import NEW, columns_of
@@ -30,7 +30,8 @@ SELECT
     o.attempt, o.lost, o.crashes, o.max_attempts, EXTRACT(EPOCH FROM o.run_at),
     EXTRACT(EPOCH FROM o.expires_at), EXTRACT(EPOCH FROM o.timeout), CAST(o.meta AS text),
     EXTRACT(EPOCH FROM o.created_at), EXTRACT(EPOCH FROM o.started_at),
-    EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason
+    EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason,
+    o.progress, o.progress_note
 FROM pgqueue.job_overview AS o
 """
 
@@ -107,6 +108,17 @@ def job_errors(job_id: int) -> Statement[list[FailedAttempt]]:
         " WHERE e.job_id = CAST(CAST(%(id)s AS text) AS bigint) ORDER BY e.at, e.attempt",
         params={"id": str(job_id)},
         decode=_errors,
+    )
+
+
+def job_logs(job_id: int) -> Statement[list[LogLine]]:
+    """Read what a job has logged, the first line first."""
+    return Statement(
+        text="SELECT l.attempt, l.level, l.message, EXTRACT(EPOCH FROM l.at)"
+        " FROM pgqueue.job_logs AS l"
+        " WHERE l.job_id = CAST(CAST(%(id)s AS text) AS bigint) ORDER BY l.attempt, l.n",
+        params={"id": str(job_id)},
+        decode=_logs,
     )
 
 
@@ -204,6 +216,8 @@ def _job(row: Row) -> Job:
         result=from_json(row[19]),
         error=None if row[20] is None else str(row[20]),
         reason=None if row[21] is None else str(row[21]),
+        progress=None if row[22] is None else float(str(row[22])),
+        progress_note=None if row[23] is None else str(row[23]),
     )
 
 
@@ -215,6 +229,15 @@ def _errors(rows: Rows) -> list[FailedAttempt]:
             message=str(row[2]),
             traceback=str(row[3] or ""),
             at=as_moment(row[4]),
+        )
+        for row in rows
+    ]
+
+
+def _logs(rows: Rows) -> list[LogLine]:
+    return [
+        LogLine(
+            attempt=as_int(row[0]), level=str(row[1]), message=str(row[2]), at=as_moment(row[3])
         )
         for row in rows
     ]
