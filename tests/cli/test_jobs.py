@@ -147,8 +147,8 @@ def test_show(cli: Cli, app: PgQueue, db: Database) -> None:
     assert (error["attempt"], error["kind"], error["message"]) == (1, "ValueError", "no")
     assert error["traceback"].endswith("ValueError: no\n")
     said = cli("jobs", "show", 1).stdout
-    assert 'call          (1, {"$t":"tuple","v":[2]}, k="v")\n' in said
-    assert "timeout       90s\n" in said
+    assert 'call           (1, {"$t":"tuple","v":[2]}, k="v")\n' in said
+    assert "timeout        90s\n" in said
     assert "\nattempt 1 at 20" in said
     assert said.endswith("Z: ValueError\n\nTraceback\n  in \u241b[31mf\nValueError: no\n")
 
