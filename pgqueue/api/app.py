@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
+from pgqueue.api.adding import aadd, aadd_many, add, add_many
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle, found
 from pgqueue.api.naming import name_of
@@ -113,7 +114,7 @@ class PgQueue:
                 signature, where the task is known.
         """
         spec = self._named(task, args, kwargs, options)
-        return self._handle(self._clients.sync.enqueue(spec, connection), spec)
+        return add(self._clients, spec, connection)
 
     async def aenqueue(
         self,
@@ -126,7 +127,7 @@ class PgQueue:
     ) -> JobHandle:
         """Enqueue a job of a task by its name; see `enqueue`."""
         spec = self._named(task, args, kwargs, options)
-        return self._handle(await self._clients.asynchronous.enqueue(spec, connection), spec)
+        return await aadd(self._clients, spec, connection)
 
     def enqueue_many(
         self, jobs: Iterable[JobSpec], *, connection: object = None
@@ -143,17 +144,13 @@ class PgQueue:
         Raises:
             PgQueueError: as in `Task.enqueue`.
         """
-        specs = _specs(jobs)
-        ids = self._clients.sync.enqueue_many(specs, connection) if specs else []
-        return self._handles(ids, specs)
+        return add_many(self._clients, _specs(jobs), connection)
 
     async def aenqueue_many(
         self, jobs: Iterable[JobSpec], *, connection: object = None
     ) -> list[JobHandle]:
         """Enqueue many jobs with one statement; see `enqueue_many`."""
-        specs = _specs(jobs)
-        ids = await self._clients.asynchronous.enqueue_many(specs, connection) if specs else []
-        return self._handles(ids, specs)
+        return await aadd_many(self._clients, _specs(jobs), connection)
 
     def copy_many(self, jobs: Iterable[JobSpec], *, connection: object = None) -> int:
         """Enqueue many jobs by COPY: the fastest way, of any number, without handles.
@@ -286,16 +283,8 @@ class PgQueue:
         if name in self.registry:
             known = self.registry.get(name)
             return known.using(**options).job(*positional, **named)
-        return spec_of(name, positional, named, EnqueueOptions.from_kwargs(**options))
-
-    def _handle(self, job_id: int, spec: JobSpec) -> JobHandle:
-        return JobHandle(job_id, spec.task, self._clients)
-
-    def _handles(self, ids: list[int], specs: list[JobSpec]) -> list[JobHandle]:
-        clients = self._clients
-        return [
-            JobHandle(job_id, spec.task, clients) for job_id, spec in zip(ids, specs, strict=True)
-        ]
+        chosen = EnqueueOptions.from_kwargs(**options)
+        return spec_of(name, positional, named, chosen, chosen.unique_key)
 
 
 def decorate(clients: Callable[[], Clients], function: Any, options: dict[str, Any]) -> Any:

@@ -65,7 +65,8 @@ def task(function: Any = None, /, *, context: bool = False, **options: Any) -> A
         function: the function, which may be a coroutine function.
         context: whether the worker gives the function the Context as its first parameter.
         options: `queue`, `priority`, `max_attempts`, `backoff`, `timeout`, `retry_on`,
-            `give_up_on`, `expires`, `atomic`, `name`, `aliases`; see `TaskOptions`.
+            `give_up_on`, `expires`, `atomic`, `unique`, `unique_while`, `unique_for`,
+            `on_duplicate`, `name`, `aliases`; see `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong, or a worker could not find or call the function.

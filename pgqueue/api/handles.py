@@ -22,11 +22,14 @@ class JobHandle:
     Attributes:
         id: the job's id.
         task: the name of its task.
+        duplicate: whether nothing was enqueued, since the job was there already: it has the same
+            unique key.
     """
 
     id: int
     task: str = field(compare=False)
     _clients: Clients = field(repr=False, compare=False)
+    duplicate: bool = field(default=False, compare=False, repr=False)
 
     def state(self) -> JobState:
         """Read where the job stands.

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
+from pgqueue.api.adding import aadd, add
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
 from pgqueue.core import codec
 from pgqueue.core.backoff import Backoff
 from pgqueue.core.binding import Signature
-from pgqueue.core.errors import NotSerializableError
+from pgqueue.core.errors import ConfigurationError, NotSerializableError, shown
 from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
+from pgqueue.core.uniqueness import key_of
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
 
@@ -35,6 +37,10 @@ class TaskWords(TypedDict, total=False):
     give_up_on: type[BaseException] | tuple[type[BaseException], ...]
     expires: Duration | None
     atomic: bool
+    unique: tuple[str, ...] | list[str] | bool
+    unique_while: str | None
+    unique_for: Duration | None
+    on_duplicate: str | None
     name: str | None
     aliases: tuple[str, ...]
 
@@ -50,6 +56,10 @@ class JobWords(TypedDict, total=False):
     timeout: Duration | None
     max_attempts: int | None
     meta: dict[str, Any] | None
+    unique_key: str | None
+    unique_while: str | None
+    unique_for: Duration | None
+    on_duplicate: str | None
 
 
 class BoundTask(Generic[P]):
@@ -58,7 +68,7 @@ class BoundTask(Generic[P]):
     `Task.using` makes it; it may be kept and used many times.
     """
 
-    __slots__ = ("_clients", "_connection", "_name", "_options", "_signature")
+    __slots__ = ("_clients", "_connection", "_name", "_options", "_signature", "_unique")
 
     def __init__(
         self,
@@ -67,12 +77,14 @@ class BoundTask(Generic[P]):
         options: EnqueueOptions,
         clients: Callable[[], Clients],
         connection: object = None,
+        unique: tuple[str, ...] | bool = False,
     ) -> None:
         self._name = name
         self._signature = signature
         self._options = options
         self._clients = clients
         self._connection = connection
+        self._unique = unique
 
     def __repr__(self) -> str:
         return f"<pgqueue task {self._name} with options>"
@@ -85,6 +97,7 @@ class BoundTask(Generic[P]):
             self._options.updated(**_set(options)) if options else self._options,
             self._clients,
             self._connection if connection is None else check_connection(connection),
+            self._unique,
         )
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> JobSpec:
@@ -93,20 +106,18 @@ class BoundTask(Generic[P]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle:
         """Enqueue a job; see `Task.enqueue`."""
-        spec = self._spec(args, kwargs)
-        clients = self._clients()
-        return JobHandle(clients.sync.enqueue(spec, self._connection), self._name, clients)
+        return add(self._clients(), self._spec(args, kwargs), self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle:
         """Enqueue a job from a coroutine; see `Task.enqueue`."""
-        spec = self._spec(args, kwargs)
-        clients = self._clients()
-        job_id = await clients.asynchronous.enqueue(spec, self._connection)
-        return JobHandle(job_id, self._name, clients)
+        return await aadd(self._clients(), self._spec(args, kwargs), self._connection)
 
     def _spec(self, args: tuple[object, ...], kwargs: dict[str, object]) -> JobSpec:
         self._signature.check(args, kwargs)
-        return spec_of(self._name, args, kwargs, self._options)
+        key = self._options.unique_key
+        if key is None and self._unique:
+            key = key_of(self._name, self._signature.arguments(args, kwargs), self._unique)
+        return spec_of(self._name, args, kwargs, self._options, key)
 
 
 class Task(Generic[P, R]):
@@ -147,8 +158,12 @@ class Task(Generic[P, R]):
                 queue=None if options.queue == DEFAULT_QUEUE else options.queue,
                 priority=options.priority or None,
                 expires=options.expires,
+                unique_while=options.unique_while,
+                unique_for=options.unique_for,
+                on_duplicate=options.on_duplicate,
             ),
             clients,
+            unique=_argument_names(name, self.signature, options.unique),
         )
         if self.is_async:
             _mark_async(self)
@@ -167,6 +182,7 @@ class Task(Generic[P, R]):
             NotSerializableError: an argument cannot be stored, by its JSON path.
             ConnectionLostError: pgqueue's own connection could not be opened, or broke; then
                 nobody knows whether the job was stored.
+            DuplicateJobError: another job has its unique key, and `on_duplicate` is `"error"`.
             RefusedJobError: the server refused the job.
             SchemaError: pgqueue is not installed in the database, or an older one is.
         """
@@ -192,7 +208,8 @@ class Task(Generic[P, R]):
             connection: yours, in whose transaction the job is written: of psycopg or asyncpg, or a
                 connection or session of SQLAlchemy. None for pgqueue's own.
             options: `queue`, `priority`, `run_at`, `expires` or `expires_at`, `timeout`,
-                `max_attempts`, `meta`; see `EnqueueOptions`.
+                `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`;
+                see `EnqueueOptions`.
 
         Raises:
             ConfigurationError: an option is wrong or not known, or the connection is.
@@ -211,11 +228,16 @@ class ContextTask(Task[P, R]):
 
 
 def spec_of(
-    name: str, args: tuple[object, ...], kwargs: dict[str, object], options: EnqueueOptions
+    name: str,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    options: EnqueueOptions,
+    unique_key: str | None = None,
 ) -> JobSpec:
     """Encode the arguments of a job.
 
     Raises:
+        ConfigurationError: the options say how a unique key is kept, and there is none.
         NotSerializableError: one of them cannot be stored, or all together are too large.
     """
     positional = codec.dumps(list(args), path="$.args") if args else b"[]"
@@ -223,7 +245,15 @@ def spec_of(
     meta = b"" if options.meta is None else codec.dumps(options.meta, path="$.meta", name="meta")
     if len(positional) + len(named) + len(meta) > codec.MAX_BYTES // 2:
         _check_size(positional, named, meta)
-    return JobSpec(task=name, args=positional.decode(), kwargs=named.decode(), options=options)
+    if unique_key is None:
+        options.check_keyless()
+    return JobSpec(
+        task=name,
+        args=positional.decode(),
+        kwargs=named.decode(),
+        options=options,
+        unique_key=unique_key,
+    )
 
 
 def _check_size(*parts: bytes) -> None:
@@ -241,6 +271,17 @@ def _check_size(*parts: bytes) -> None:
             f"with a space behind each comma and colon; got {size}; store the data elsewhere and "
             "pass its id"
         )
+
+
+def _argument_names(
+    task: str, signature: Signature, names: tuple[str, ...] | bool
+) -> tuple[str, ...] | bool:
+    for name in names if isinstance(names, tuple) else ():
+        if not signature.accepts(name):
+            raise ConfigurationError(
+                f"unique must name arguments of {task}(); it has none named {shown(name)}"
+            )
+    return names
 
 
 def _set(options: JobWords) -> dict[str, object]:

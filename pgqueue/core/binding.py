@@ -77,6 +77,32 @@ class Signature:
         if complaint:
             raise BadArgumentsError(f"{self._name}() {complaint}")
 
+    def accepts(self, name: str) -> bool:
+        """Tell whether there may be an argument of this name."""
+        if self._signature is None:
+            return True
+        parameters = self._signature.parameters.values()
+        return name in self._signature.parameters or any(
+            item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters
+        )
+
+    def arguments(
+        self, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """Give the arguments of a call that fits by their names, defaults included.
+
+        Where Python cannot tell the signature, positional ones are named by their places.
+        """
+        if self._signature is None:
+            return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        found = dict(bound.arguments)
+        for item in self._signature.parameters.values():
+            if item.kind is inspect.Parameter.VAR_KEYWORD:
+                found |= found.pop(item.name)
+        return found
+
 
 def bind(
     function: Callable[..., Any],

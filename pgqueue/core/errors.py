@@ -213,6 +213,16 @@ class ResultTimeoutError(PgQueueError, TimeoutError):
     __module__ = "pgqueue"
 
 
+class DuplicateJobError(JobError):
+    """Say that another job has the unique key, and no second one may have it (SQLSTATE PQ006).
+
+    Attributes:
+        job_id: the job that has it; of a retry, the job that was to be retried.
+    """
+
+    __module__ = "pgqueue"
+
+
 class LeaseLostError(JobError):
     """Say that a job or a worker is not ours any more (SQLSTATE PQ005)."""
 
@@ -238,6 +248,7 @@ SQLSTATES: dict[str, type[PgQueueError]] = {
     "PQ003": JobStateError,
     "PQ004": ConfigurationError,
     "PQ005": LeaseLostError,
+    "PQ006": DuplicateJobError,
 }
 
 

@@ -25,6 +25,7 @@ class Job:
         reason: why it waits or was cancelled; None without one.
         progress: how far it said it is, 0 to 1; None when it said nothing.
         progress_note: the line it said with that; None without one.
+        unique_key: what no other live job has; None without one.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Job:
     reason: str | None = None
     progress: float | None = None
     progress_note: str | None = None
+    unique_key: str | None = None
 
     @property
     def is_final(self) -> bool:

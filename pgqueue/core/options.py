@@ -14,6 +14,14 @@ from pgqueue.core import codec
 from pgqueue.core.backoff import Backoff, validate_backoff
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
+from pgqueue.core.uniqueness import (
+    ON_DUPLICATE,
+    WHILE,
+    check_key,
+    check_names,
+    check_period,
+    check_word,
+)
 
 DEFAULT_QUEUE: Final = "default"
 #: Stands for every queue; is no queue name.
@@ -47,6 +55,15 @@ class TaskOptions:
         context: whether the first parameter is the Context.
         atomic: whether what the function writes over `context.connection`, or over Django's
             connection, commits together with the finish of its job.
+        unique: names of arguments; at most one live job is made for the same values of them. True
+            for all arguments, False for no such limit.
+        unique_while: `"live"`, until the job is over, or `"waiting"`, until a worker takes it for
+            the first time; None for `"live"`.
+        unique_for: so long after it was enqueued no other is made either, even when the job has
+            succeeded or failed by then; None for no longer.
+        on_duplicate: what a duplicate does: `"ignore"` (nothing is enqueued), `"replace"` (it takes
+            the place of the waiting job), `"reschedule"` (the waiting job gets its time), or
+            `"error"`; None for `"ignore"`.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
 
@@ -64,6 +81,10 @@ class TaskOptions:
     expires: dt.timedelta | None = None
     context: bool = False
     atomic: bool = False
+    unique: tuple[str, ...] | bool = False
+    unique_while: str | None = None
+    unique_for: dt.timedelta | None = None
+    on_duplicate: str | None = None
     name: str | None = None
     aliases: tuple[str, ...] = ()
 
@@ -83,6 +104,10 @@ class TaskOptions:
             raise ConfigurationError(f"context must be True or False; got {shown(self.context)}")
         if type(self.atomic) is not bool:
             raise ConfigurationError(f"atomic must be True or False; got {shown(self.atomic)}")
+        _put(self, "unique", check_names(self.unique, "unique"))
+        _put_uniqueness(self)
+        if not self.unique:
+            _refuse_without_key(self, "unique=")
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
@@ -111,6 +136,8 @@ class EnqueueOptions:
         timeout: longest run in seconds.
         max_attempts: 1 to 32767.
         meta: a JSON object of the application's own.
+        unique_key: at most one live job has it, whatever its task: text of 1 to 1000 bytes.
+        unique_while, unique_for, on_duplicate: as of `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong; times and durations may be given in any form.
@@ -125,6 +152,10 @@ class EnqueueOptions:
     timeout: float | None = None
     max_attempts: int | None = None
     meta: dict[str, object] | None = None
+    unique_key: str | None = None
+    unique_while: str | None = None
+    unique_for: dt.timedelta | None = None
+    on_duplicate: str | None = None
 
     def __post_init__(self) -> None:
         """Check every option that is set and give it its plain form."""
@@ -148,11 +179,23 @@ class EnqueueOptions:
             check_max_attempts(self.max_attempts)
         if self.meta is not None:
             _put(self, "meta", _meta(self.meta))
+        if self.unique_key is not None:
+            check_key(self.unique_key, "unique_key")
+        _put_uniqueness(self)
 
     @classmethod
     def from_kwargs(cls, **options: object) -> Self:
         """Make options from words; one that is not known is an error with the nearest known."""
         return cls(**_known(cls, options, "option"))
+
+    def check_keyless(self) -> None:
+        """Pass when nothing is said about a unique key that a job without one could not mean.
+
+        Raises:
+            ConfigurationError: something is.
+        """
+        if self.unique_while or self.unique_for or self.on_duplicate:
+            _refuse_without_key(self, "unique_key=")
 
     def updated(self, **options: object) -> Self:
         """Give a copy with more options set: what `.using(...).using(...)` means.
@@ -255,6 +298,21 @@ def check_timeout(value: object) -> float:
             f"timeout must be above 0 and at most 365 days; got {shown(value)}"
         )
     return seconds
+
+
+def _put_uniqueness(options: TaskOptions | EnqueueOptions) -> None:
+    if options.unique_while is not None:
+        check_word(options.unique_while, "unique_while", WHILE)
+    if options.unique_for is not None:
+        _put(options, "unique_for", check_period(options.unique_for))
+    if options.on_duplicate is not None:
+        check_word(options.on_duplicate, "on_duplicate", ON_DUPLICATE)
+
+
+def _refuse_without_key(options: TaskOptions | EnqueueOptions, key: str) -> None:
+    for name in ("unique_while", "unique_for", "on_duplicate"):
+        if getattr(options, name) is not None:
+            raise ConfigurationError(f"{name} says how a key is kept; give {key} with it")
 
 
 def _put(target: object, name: str, value: object) -> None:

@@ -19,7 +19,7 @@ from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
 from pgqueue.db.async_ends import AsyncEnds
 from pgqueue.db.statements import adding, jobs, queues, stats
-from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
 from pgqueue.db.statements.stats import Problem, Pruned
 
@@ -131,6 +131,12 @@ class AsyncClient:
     async def enqueue_many(self, new: Sequence[JobSpec], connection: object = None) -> list[int]:
         """Insert many jobs with one statement; gives their ids in order."""
         return await self.run(adding.enqueue_many(new), connection)
+
+    async def enqueue_each(
+        self, new: Iterable[JobSpec], connection: object = None
+    ) -> list[Enqueued]:
+        """Insert jobs that may be duplicates; gives what became of each, in order."""
+        return await self.run(adding.enqueue_each(new), connection)
 
     async def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""

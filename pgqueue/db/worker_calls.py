@@ -277,9 +277,9 @@ async def promote(session: Session, floor: bytes | None) -> Promotion:
 
     A crash of the server that loses this only makes it be done again, so nobody waits for the disk.
     """
-    ((moved, due_in, reached, _resumed, _relaxed),) = await session.call(
+    ((moved, due_in, reached, _resumed, _settled, _relaxed),) = await session.call(
         "SELECT p.moved, p.due_in, p.reached, pgqueue.resume_due(),"
-        " set_config('synchronous_commit', 'off', true)"
+        " pgqueue.settle_unique_keys(), set_config('synchronous_commit', 'off', true)"
         " FROM pgqueue.promote(1000, $1::timestamptz) AS p",
         [floor],
         prepare=True,
@@ -306,23 +306,27 @@ class Floors:
     expire: bytes | None = None
     prune: bytes | None = None
     strays: bytes = b"0"
+    keys: bytes = b""
 
 
 async def sweep(session: Session, floors: Floors, max_jobs: int) -> int:
-    """Expire, prune, file strays, settle cancels, tidy: one bounded batch of each.
+    """Expire, prune, file strays, sweep keys, settle cancels, tidy: one bounded batch of each.
 
     Returns:
         The largest of the batches, so that the caller knows whether there is more to do.
     """
-    ((expired, expire_floor, pruned, prune_floor, filed, strays, *_),) = await session.call(
-        "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached,"
-        " pgqueue.apply_cancels(), pgqueue.tidy()"
+    (
+        (expired, expire_floor, pruned, prune_floor, filed, strays, swept, keys, *_),
+    ) = await session.call(
+        "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached, k.swept,"
+        " k.reached, pgqueue.apply_cancels(), pgqueue.tidy()"
         " FROM pgqueue.expire($1::integer, $2::timestamptz) AS e,"
         " pgqueue.prune($1::integer, NULL, $3::timestamptz) AS p,"
-        " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f",
-        [b"%d" % max_jobs, floors.expire, floors.prune, floors.strays],
+        " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f,"
+        " pgqueue.sweep_unique_keys($5::text, $1::integer) AS k",
+        [b"%d" % max_jobs, floors.expire, floors.prune, floors.strays, floors.keys],
         prepare=True,
     )
     floors.expire, floors.prune = expire_floor, prune_floor
-    floors.strays = strays or b"0"
-    return max(int(expired or 0), int(pruned or 0), int(filed or 0))
+    floors.strays, floors.keys = strays or b"0", keys or b""
+    return max(int(expired or 0), int(pruned or 0), int(filed or 0), int(swept or 0))

@@ -17,7 +17,11 @@ CREATE TABLE pgqueue.jobs (
     timeout interval,
     max_attempts smallint,
     meta jsonb,
-    created_at timestamptz DEFAULT clock_timestamp()
+    created_at timestamptz DEFAULT clock_timestamp(),
+    unique_key text,
+    unique_while text,
+    unique_for interval,
+    on_duplicate text
 );
 
 -- Only jobs that can expire are in it: a plain job does not pay for it.
@@ -44,3 +48,15 @@ COMMENT ON COLUMN pgqueue.jobs.max_attempts IS
 COMMENT ON COLUMN pgqueue.jobs.meta IS
 'A JSON object of the producer''s own, shown beside the job and given to the task''s context.';
 COMMENT ON COLUMN pgqueue.jobs.created_at IS 'When the row was inserted, not when it committed.';
+COMMENT ON COLUMN pgqueue.jobs.unique_key IS
+'At most one live job has it, whatever its task: a second one is a duplicate. 1 to 1000 bytes. Null
+means none.';
+COMMENT ON COLUMN pgqueue.jobs.unique_while IS
+'How long the job keeps its unique_key: live, until it is over, which null means too; waiting, until
+a worker takes it for the first time.';
+COMMENT ON COLUMN pgqueue.jobs.unique_for IS
+'Keep the unique_key so long, counted from the INSERT, even when the job has succeeded or failed by
+then. Null means no longer than unique_while says.';
+COMMENT ON COLUMN pgqueue.jobs.on_duplicate IS
+'What a duplicate does to the job that has the unique_key: ignore, which null means too, replace,
+reschedule (only the time is taken over) or error.';

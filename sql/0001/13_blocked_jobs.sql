@@ -1,7 +1,6 @@
 -- Purpose: the jobs that wait for something other than time: another job, a free slot of a key.
--- Written by: nothing yet; the moves of limits and flows use it. cancel, retry, the views and
--- check_invariants already know it, so that "a row in exactly one of five tables" holds from the
--- first version on.
+-- Written by: the insert trigger, for jobs of which a deadlock left open whether they are
+-- duplicates; emptied by settle_unique_keys, cancel, expire.
 CREATE TABLE pgqueue.blocked_jobs (
     job_id bigint PRIMARY KEY,
     reason text NOT NULL,
@@ -13,6 +12,8 @@ CREATE TABLE pgqueue.blocked_jobs (
     crashes smallint NOT NULL DEFAULT 0,
     flags integer NOT NULL DEFAULT 0
 );
+
+CREATE INDEX blocked_jobs_unique_idx ON pgqueue.blocked_jobs (job_id) WHERE reason = 'unique_key';
 
 COMMENT ON TABLE pgqueue.blocked_jobs IS
 'Position: the job waits for another job or for a free slot. One row a job.';

@@ -8,6 +8,11 @@ AS $$
     SELECT (job.expires_at IS NOT NULL)::integer
         + 2 * (job.timeout IS NOT NULL OR job.max_attempts IS NOT NULL
             OR job.meta IS NOT NULL)::integer
+        + CASE
+            WHEN job.unique_key IS NULL THEN 0
+            WHEN job.unique_while = 'waiting' THEN 12
+            ELSE 4
+        END
 $$;
 
 COMMENT ON FUNCTION pgqueue.job_flags(pgqueue.jobs) IS

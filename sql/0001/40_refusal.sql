@@ -35,6 +35,12 @@ AS $$
             'timeout must be above 0 and at most 365 days; got ', job.timeout)
         WHEN job.max_attempts < 1 THEN concat(
             'max_attempts must be at least 1; got ', job.max_attempts)
+        WHEN (job.unique_key IS NOT NULL OR job.unique_while IS NOT NULL
+                OR job.unique_for IS NOT NULL OR job.on_duplicate IS NOT NULL)
+            AND pgqueue.unique_refusal(job.unique_key, job.unique_while, job.unique_for,
+                job.on_duplicate) IS NOT NULL
+        THEN pgqueue.unique_refusal(job.unique_key, job.unique_while, job.unique_for,
+            job.on_duplicate)
         WHEN octet_length(job.args::text) > 1572864
             OR octet_length(job.kwargs::text) > 1572864
             OR octet_length(job.meta::text) > 1572864

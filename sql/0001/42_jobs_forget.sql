@@ -1,6 +1,6 @@
 -- Purpose: when jobs are deleted, delete what hangs on them.
 -- Fired by: every DELETE on jobs, once a statement. Writes the five position tables, job_errors,
--- job_progress, job_logs, cancel_requests; tells who waits for one of them (settle).
+-- job_progress, job_logs, cancel_requests, unique_keys; tells who waits for one of them (settle).
 -- Locks: the rows it deletes.
 -- Why a trigger and no foreign keys: each costs 5 to 10 microseconds a row on the hot path, this
 -- one costs nothing until somebody deletes.
@@ -18,9 +18,19 @@ DECLARE
     v_ids bigint[] := ARRAY(SELECT o.id FROM old_jobs AS o ORDER BY o.id);
     v_left bigint := cardinality(v_ids);
     v_found bigint;
+    v_kept text[];
 BEGIN
     IF v_left = 0 THEN
         RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM pgqueue.unique_keys) THEN
+        -- The period of a key goes on when its job is pruned.
+        v_kept := ARRAY(
+            SELECT u.key
+            FROM pgqueue.unique_keys AS u
+            JOIN pgqueue.finished_jobs AS f ON f.job_id = u.job_id
+            WHERE u.job_id = ANY (v_ids) AND u.held_until > clock_timestamp()
+        );
     END IF;
     FOR v_pass IN 1..3 LOOP
         DELETE FROM pgqueue.finished_jobs AS f WHERE f.job_id = ANY (v_ids);
@@ -42,6 +52,10 @@ BEGIN
         EXIT WHEN v_left <= 0;
     END LOOP;
     -- Last, since the moves write these too.
+    IF v_kept IS NOT NULL THEN
+        DELETE FROM pgqueue.unique_keys AS u
+        WHERE u.job_id = ANY (v_ids) AND u.key <> ALL (v_kept);
+    END IF;
     DELETE FROM pgqueue.job_errors AS e WHERE e.job_id = ANY (v_ids);
     DELETE FROM pgqueue.job_progress AS p WHERE p.job_id = ANY (v_ids);
     DELETE FROM pgqueue.job_logs AS l WHERE l.job_id = ANY (v_ids);

@@ -1,7 +1,7 @@
 -- Purpose: what follows from the end of jobs, in the transaction that ends them.
 -- Called by: whatever ends jobs (store_outcomes, cancel, expire, claim, rescue, file_strays), once
 -- for all of them and after their rows of finished_jobs were written; by jobs_forget.
--- Deletes from waiters; notifies pgqueue_finished. Locks: rows of waiters, skipping those that
+-- Deletes from waiters and unique_keys; notifies pgqueue_finished. Locks: those rows, skipping what
 -- others hold, so that it never waits.
 -- Why a statement of its own looks for waiters: a waiter that committed while the one before ran is
 -- not in that one's snapshot. One that commits after this look has a job that is not yet over when
@@ -18,6 +18,9 @@ CREATE FUNCTION pgqueue.settle(
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    IF (settle.features & 4) <> 0 THEN
+        PERFORM pgqueue.release_unique_keys(settle.featured, settle.at);
+    END IF;
     IF settle.ended IS NOT NULL AND EXISTS (SELECT FROM pgqueue.waiters) THEN
         WITH gone AS (
             DELETE FROM pgqueue.waiters AS w
@@ -48,4 +51,4 @@ COMMENT ON FUNCTION pgqueue.settle(bigint[], bigint[], integer, timestamptz) IS
 Args: ended: all that ended; featured: those of them with a flag of 4 or more; features: their flags
 together; at: the time it is.
 Returns: the jobs that somebody waited for.
-Locks: rows of waiters, skipping those that others hold.';
+Locks: rows of waiters and of unique_keys, skipping those that others hold.';

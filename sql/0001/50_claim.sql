@@ -1,6 +1,7 @@
 -- Purpose: take up to max_jobs ready jobs of one queue for a worker, and build the batch's text.
 -- Called by: dequeue and work only (they check the worker and set the plan settings).
--- Reads jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones).
+-- Reads jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones);
+-- deletes from unique_keys where flags say so.
 -- Locks: the rows it takes, in (priority, seq) order, skipping those that others hold.
 --
 -- How it is written, and why:
@@ -44,6 +45,7 @@ AS $$
 DECLARE
     v_queue_json text := to_json(claim.queue)::text;
     v_expired bigint[];
+    v_flags integer;
 BEGIN
     WITH picked AS MATERIALIZED (
         SELECT r.tid, r.priority, r.seq, r.job_id, r.attempt, r.lost, r.crashes, r.flags
@@ -134,7 +136,9 @@ BEGIN
             started_at)
         SELECT
             b.job_id, claim.worker_id, claim.batch_no, claim.queue, b.priority, b.attempt + 1,
-            b.lost, b.crashes, b.flags, claim.at
+            b.lost, b.crashes,
+            -- 8 goes, and takes 4 along: the key is given back below.
+            b.flags & ~((b.flags & 8) + (b.flags & 8) / 2), claim.at
         FROM batch AS b
         WHERE b.line IS NOT NULL AND b.id IS NOT NULL
     ),
@@ -157,10 +161,28 @@ BEGIN
             FROM (SELECT c.priority, max(c.seq) AS seq FROM batch AS c GROUP BY c.priority) AS t
         ),
         count(*) < (SELECT count(*) FROM picked),
-        array_agg(b.job_id) FILTER (WHERE b.line IS NULL AND b.id IS NOT NULL)
+        array_agg(b.job_id) FILTER (WHERE b.line IS NULL AND b.id IS NOT NULL),
+        bit_or(b.flags)
     INTO
-        claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut, v_expired
+        claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut,
+        v_expired, v_flags
     FROM batch AS b;
+    IF (v_flags & 8) <> 0 THEN
+        -- They are unique only while they wait.
+        PERFORM pgqueue.release_unique_keys(
+            ARRAY(
+                SELECT u.job_id
+                FROM unnest(claim.job_ids) AS i (id)
+                CROSS JOIN LATERAL (
+                    SELECT u.job_id
+                    FROM pgqueue.unique_keys AS u
+                    WHERE u.job_id = i.id AND u.while_waiting
+                    OFFSET 0
+                ) AS u
+            ),
+            claim.at
+        );
+    END IF;
     IF v_expired IS NOT NULL THEN
         PERFORM pgqueue.settle(v_expired, v_expired, -1, claim.at);
     END IF;

@@ -1,7 +1,8 @@
 -- Purpose: run a job again, or a waiting one now.
 -- Called by: people and programs. Moves finished_jobs or scheduled_jobs to ready_jobs or
 -- scheduled_jobs. Locks: the job against being deleted meanwhile, which would leave the position
--- behind; the position row; those of ring. Errors: PQ002, PQ003.
+-- behind; the position row; the key of a unique job; those of ring.
+-- Errors: PQ002, PQ003, PQ006.
 -- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in line with it.
 -- Why lost grows: attempt numbers never fall, so a job that has used up its budget gets it back by
 -- counting the past attempts as lost.
@@ -23,6 +24,7 @@ DECLARE
     v_queue text;
     v_priority integer;
     v_state text;
+    v_keys record;
 BEGIN
     SELECT
         j.queue, j.priority,
@@ -51,6 +53,16 @@ BEGIN
     IF FOUND THEN
         v_queue := v_job.queue;
         v_priority := v_job.priority;
+        IF (v_job.flags & 4) <> 0 THEN
+            v_keys := pgqueue.take_unique_keys(ARRAY[retry.job_id], true, retry.at);
+            IF v_keys.undecided IS NOT NULL OR v_keys.dropped <> '{}' THEN
+                RAISE EXCEPTION USING
+                    ERRCODE = 'PQ006',
+                    MESSAGE = format('the unique_key of job %s must be free for it to be retried; '
+                        'another job has it', retry.job_id),
+                    HINT = 'wait for the other job, or cancel it first';
+            END IF;
+        END IF;
     ELSE
         DELETE FROM pgqueue.scheduled_jobs AS s
         WHERE s.job_id = retry.job_id
@@ -106,5 +118,5 @@ Args: job_id; run_at: when, or null for now; at: the time it is. A job whose exp
 by then runs all the same: somebody asked for it.
 Returns: ready or scheduled.
 Errors: PQ002 when there is no such job; PQ003 when it is running or blocked, or was filed by
-pgqueue.file_strays as one that could never run.
+pgqueue.file_strays as one that could never run; PQ006 when another job has its unique_key now.
 Locks: the job, FOR NO KEY UPDATE; the position row.';

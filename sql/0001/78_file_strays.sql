@@ -1,7 +1,7 @@
 -- Purpose: file the jobs that came in without the trigger (logical replication, a restored table).
 -- Called by: the leader every few seconds, with the id up to which it has looked; people, with 0.
 -- Reads jobs and the position tables; writes ready_jobs, scheduled_jobs and, for a job that the
--- trigger would have refused, finished_jobs.
+-- trigger would have refused, or dropped as a duplicate, finished_jobs.
 -- Locks: advisory (70677104, 1) until the end of the transaction, tried, so that two callers do not
 -- file one job: the later one would file it again after a worker had taken it; the jobs it files,
 -- skipping those that others hold, so that a DELETE meanwhile leaves no position behind; those of
@@ -23,6 +23,8 @@ DECLARE
     v_queues text[];
     v_soon boolean;
     v_ended bigint[];
+    v_unique bigint[];
+    v_keys record;
 BEGIN
     file_strays.filed := 0;
     file_strays.reached := file_strays.above;
@@ -89,8 +91,19 @@ BEGIN
         coalesce((SELECT max(s.id) FROM seen AS s), file_strays.above),
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
         (SELECT min(l.run_at) < file_strays.at + interval '2 s' FROM later AS l),
-        (SELECT array_agg(r.job_id) FROM refused AS r)
-    INTO file_strays.filed, file_strays.reached, v_queues, v_soon, v_ended;
+        (SELECT array_agg(r.job_id) FROM refused AS r),
+        (
+            SELECT array_agg(n.id)
+            FROM stray AS n
+            WHERE n.refusal IS NULL AND (n.flags & 4) <> 0
+        )
+    INTO file_strays.filed, file_strays.reached, v_queues, v_soon, v_ended, v_unique;
+    IF v_unique IS NOT NULL THEN
+        v_keys := pgqueue.take_unique_keys(v_unique, true, file_strays.at);
+        PERFORM pgqueue.end_waiting(
+            v_keys.dropped || coalesce(v_keys.undecided, '{}'), 'cancelled',
+            'cancelled: duplicate of a job with the same unique_key', file_strays.at);
+    END IF;
     PERFORM pgqueue.settle(v_ended, NULL, 0, file_strays.at);
     PERFORM pgqueue.ring(v_queues);
     IF v_soon THEN

@@ -52,6 +52,29 @@ AS $$
     FROM pgqueue.cancel_requests AS c
     WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = c.job_id)
     UNION ALL
+    SELECT 'unique key without a live job', u.job_id, NULL
+    FROM pgqueue.unique_keys AS u
+    WHERE coalesce(u.held_until <= clock_timestamp(), true)
+        AND NOT pgqueue.is_live(u.job_id, u.while_waiting)
+    UNION ALL
+    SELECT 'live job without its unique key', j.id, p.place
+    FROM (
+        SELECT r.job_id, r.flags, 'ready' AS place FROM pgqueue.ready_jobs AS r
+        UNION ALL
+        SELECT s.job_id, s.flags, 'scheduled' FROM pgqueue.scheduled_jobs AS s
+        UNION ALL
+        SELECT b.job_id, b.flags, 'blocked' FROM pgqueue.blocked_jobs AS b
+        WHERE b.reason <> 'unique_key'
+        UNION ALL
+        SELECT u.job_id, u.flags, 'running' FROM pgqueue.running_jobs AS u
+    ) AS p
+    JOIN pgqueue.jobs AS j ON j.id = p.job_id
+    WHERE (p.flags & 4) <> 0
+        AND NOT EXISTS (
+            SELECT FROM pgqueue.unique_keys AS u
+            WHERE u.key = j.unique_key AND u.job_id = j.id
+        )
+    UNION ALL
     SELECT 'more lost attempts than attempts', o.id, format('%s of %s', o.lost, o.attempt)
     FROM pgqueue.job_overview AS o
     WHERE o.lost > o.attempt

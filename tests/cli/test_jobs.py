@@ -13,7 +13,7 @@ from tests.fixtures.databases import Database
 FACTS = {
     "id", "task", "queue", "priority", "state", "attempt", "lost", "crashes", "max_attempts",
     "run_at", "expires_at", "timeout", "created_at", "started_at", "finished_at", "worker_id",
-    "error", "reason", "progress", "progress_note",
+    "error", "reason", "progress", "progress_note", "unique_key",
 }  # fmt: skip
 OUTCOME = {
     "id": 1,
@@ -27,7 +27,7 @@ OWN = {"args", "kwargs", "result", "meta"}
 
 
 def test_enqueue(cli: Cli, app: PgQueue) -> None:
-    assert answer(cli("enqueue", "t", "--json")) == {"id": 1, "task": "t"}
+    assert answer(cli("enqueue", "t", "--json")) == {"id": 1, "task": "t", "duplicate": False}
     done = cli(
         "enqueue", "shop.send", '[1, {"$t":"decimal","v":"1.5"}]', "--kwargs", '{"to": "you"}',
         "--in", "1d12h", "--queue", "mail", "--priority", "-7", "--expires", "3600",

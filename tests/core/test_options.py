@@ -28,6 +28,10 @@ def test_a_task_has_the_promised_defaults() -> None:
         "name": None,
         "aliases": (),
         "atomic": False,
+        "unique": False,
+        "unique_while": None,
+        "unique_for": None,
+        "on_duplicate": None,
     }
     assert TaskOptions.from_kwargs() == options
 

@@ -8,6 +8,7 @@ from tests.helpers import ROOT
 
 PUBLIC = """
     BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
+    DuplicateJobError
     FailedAttempt Job JobFailedError JobHandle JobNotFoundError JobSpec JobState JobStateError
     JobTimeout LeaseLostError LogLine NotSerializableError PgQueue PgQueueError QueueInfo
     RefusedJobError ResultTimeoutError Retry

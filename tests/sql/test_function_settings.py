@@ -10,11 +10,14 @@ Connection = psycopg.Connection[Any]
 INTERNAL = {
     "bucket": "a single expression, bound when it was created; called for every queue of a ring",
     "claim": "called by work, a setting more costs every batch",
+    "is_live": "inlined into what asks for it",
     "left_over": "called by store_outcomes",
+    "release_unique_keys": "called by settle and claim",
     "refusal": "inlined into the statements of jobs_file and file_strays",
     "job_flags": "inlined into the statements of jobs_file, file_strays and retry",
     "settle": "called by whatever ends jobs",
     "store_notes": "called by store_outcomes",
+    "unique_refusal": "inlined into refusal",
     "store_outcomes": "called by work, finish and forget_worker",
 }
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from json import dumps as quoted
-from typing import Final, LiteralString
+from typing import Final, LiteralString, NamedTuple
 
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, RefusedJobError
@@ -27,6 +27,7 @@ class JobSpec:
         args: a JSON array.
         kwargs: a JSON object.
         options: what its row says beyond that; what is None keeps the column's default.
+        unique_key: what no other live job may have; None for no such limit.
     """
 
     task: str
@@ -34,6 +35,19 @@ class JobSpec:
     args: str = field(default="[]", repr=False)
     kwargs: str = field(default="{}", repr=False)
     options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
+    unique_key: str | None = field(default=None, repr=False)
+
+
+class Enqueued(NamedTuple):
+    """Hold what became of a job that may be a duplicate.
+
+    Attributes:
+        id: the job's id; of a duplicate, that of the job that was there.
+        duplicate: whether it is one.
+    """
+
+    id: int
+    duplicate: bool
 
 
 # For every parameter of a new job its column and how the text becomes its value. Times that count
@@ -88,9 +102,12 @@ CROSS JOIN LATERAL
 RETURNING id
 """
 
+#: Columns that say how a unique key is kept.
+UNIQUENESS: Final = ("unique_while", "unique_for", "on_duplicate")
+
 
 def enqueue(job: JobSpec) -> Statement[int]:
-    """Insert one job; gives its id."""
+    """Insert one job that has no unique key; gives its id."""
     params = columns_of(job.options)
     params["task"] = job.task
     if job.args != "[]":
@@ -101,18 +118,40 @@ def enqueue(job: JobSpec) -> Statement[int]:
 
 
 def enqueue_many(jobs: Sequence[JobSpec]) -> Statement[list[int]]:
-    """Insert many jobs with one statement; gives their ids in the same order.
+    """Insert many jobs that have no unique keys with one statement; gives their ids in order.
 
     Raises:
         RefusedJobError: they are too large for one statement.
     """
-    text = "[" + ",".join(_runs(jobs)) + "]"
-    if len(text) > MAX_MANY_BYTES:
-        raise RefusedJobError(
-            f"enqueue_many() can send at most {MAX_MANY_BYTES} bytes of JSON at once; got "
-            f"{len(text)}; send fewer jobs a call, or use copy_many()"
-        )
+    text = _sized("[" + ",".join(_runs(jobs)) + "]")
     return Statement(text=_MANY, params={"runs": text}, decode=_ids)
+
+
+def enqueue_each(jobs: Iterable[JobSpec]) -> Statement[list[Enqueued]]:
+    """Insert jobs that may be duplicates; gives what became of each, in order.
+
+    Raises:
+        RefusedJobError: they are too large for one statement.
+    """
+    text = _sized("[" + ",".join([_object(job) for job in jobs]) + "]")
+    return Statement(
+        text="SELECT e.job_id, e.duplicate"
+        " FROM pgqueue.enqueue_each(CAST(CAST(%(jobs)s AS text) AS jsonb)) AS e",
+        params={"jobs": text},
+        decode=_enqueued,
+    )
+
+
+def uniqueness_of(options: EnqueueOptions) -> dict[str, str]:
+    """Give the columns that say how a unique key is kept, as text; only those that are set."""
+    found: dict[str, str] = {}
+    if options.unique_while is not None:
+        found["unique_while"] = options.unique_while
+    if options.unique_for is not None:
+        found["unique_for"] = f"{options.unique_for.total_seconds():.6f} seconds"
+    if options.on_duplicate is not None:
+        found["on_duplicate"] = options.on_duplicate
+    return found
 
 
 def columns_of(options: EnqueueOptions) -> dict[str, str | None]:
@@ -178,12 +217,38 @@ def _runs(jobs: Iterable[JobSpec]) -> Iterable[str]:
         yield f'{head},"args":[{args}]{kwargs}}}'
 
 
+def _object(job: JobSpec) -> str:
+    """Write one job as a JSON object, as `pgqueue.enqueue_each` takes it."""
+    params = columns_of(job.options)
+    meta = params.pop("meta", None)
+    params["task"] = job.task
+    if "timeout" in params:
+        params["timeout"] = f"{float(params['timeout'] or 0):.6f} seconds"
+    if job.unique_key is not None:
+        params |= {"unique_key": job.unique_key, **uniqueness_of(job.options)}
+    tail = "" if meta is None else f',"meta":{meta}'
+    return f'{quoted(params)[:-1]}{tail},"args":{job.args},"kwargs":{job.kwargs}}}'
+
+
+def _sized(text: str) -> str:
+    if len(text) > MAX_MANY_BYTES:
+        raise RefusedJobError(
+            f"enqueue_many() can send at most {MAX_MANY_BYTES} bytes of JSON at once; got "
+            f"{len(text)}; send fewer jobs a call, or use copy_many()"
+        )
+    return text
+
+
 @lru_cache(maxsize=1024)
 def _insert(names: tuple[str, ...]) -> LiteralString:
     columns = ", ".join([NEW[name][0] for name in names])
     values = ", ".join([NEW[name][1] for name in names])
     # Put together from the table above only.
     return "INSERT INTO pgqueue.jobs (" + columns + ") VALUES (" + values + ") RETURNING id"  # noqa: S608
+
+
+def _enqueued(rows: Rows) -> list[Enqueued]:
+    return [Enqueued(as_int(row[0]), bool(row[1])) for row in rows]
 
 
 def _ids(rows: Rows) -> list[int]:

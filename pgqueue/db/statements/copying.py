@@ -6,16 +6,17 @@ from itertools import islice
 from typing import Final
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.db.statements.adding import JobSpec, columns_of
+from pgqueue.db.statements.adding import UNIQUENESS, JobSpec, columns_of, uniqueness_of
 from pgqueue.db.statements.base import Rows, Statement, as_moment
 
 COPY: Final = (
     "COPY pgqueue.jobs (task, args, kwargs, queue, priority, run_at, expires_at, timeout,"
-    " max_attempts, meta) FROM STDIN"
+    " max_attempts, meta, unique_key, unique_while, unique_for, on_duplicate) FROM STDIN"
 )
 
 _LINES_AT_ONCE: Final = 1000
 _NULL: Final = "\\N"
+_NO_KEY: Final = f"\t{_NULL}" * 4 + "\n"
 # What COPY's text format gives a meaning of its own. JSON has no bare tab or line end in it.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -41,7 +42,7 @@ def lines(jobs: Iterable[JobSpec], now: datetime) -> Iterator[tuple[str, int]]:
         ConfigurationError: a time leaves the calendar.
     """
     source = iter(jobs)
-    ends: tuple[str, str] = ("", "")
+    ends: tuple[str, str, str] = ("", "", "")
     last: JobSpec | None = None
     while batch := list(islice(source, _LINES_AT_ONCE)):
         written = []
@@ -52,12 +53,17 @@ def lines(jobs: Iterable[JobSpec], now: datetime) -> Iterator[tuple[str, int]]:
             written.append(
                 f"{ends[0]}{job.args.translate(_ESCAPES)}\t"
                 f"{job.kwargs.translate(_ESCAPES)}{ends[1]}"
+                f"{_NO_KEY if job.unique_key is None else _key(job, ends[2])}"
             )
         yield "".join(written), len(batch)
 
 
-def _ends(job: JobSpec, now: datetime) -> tuple[str, str]:
-    """Give what stands before and behind the arguments in a line."""
+def _key(job: JobSpec, rest: str) -> str:
+    return f"\t{(job.unique_key or '').translate(_ESCAPES)}{rest}"
+
+
+def _ends(job: JobSpec, now: datetime) -> tuple[str, str, str]:
+    """Give what stands before and behind the arguments in a line, and behind a unique key."""
     params = columns_of(job.options)
     for name, column in (("run_in", "run_at"), ("expires_in", "expires_at")):
         seconds = params.get(name)
@@ -73,8 +79,13 @@ def _ends(job: JobSpec, now: datetime) -> tuple[str, str]:
         params.get("max_attempts"),
         params.get("meta"),
     )
-    fields = [_NULL if value is None else value.translate(_ESCAPES) for value in tail]
-    return job.task.translate(_ESCAPES) + "\t", "\t" + "\t".join(fields) + "\n"
+    unique = [uniqueness_of(job.options).get(name) for name in UNIQUENESS]
+    return job.task.translate(_ESCAPES) + "\t", _fields(tail), _fields(unique) + "\n"
+
+
+def _fields(values: Iterable[str | None]) -> str:
+    written = [_NULL if value is None else value.translate(_ESCAPES) for value in values]
+    return "\t" + "\t".join(written)
 
 
 def _later(now: datetime, seconds: float, name: str) -> str:

@@ -31,7 +31,7 @@ SELECT
     EXTRACT(EPOCH FROM o.expires_at), EXTRACT(EPOCH FROM o.timeout), CAST(o.meta AS text),
     EXTRACT(EPOCH FROM o.created_at), EXTRACT(EPOCH FROM o.started_at),
     EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason,
-    o.progress, o.progress_note
+    o.progress, o.progress_note, o.unique_key
 FROM pgqueue.job_overview AS o
 """
 
@@ -218,6 +218,7 @@ def _job(row: Row) -> Job:
         reason=None if row[21] is None else str(row[21]),
         progress=None if row[22] is None else float(str(row[22])),
         progress_note=None if row[23] is None else str(row[23]),
+        unique_key=None if row[24] is None else str(row[24]),
     )
 
 
