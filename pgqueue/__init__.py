@@ -16,14 +16,18 @@ from pgqueue.api.app import PgQueue
 from pgqueue.api.default import (
     acopy_many,
     aenqueue_many,
+    aschedule,
     copy_many,
     default_app,
     enqueue_many,
     queues,
+    schedule,
+    schedules,
     set_default_app,
     task,
 )
 from pgqueue.api.handles import JobHandle
+from pgqueue.api.schedules import Schedule
 from pgqueue.api.task import BoundTask, Task
 
 # What a running task gets.
@@ -45,6 +49,7 @@ from pgqueue.core.errors import (
     PgQueueError,
     RefusedJobError,
     ResultTimeoutError,
+    ScheduleNotFoundError,
     SchemaError,
     SchemaMissingError,
     SchemaModifiedError,
@@ -55,10 +60,19 @@ from pgqueue.core.errors import (
 )
 
 # What is read back.
-from pgqueue.core.job import FailedAttempt, Job, LogLine, QueueInfo, WorkerInfo
+from pgqueue.core.job import (
+    FailedAttempt,
+    Job,
+    LogLine,
+    QueueInfo,
+    RunInfo,
+    ScheduleInfo,
+    WorkerInfo,
+)
 
 # What a task may raise to decide how its attempt ends.
 from pgqueue.core.outcome import Cancel, Retry, Snooze
+from pgqueue.core.schedule import Recurrence, cron, every, rrule
 from pgqueue.core.states import JobState
 from pgqueue.db.statements.adding import JobSpec
 
@@ -79,6 +93,15 @@ __all__ = [
     "queues",
     "set_default_app",
     "task",
+    # What recurs.
+    "Recurrence",
+    "Schedule",
+    "aschedule",
+    "cron",
+    "every",
+    "rrule",
+    "schedule",
+    "schedules",
     # What a running task gets, and may raise to decide how its attempt ends.
     "Context",
     "Cancel",
@@ -91,6 +114,8 @@ __all__ = [
     "JobState",
     "LogLine",
     "QueueInfo",
+    "RunInfo",
+    "ScheduleInfo",
     "WorkerInfo",
     # What went wrong.
     "BadArgumentsError",
@@ -106,6 +131,7 @@ __all__ = [
     "PgQueueError",
     "RefusedJobError",
     "ResultTimeoutError",
+    "ScheduleNotFoundError",
     "SchemaError",
     "SchemaMissingError",
     "SchemaModifiedError",

@@ -14,6 +14,7 @@ from pgqueue.core import codec
 from pgqueue.core.backoff import Backoff, validate_backoff
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
+from pgqueue.core.schedule import Recurrence, declared
 from pgqueue.core.uniqueness import (
     ON_DUPLICATE,
     WHILE,
@@ -66,6 +67,7 @@ class TaskOptions:
             `"error"`; None for `"ignore"`.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
+        schedule: when it recurs, made by `every`, `cron` or `rrule`; or a list of those.
 
     Raises:
         ConfigurationError: an option is wrong; durations may be given in any form.
@@ -87,6 +89,7 @@ class TaskOptions:
     on_duplicate: str | None = None
     name: str | None = None
     aliases: tuple[str, ...] = ()
+    schedule: tuple[Recurrence, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every option and give it its plain form."""
@@ -111,6 +114,7 @@ class TaskOptions:
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
+        _put(self, "schedule", declared(self.schedule))
 
     @classmethod
     def from_kwargs(cls, **options: object) -> Self:

@@ -4,10 +4,7 @@
 form that `pgqueue.store_outcomes` reads.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -290,52 +287,3 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
         "message": error.message,
         "traceback": error.traceback or None,
     }
-
-
-class Sink(Protocol):
-    """Take what a running job says of itself."""
-
-    def progress(self, ticket: Ticket, fraction: float, text: str) -> None:
-        """Take how far it is."""
-
-    def log(self, ticket: Ticket, level: str, message: str) -> None:
-        """Take a line."""
-
-
-def make_context(
-    job: Prepared,
-    is_cancelled: Callable[[], bool],
-    connection: object = None,
-    *,
-    sink: Sink | None = None,
-    extend: Callable[[float], float | None] | None = None,
-) -> Context | None:
-    """Make what a task with `context=True` gets as its first argument.
-
-    Args:
-        connection: of the transaction of an atomic task.
-        sink: takes what the job says of itself.
-        extend: gives the job more time; see `Context.extend_timeout`.
-    """
-    if not job.task.options.context:
-        return None
-    ticket = job.ticket
-    # A tagged value, written by hand, may have become something else than an object.
-    meta = (ticket.options or {}).get("meta")
-    return Context(
-        job_id=ticket.job_id,
-        task=ticket.task,
-        queue=ticket.queue,
-        priority=ticket.priority,
-        attempt=ticket.attempt,
-        lost=ticket.lost,
-        max_attempts=job.max_attempts,
-        timeout=job.timeout,
-        meta=meta if isinstance(meta, dict) else {},
-        deadline=None if job.timeout is None else monotonic() + job.timeout,
-        is_cancelled=is_cancelled,
-        atomic_connection=connection,
-        tell_progress=None if sink is None else partial(sink.progress, ticket),
-        tell_log=None if sink is None else partial(sink.log, ticket),
-        move_deadline=extend,
-    )

@@ -6,18 +6,25 @@ since children die with the process that forked them.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.worker import zygote
 from pgqueue.worker.children import ChildProcess, in_words, shared_memory
+from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.frames import Slots
+
+log = logging.getLogger("pgqueue.worker")
+
+#: Seconds between two processes that write their stacks.
+_STACKS_APART = 0.1
 
 
 class ZygoteKilledError(ConfigurationError):
@@ -28,9 +35,7 @@ class Nursery:
     """One zygote and its children.
 
     Args:
-        apps: modules that it imports.
-        threads: slots of each child.
-        timeout: seconds that its children give to jobs that name no limit; None for any time.
+        config: what it imports, and how its children run and log.
         on_ended: called with a child and its status as of `os.waitpid`.
         on_refused: called with a child that could not be forked, and why.
         on_lost: called with this and its children when the zygote is gone, and they with it.
@@ -39,16 +44,16 @@ class Nursery:
     def __init__(
         self,
         *,
-        apps: Sequence[str],
-        threads: int,
-        timeout: float | None,
+        config: WorkerConfig,
         on_ended: Callable[[ChildProcess, int], None],
         on_refused: Callable[[ChildProcess, str], None],
         on_lost: Callable[["Nursery", list[ChildProcess]], None],
     ) -> None:
-        self._apps = apps
-        self._threads = threads
-        self._timeout = timeout
+        self._apps = config.apps
+        self._threads = config.threads
+        self._options = ["--threads", str(config.threads), "--log-level", config.log_level]
+        self._options += [] if config.timeout is None else ["--timeout", repr(config.timeout)]
+        self._options += ["--log-json"] if config.log_json else []
         self._on_ended = on_ended
         self._on_refused = on_refused
         self._on_lost = on_lost
@@ -58,6 +63,8 @@ class Nursery:
         self._loaded: asyncio.Future[None] | None = None
         self._forking: deque[ChildProcess] = deque()
         self._forked: dict[int, ChildProcess] = {}
+        #: The schedules that the application declares, once it is imported.
+        self.declared: bytes | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -78,13 +85,12 @@ class Nursery:
             OSError: there is no room for another process.
         """
         ours, theirs = socket.socketpair()
-        limit = () if self._timeout is None else ("--timeout", repr(self._timeout))
         try:
             self._process = subprocess.Popen(
                 [
                     sys.executable, "-m", "pgqueue.worker.zygote",
                     "--fd", str(theirs.fileno()), "--parent", str(os.getpid()),
-                    "--threads", str(self._threads), *limit, "--", *self._apps,
+                    *self._options, "--", *self._apps,
                 ],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -134,14 +140,24 @@ class Nursery:
         self._forking.append(child)
         return child
 
-    def show_stacks(self) -> None:
-        """Have the zygote and its children write to standard error where they are."""
-        pids = list(self._forked)
+    def show_stacks(self, after: float) -> float:
+        """Have the zygote and its children write to standard error where they are: one after the
+        other, since each writes word for word.
+
+        Args:
+            after: seconds until the first of them.
+
+        Returns:
+            Seconds until the next nursery may have its turn.
+        """
+        loop = asyncio.get_running_loop()
+        whose = [(pid, "child") for pid in self._forked]
         if self._process is not None and self.is_ready:
-            pids.append(self._process.pid)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGUSR1)
+            whose.insert(0, (self._process.pid, "the process that forks,"))
+        for pid, name in whose:
+            loop.call_later(after, _show_stack, pid, name)
+            after += _STACKS_APART
+        return after
 
     def end(self, *, now: bool = False) -> None:
         """End the zygote; children it still has end as well.
@@ -178,9 +194,13 @@ class Nursery:
         size = zygote.REPORT.size
         while len(self._heard) >= size:
             what, pid, status = zygote.REPORT.unpack_from(self._heard)
+            if what in (zygote.BROKEN, zygote.DECLARED) and len(self._heard) < size + status:
+                return
+            if what == zygote.DECLARED:
+                self.declared = bytes(self._heard[size : size + status])
+                del self._heard[: size + status]
+                continue
             if what == zygote.BROKEN:
-                if len(self._heard) < size + status:
-                    return
                 said = bytes(self._heard[size : size + status]).decode("utf-8", "replace")
                 self._heard.clear()
                 self._fail(f"the application cannot be imported: {said}")
@@ -238,3 +258,9 @@ class Nursery:
 def _ending(status: int) -> str:
     """Say how it ended, from the return code of `subprocess`."""
     return in_words(-status if status < 0 else status << 8)
+
+
+def _show_stack(pid: int, name: str) -> None:
+    log.warning("stacks of %s %d:", name, pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)

@@ -57,6 +57,8 @@ class Pool:
         self._on_room = on_room
         self._recycler = Recycler(config.processes, config.max_jobs, config.max_rss)
         self._nursery = self._make_nursery()
+        #: Gives the schedules that the application declares, once it is imported.
+        self.declared = lambda: self._nursery.declared
         self._old: list[Nursery] = []
         self._children: list[ChildProcess] = []
         self._renewal: asyncio.Future[None] | None = None
@@ -120,8 +122,8 @@ class Pool:
             self._recycle()
         return True
 
-    def cancel(self, ids: Iterable[int]) -> None:
-        """Tell the children that these jobs should stop; those that do not are killed later."""
+    def cancel(self, ids: Iterable[int]) -> bool:
+        """Tell children that these should stop, or be killed later; True if one is not here yet."""
         asked = list(ids)
         patience = time.monotonic() + self._config.cancel_grace
         for child in self._children:
@@ -129,6 +131,7 @@ class Pool:
             if mine:
                 child.cancels.update(dict.fromkeys(mine, patience))
                 child.send(pack(Kind.CANCEL, pack_ids(mine)))
+        return not all(any(job in child.held for child in self._children) for job in asked)
 
     def disown(self, ids: Iterable[int]) -> None:
         """Forget jobs that are no longer ours; their answers will be refused."""
@@ -179,8 +182,9 @@ class Pool:
 
     def show_stacks(self) -> None:
         """Have the zygote and the children write to standard error where they are."""
+        after = 0.0
         for nursery in (self._nursery, *self._old):
-            nursery.show_stacks()
+            after = nursery.show_stacks(after)
 
     def check_lease(self) -> None:
         """Kill the children when others may have their jobs; nothing is given until a sign of life
@@ -304,9 +308,7 @@ class Pool:
 
     def _make_nursery(self) -> Nursery:
         return Nursery(
-            apps=self._config.apps,
-            threads=self._config.threads,
-            timeout=self._config.timeout,
+            config=self._config,
             on_ended=self._ended,
             on_refused=self._refused,
             on_lost=self._lost,

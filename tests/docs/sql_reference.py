@@ -31,6 +31,17 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job", "wait_for"),
     ),
     "Queues": ("Settings of queues.", ("pause", "resume", "configure_queue")),
+    "Schedules": (
+        "What recurs; see [schedules](../howto/schedules.md).",
+        (
+            "schedule",
+            "pause_schedule",
+            "resume_schedule",
+            "run_schedule_now",
+            "delete_schedule",
+            "declare_schedules",
+        ),
+    ),
     "Looking": ("Whether all is well; see also the views.", ("health", "check_invariants")),
     "Workers": (
         "What a worker of any language calls; see "
@@ -60,6 +71,10 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "expire",
             "prune",
             "resume_due",
+            "schedules_due_in",
+            "due_schedules",
+            "fire_schedules",
+            "prune_schedule_runs",
             "file_strays",
             "apply_cancels",
             "tidy",

@@ -8,13 +8,13 @@ from tests.helpers import ROOT
 
 PUBLIC = """
     BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
-    DuplicateJobError
-    FailedAttempt Job JobFailedError JobHandle JobNotFoundError JobSpec JobState JobStateError
-    JobTimeout LeaseLostError LogLine NotSerializableError PgQueue PgQueueError QueueInfo
-    RefusedJobError ResultTimeoutError Retry
-    SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze
-    Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
-    aenqueue_many copy_many default_app enqueue_many queues set_default_app task
+    DuplicateJobError FailedAttempt Job JobFailedError JobHandle JobNotFoundError JobSpec JobState
+    JobStateError JobTimeout LeaseLostError LogLine NotSerializableError PgQueue PgQueueError
+    QueueInfo Recurrence RefusedJobError ResultTimeoutError Retry RunInfo Schedule ScheduleInfo
+    ScheduleNotFoundError SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError
+    SchemaTooNewError Snooze Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo
+    __version__ acopy_many aenqueue_many aschedule copy_many cron default_app enqueue_many every
+    queues rrule schedule schedules set_default_app task
 """
 
 METHODS = {
@@ -28,7 +28,14 @@ METHODS = {
         acancel adelete aerrors ainfo alogs aresult aretry aset_priority astate cancel delete errors
         info logs result retry set_priority state
     """,
-    "Context": "cancelled check_cancelled connection extend_timeout log progress remaining",
+    "Schedule": """
+        adelete ahistory ainfo apause apreview aresume arun_now delete history info pause preview
+        resume run_now
+    """,
+    "Context": """
+        areschedule cancelled check_cancelled connection extend_timeout log planned_at progress
+        remaining reschedule schedule
+    """,
 }
 
 EXTRAS = {"binary", "django", "embedded", "demo", "test", "lint"}
@@ -49,7 +56,7 @@ def test_public_methods() -> None:
 
 
 def test_public_names_are_described() -> None:
-    for name in set(pgqueue.__all__) - {"__version__", "queues"}:
+    for name in set(pgqueue.__all__) - {"__version__", "queues", "schedules"}:
         assert getattr(pgqueue, name).__doc__, name
 
 

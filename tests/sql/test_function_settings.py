@@ -18,6 +18,7 @@ INTERNAL = {
     "settle": "called by whatever ends jobs",
     "store_notes": "called by store_outcomes",
     "unique_refusal": "inlined into refusal",
+    "schedule_job": "called twice a slot, by fire_schedules and run_schedule_now",
     "store_outcomes": "called by work, finish and forget_worker",
 }
 
