@@ -16,16 +16,21 @@ from pgqueue.api.app import PgQueue
 from pgqueue.api.default import (
     acopy_many,
     aenqueue_many,
+    agroup,
     aschedule,
+    chain,
     copy_many,
     default_app,
     enqueue_many,
+    group,
     queues,
     schedule,
     schedules,
     set_default_app,
     task,
 )
+from pgqueue.api.flows import Flow, Node
+from pgqueue.api.groups import GroupHandle
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.schedules import Schedule
 from pgqueue.api.task import BoundTask, Task
@@ -60,6 +65,7 @@ from pgqueue.core.errors import (
 )
 
 # What is read back.
+from pgqueue.core.group import Progress
 from pgqueue.core.job import (
     FailedAttempt,
     Job,
@@ -81,15 +87,21 @@ __version__ = "0.1.0"
 __all__ = [
     # Tasks and the app.
     "BoundTask",
+    "Flow",
+    "GroupHandle",
     "JobHandle",
     "JobSpec",
+    "Node",
     "PgQueue",
     "Task",
     "acopy_many",
     "aenqueue_many",
+    "agroup",
+    "chain",
     "copy_many",
     "default_app",
     "enqueue_many",
+    "group",
     "queues",
     "set_default_app",
     "task",
@@ -113,6 +125,7 @@ __all__ = [
     "Job",
     "JobState",
     "LogLine",
+    "Progress",
     "QueueInfo",
     "RunInfo",
     "ScheduleInfo",

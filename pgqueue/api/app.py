@@ -1,18 +1,21 @@
 """The app: one database, and everything that an application does with it."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from pgqueue.api.adding import aadd, aadd_many, add, add_many
+from pgqueue.api.checks import check_call, check_id, check_page
 from pgqueue.api.clients import Clients
+from pgqueue.api.flows import Flow, enqueue_flow
+from pgqueue.api.groups import GroupHandle, GroupWords, creation
 from pgqueue.api.handles import JobHandle, found
 from pgqueue.api.naming import name_of
 from pgqueue.api.queues import Queues
 from pgqueue.api.registry import Registry
 from pgqueue.api.schedules import Schedules, Scheduling
 from pgqueue.api.task import ContextTask, JobWords, Task, TaskWords, spec_of
-from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown
 from pgqueue.core.job import Job, WorkerInfo
 from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import EnqueueOptions, TaskOptions, check_task_name
@@ -29,7 +32,6 @@ R = TypeVar("R")
 registry: Final = Registry()
 
 _BATCH: Final = 1000
-_MAX_LIMIT: Final = 10_000
 
 
 class PgQueue(Scheduling):
@@ -177,7 +179,7 @@ class PgQueue(Scheduling):
 
     def job(self, job_id: int) -> JobHandle:
         """Give a handle for a job whose id is known; asks nobody whether there is one."""
-        return JobHandle(_check_id(job_id), "", self._clients)
+        return JobHandle(check_id(job_id), "", self._clients)
 
     def get_job(self, job_id: int) -> Job:
         """Read one job.
@@ -185,11 +187,11 @@ class PgQueue(Scheduling):
         Raises:
             JobNotFoundError: there is none.
         """
-        return found(self._clients.sync.get_job(_check_id(job_id)), job_id)
+        return found(self._clients.sync.get_job(check_id(job_id)), job_id)
 
     async def aget_job(self, job_id: int) -> Job:
         """Read one job; see `get_job`."""
-        return found(await self._clients.asynchronous.get_job(_check_id(job_id)), job_id)
+        return found(await self._clients.asynchronous.get_job(check_id(job_id)), job_id)
 
     def jobs(
         self,
@@ -212,7 +214,7 @@ class PgQueue(Scheduling):
         Raises:
             ConfigurationError: an argument is wrong.
         """
-        _check_page(state, before, limit)
+        check_page(state, before, limit)
         return self._clients.sync.list_jobs(
             state=state, queue=queue, task=task, before=before, limit=limit
         )
@@ -227,10 +229,49 @@ class PgQueue(Scheduling):
         limit: int = 100,
     ) -> list[Job]:
         """Read jobs, the newest first; see `jobs`."""
-        _check_page(state, before, limit)
+        check_page(state, before, limit)
         return await self._clients.asynchronous.list_jobs(
             state=state, queue=queue, task=task, before=before, limit=limit
         )
+
+    def group(
+        self,
+        name: str | None = None,
+        *,
+        parent: object = None,
+        connection: object = None,
+        **words: Unpack[GroupWords],
+    ) -> GroupHandle:
+        """Make a group; see `pgqueue.group`."""
+        statement = creation(name, parent, words)
+        return GroupHandle(self._clients.sync.run(statement, connection), self._clients, connection)
+
+    async def agroup(
+        self,
+        name: str | None = None,
+        *,
+        parent: object = None,
+        connection: object = None,
+        **words: Unpack[GroupWords],
+    ) -> GroupHandle:
+        """Make a group; see `pgqueue.group`."""
+        found = await self._clients.asynchronous.run(creation(name, parent, words), connection)
+        return GroupHandle(found, self._clients, connection)
+
+    def get_group(self, group_id: int) -> GroupHandle:
+        """Give a handle for a group whose id is known; asks nobody whether there is one."""
+        return GroupHandle(check_id(group_id), self._clients)
+
+    def enqueue_flow(
+        self,
+        flow: Flow,
+        *,
+        connection: object = None,
+        group: object = None,
+        before: Sequence[object] = (),
+    ) -> GroupHandle:
+        """Enqueue a flow in this app's database; see `Flow.enqueue`."""
+        return enqueue_flow(self._clients, flow, connection, group, before)
 
     def workers(self) -> list[WorkerInfo]:
         """Read the workers that are alive, or were until just now."""
@@ -281,10 +322,11 @@ class PgQueue(Scheduling):
         options: JobWords,
     ) -> JobSpec:
         name = check_task_name(task, "task")
-        _check_call(args, kwargs)
+        check_call(args, kwargs)
         positional, named = tuple(args), dict(kwargs or {})
         if name in self.registry:
             known = self.registry.get(name)
+            known.signature.check(positional, named)
             return known.using(**options).job(*positional, **named)
         chosen = EnqueueOptions.from_kwargs(**options)
         return spec_of(name, positional, named, chosen, chosen.unique_key)
@@ -335,33 +377,6 @@ def _checked(jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:
                 f"jobs must be what a task's job() makes; got a value of type {type(spec).__name__}"
                 "; write task.job(…) for task.enqueue(…)"
             )
+        if spec.complaint:
+            raise BadArgumentsError(spec.complaint)
         yield spec
-
-
-def _check_call(args: object, kwargs: object) -> None:
-    if not isinstance(args, list | tuple):
-        raise BadArgumentsError(
-            f"args must be a list or tuple of positional arguments; got {type(args).__name__}"
-        )
-    if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise BadArgumentsError(
-            f"kwargs must be a mapping of keyword arguments; got {type(kwargs).__name__}"
-        )
-
-
-def _check_id(job_id: object) -> int:
-    if not isinstance(job_id, int) or isinstance(job_id, bool) or not 0 <= job_id < 2**63:
-        raise ConfigurationError(f"a job's id must be a whole number; got {shown(job_id)}")
-    return job_id
-
-
-def _check_page(state: object, before: object, limit: object) -> None:
-    if state is not None and state not in list(JobState):
-        near = suggest(state, JobState) if isinstance(state, str) else ""
-        raise ConfigurationError(
-            f"state must be one of {', '.join(JobState)}; got {shown(state)}{near}"
-        )
-    if before is not None:
-        _check_id(before)
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_LIMIT:
-        raise ConfigurationError(f"limit must be between 1 and {_MAX_LIMIT}; got {shown(limit)}")

@@ -3,16 +3,20 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
 from pgqueue.api.adding import aadd, add
 from pgqueue.api.clients import Clients
+from pgqueue.api.flows import Flow, aenqueue_flow, enqueue_flow
+from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
 from pgqueue.core import codec
 from pgqueue.core.backoff import Backoff
 from pgqueue.core.binding import Signature
-from pgqueue.core.errors import ConfigurationError, NotSerializableError, shown
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, NotSerializableError, shown
 from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
 from pgqueue.core.schedule import Recurrence
@@ -42,6 +46,9 @@ class TaskWords(TypedDict, total=False):
     unique_while: str | None
     unique_for: Duration | None
     on_duplicate: str | None
+    on_success: object
+    on_failure: object
+    on_finish: object
     name: str | None
     aliases: tuple[str, ...]
     schedule: Recurrence | Sequence[Recurrence]
@@ -62,6 +69,13 @@ class JobWords(TypedDict, total=False):
     unique_while: str | None
     unique_for: Duration | None
     on_duplicate: str | None
+    group: object
+    after: object
+    run_if: str | None
+    results: str | None
+    on_success: object
+    on_failure: object
+    on_finish: object
 
 
 class BoundTask(Generic[P]):
@@ -104,7 +118,36 @@ class BoundTask(Generic[P]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> JobSpec:
         """Make a job to be enqueued with others; see `Task.job`."""
-        return self._spec(args, kwargs)
+        try:
+            return self._spec(args, kwargs)
+        except BadArgumentsError as error:
+            # In a chain, a flow or as a callback it may get more.
+            if not self._signature.fits_with_results(args, kwargs):
+                raise
+            return replace(self._spec(args, kwargs, check=False), complaint=str(error))
+
+    def map(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item; see `Task.map`."""
+        return enqueue_flow(self._clients(), self._flow(items, name, words), self._connection)
+
+    async def amap(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item; see `Task.map`."""
+        flow = self._flow(items, name, words)
+        return await aenqueue_flow(self._clients(), flow, self._connection)
+
+    def _flow(self, items: Iterable[object], name: str | None, words: GroupWords) -> Flow:
+        flow = Flow(name, **words)
+        for item in items:
+            flow.add(self._spec(item if isinstance(item, tuple) else (item,), {}))
+        return flow
+
+    def as_callback(self) -> dict[str, Any]:
+        """Give it in the form of `pgqueue.jobs.callbacks`."""
+        return self.job().as_callback()  # type: ignore[call-arg]  # what ended is its argument
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle:
         """Enqueue a job; see `Task.enqueue`."""
@@ -114,12 +157,16 @@ class BoundTask(Generic[P]):
         """Enqueue a job from a coroutine; see `Task.enqueue`."""
         return await aadd(self._clients(), self._spec(args, kwargs), self._connection)
 
-    def _spec(self, args: tuple[object, ...], kwargs: dict[str, object]) -> JobSpec:
-        self._signature.check(args, kwargs)
+    def _spec(
+        self, args: tuple[object, ...], kwargs: dict[str, object], *, check: bool = True
+    ) -> JobSpec:
+        if check:
+            self._signature.check(args, kwargs)
         key = self._options.unique_key
-        if key is None and self._unique:
+        if key is None and self._unique and check:
             key = key_of(self._name, self._signature.arguments(args, kwargs), self._unique)
-        return spec_of(self._name, args, kwargs, self._options, key)
+        complain = partial(_complain, self._signature, args, kwargs)
+        return spec_of(self._name, args, kwargs, self._options, key, complain)
 
 
 class Task(Generic[P, R]):
@@ -163,6 +210,9 @@ class Task(Generic[P, R]):
                 unique_while=options.unique_while,
                 unique_for=options.unique_for,
                 on_duplicate=options.on_duplicate,
+                on_success=options.on_success,
+                on_failure=options.on_failure,
+                on_finish=options.on_finish,
             ),
             clients,
             unique=_argument_names(name, self.signature, options.unique),
@@ -203,6 +253,34 @@ class Task(Generic[P, R]):
         """
         return self._bound.job(*args, **kwargs)
 
+    def map(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item, as one group, with one statement.
+
+        Args:
+            items: an argument each; a tuple is several of them.
+            name: of the group.
+            words: of the group, as of `pgqueue.group`.
+
+        Returns:
+            The group; its `results()` are in the order of the items.
+
+        Raises:
+            PgQueueError: as in `enqueue`; or there are no items.
+        """
+        return self._bound.map(items, name=name, **words)
+
+    async def amap(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item; see `map`."""
+        return await self._bound.amap(items, name=name, **words)
+
+    def as_callback(self) -> dict[str, Any]:
+        """Give it in the form of `pgqueue.jobs.callbacks`."""
+        return self._bound.as_callback()
+
     def using(self, *, connection: object = None, **options: Unpack[JobWords]) -> BoundTask[P]:
         """Give the task with options for the jobs that are made from it.
 
@@ -210,7 +288,8 @@ class Task(Generic[P, R]):
             connection: yours, in whose transaction the job is written: of psycopg or asyncpg, or a
                 connection or session of SQLAlchemy. None for pgqueue's own.
             options: `queue`, `priority`, `run_at`, `expires` or `expires_at`, `timeout`,
-                `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`;
+                `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`,
+                `group`, `after`, `run_if`, `results`, `on_success`, `on_failure`, `on_finish`;
                 see `EnqueueOptions`.
 
         Raises:
@@ -240,6 +319,7 @@ def spec_of(
     kwargs: dict[str, object],
     options: EnqueueOptions,
     unique_key: str | None = None,
+    complain: Callable[[int], str] | None = None,
 ) -> JobSpec:
     """Encode the arguments of a job.
 
@@ -260,7 +340,14 @@ def spec_of(
         kwargs=named.decode(),
         options=options,
         unique_key=unique_key,
+        complain=complain,
     )
+
+
+def _complain(
+    signature: Signature, args: tuple[object, ...], kwargs: dict[str, object], results: int
+) -> str:
+    return signature.complaint(results, args, kwargs)
 
 
 def _check_size(*parts: bytes) -> None:

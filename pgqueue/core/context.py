@@ -41,6 +41,7 @@ class Context:
         max_attempts: how many may fail before the job does.
         timeout: longest run in seconds, or None.
         meta: the producer's own JSON object; empty without one.
+        group_id: the group the job is a member of, to which it may add others; None for none.
         deadline: when the timeout ends, by `time.monotonic()`, or None; `extend_timeout` moves it.
     """
 
@@ -53,6 +54,7 @@ class Context:
     max_attempts: int = 1
     timeout: float | None = None
     meta: dict[str, object] = field(default_factory=dict)
+    group_id: int | None = None
     deadline: float | None = None
     is_cancelled: Callable[[], bool] = field(default=lambda: False, repr=False)
     atomic_connection: Any = field(default=None, repr=False)

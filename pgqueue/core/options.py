@@ -5,13 +5,13 @@ before anything is sent.
 """
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
-from pgqueue.core import codec
+from pgqueue.core import codec, composition
 from pgqueue.core.backoff import Backoff, validate_backoff
+from pgqueue.core.composition import Callback
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
 from pgqueue.core.schedule import Recurrence, declared
@@ -34,9 +34,6 @@ MAX_PRIORITY: Final = 32_767
 MAX_ATTEMPTS: Final = 32_767
 #: The longest timeout, in seconds: a year.
 MAX_TIMEOUT: Final = 365.0 * 86_400
-MAX_WEIGHT: Final = 1_000
-
-_WEIGHTED = re.compile(r"(.*)\*([0-9]{1,9})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +62,8 @@ class TaskOptions:
         on_duplicate: what a duplicate does: `"ignore"` (nothing is enqueued), `"replace"` (it takes
             the place of the waiting job), `"reschedule"` (the waiting job gets its time), or
             `"error"`; None for `"ignore"`.
+        on_success, on_failure, on_finish: the job to enqueue when a job of the task has succeeded;
+            has failed or expired; is over, however: a task, a job of one, or a task's name.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
         schedule: when it recurs, made by `every`, `cron` or `rrule`; or a list of those.
@@ -87,6 +86,9 @@ class TaskOptions:
     unique_while: str | None = None
     unique_for: dt.timedelta | None = None
     on_duplicate: str | None = None
+    on_success: Callback | None = None
+    on_failure: Callback | None = None
+    on_finish: Callback | None = None
     name: str | None = None
     aliases: tuple[str, ...] = ()
     schedule: tuple[Recurrence, ...] = ()
@@ -111,6 +113,8 @@ class TaskOptions:
         _put_uniqueness(self)
         if not self.unique:
             _refuse_without_key(self, "unique=")
+        for name, value in composition.checked_callbacks(self).items():
+            _put(self, name, value)
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
@@ -142,6 +146,14 @@ class EnqueueOptions:
         meta: a JSON object of the application's own.
         unique_key: at most one live job has it, whatever its task: text of 1 to 1000 bytes.
         unique_while, unique_for, on_duplicate: as of `TaskOptions`.
+        group: the group the job is a member of, or its id.
+        after: jobs, or their ids, that the job runs after.
+        run_if: what must have become of them: `"succeeded"` (the default; else it is cancelled),
+            `"finished"` (whatever became of them) or `"failed"` (one has not succeeded; else it
+            is skipped).
+        results: how it is given their results: `"args"`, one argument each before its own, or
+            `"list"`, all of them as its first argument; None for not at all.
+        on_success, on_failure, on_finish: as of `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong; times and durations may be given in any form.
@@ -160,6 +172,13 @@ class EnqueueOptions:
     unique_while: str | None = None
     unique_for: dt.timedelta | None = None
     on_duplicate: str | None = None
+    group: int | None = None
+    after: tuple[int, ...] = ()
+    run_if: str | None = None
+    results: str | None = None
+    on_success: Callback | None = None
+    on_failure: Callback | None = None
+    on_finish: Callback | None = None
 
     def __post_init__(self) -> None:
         """Check every option that is set and give it its plain form."""
@@ -186,6 +205,8 @@ class EnqueueOptions:
         if self.unique_key is not None:
             check_key(self.unique_key, "unique_key")
         _put_uniqueness(self)
+        for name, value in composition.checked(self).items():
+            _put(self, name, value)
 
     @classmethod
     def from_kwargs(cls, **options: object) -> Self:
@@ -213,62 +234,6 @@ class EnqueueOptions:
             new.setdefault("expires", None)
         old = {item.name: getattr(self, item.name) for item in fields(self)}
         return type(self)(**old | new)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueList:
-    """Say which queues a worker takes from, and how it chooses between them.
-
-    Attributes:
-        names: in the order given; `*` stands for every queue that is not named.
-        weights: one a name when any weight was given: queues are chosen by chance in this
-            proportion. Empty: strictly in order.
-    """
-
-    names: tuple[str, ...]
-    weights: tuple[int, ...] = ()
-
-    @property
-    def has_all(self) -> bool:
-        """Tell whether every queue is taken from."""
-        return ALL_QUEUES in self.names
-
-    def __str__(self) -> str:
-        """Write it as `parse_queues` reads it."""
-        if not self.weights:
-            return ",".join(self.names)
-        pairs = zip(self.names, self.weights, strict=True)
-        return ",".join(f"{name}*{weight}" for name, weight in pairs)
-
-
-def parse_queues(value: str | Iterable[str]) -> QueueList:
-    """Read which queues a worker takes from.
-
-    Args:
-        value: `"mail,default*2"`, or an iterable of such items (for names with a comma): names
-            in order, or with weights when any has one (the others count 1); `*` is every queue.
-
-    Raises:
-        ConfigurationError: no name, a name twice, a bad name or weight.
-    """
-    if not isinstance(value, Iterable):
-        raise ConfigurationError(f"queues must be names; got {shown(value)}")
-    items = value.split(",") if isinstance(value, str) else list(value)
-    names: list[str] = []
-    weights: list[int | None] = []
-    for item in items:
-        name, weight = _weighted(item)
-        if name != ALL_QUEUES:
-            check_queue(name)
-        if name in names:
-            raise ConfigurationError(f"queues must differ; got {shown(name)} twice")
-        names.append(name)
-        weights.append(weight)
-    if not names:
-        raise ConfigurationError("queues must name at least one queue, or * for all")
-    if all(weight is None for weight in weights):
-        return QueueList(names=tuple(names))
-    return QueueList(names=tuple(names), weights=tuple(weight or 1 for weight in weights))
 
 
 def check_queue(value: object) -> str:
@@ -380,22 +345,3 @@ def _meta(value: object) -> dict[str, object]:
         raise ConfigurationError(f"meta must be a dictionary; got {shown(value)}")
     codec.dumps(value, path="$.meta", name="meta")
     return dict(value)
-
-
-def _weighted(item: object) -> tuple[str, int | None]:
-    if not isinstance(item, str):
-        raise ConfigurationError(f"queues must be names; got {shown(item)}")
-    text = item.strip()
-    match = _WEIGHTED.fullmatch(text)
-    if match is None:
-        if text.endswith(ALL_QUEUES) and text != ALL_QUEUES:
-            raise ConfigurationError(
-                f"queues must be given as name or name*weight; got {shown(text)}"
-            )
-        return text, None
-    name, weight = match[1], int(match[2])
-    if not 1 <= weight <= MAX_WEIGHT:
-        raise ConfigurationError(
-            f"a queue's weight must be between 1 and {MAX_WEIGHT}; got {shown(text)}"
-        )
-    return name, weight

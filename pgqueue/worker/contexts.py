@@ -52,6 +52,7 @@ def make_context(
         max_attempts=job.max_attempts,
         timeout=job.timeout,
         meta=meta if isinstance(meta, dict) else {},
+        group_id=(ticket.options or {}).get("group_id"),
         deadline=None if job.timeout is None else monotonic() + job.timeout,
         is_cancelled=is_cancelled,
         atomic_connection=connection,

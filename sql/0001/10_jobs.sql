@@ -21,11 +21,20 @@ CREATE TABLE pgqueue.jobs (
     unique_key text,
     unique_while text,
     unique_for interval,
-    on_duplicate text
+    on_duplicate text,
+    group_id bigint,
+    callbacks jsonb,
+    after bigint[],
+    run_if text,
+    results_as text,
+    has_dependents boolean
 );
 
 -- Only jobs that can expire are in it: a plain job does not pay for it.
 CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The same for members of a group.
+CREATE INDEX jobs_group_id_idx ON pgqueue.jobs (group_id, id) WHERE group_id IS NOT NULL;
 
 COMMENT ON TABLE pgqueue.jobs IS
 'One row a job: run this task with these arguments. INSERT here to enqueue; never UPDATE.';
@@ -60,3 +69,20 @@ then. Null means no longer than unique_while says.';
 COMMENT ON COLUMN pgqueue.jobs.on_duplicate IS
 'What a duplicate does to the job that has the unique_key: ignore, which null means too, replace,
 reschedule (only the time is taken over) or error.';
+COMMENT ON COLUMN pgqueue.jobs.group_id IS
+'The group the job is a member of (pgqueue.groups.id); null means none.';
+COMMENT ON COLUMN pgqueue.jobs.callbacks IS
+'Jobs to enqueue when this one is over: a JSON object with on_success, on_failure (it failed or
+expired) and on_finish (always), each the name of a task, or an object with task, args, kwargs,
+queue, priority, meta. Their first argument is an object that tells how this job ended.';
+COMMENT ON COLUMN pgqueue.jobs.after IS
+'Ids of older jobs that this one runs after: it is blocked until they are over.';
+COMMENT ON COLUMN pgqueue.jobs.run_if IS
+'What must have become of the jobs it runs after: succeeded (all of them have, which null means
+too; else it is cancelled), finished (whatever became of them), failed (one of them has not
+succeeded; else it is skipped).';
+COMMENT ON COLUMN pgqueue.jobs.results_as IS
+'How it is given the results of the jobs it runs after: args, one argument each before its own;
+list, all of them as its first argument; null means not.';
+COMMENT ON COLUMN pgqueue.jobs.has_dependents IS
+'Written by pgqueue.enqueue_flow: true where jobs of the same statement run after this one.';

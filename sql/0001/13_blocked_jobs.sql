@@ -1,6 +1,7 @@
 -- Purpose: the jobs that wait for something other than time: another job, a free slot of a key.
--- Written by: the insert trigger, for jobs of which a deadlock left open whether they are
--- duplicates; emptied by settle_unique_keys, cancel, expire.
+-- Written by: the insert trigger and retry_group, for jobs that run after others (reason after),
+-- and for jobs of which a deadlock left open whether they are duplicates (unique_key); emptied by
+-- apply_waits, settle_unique_keys, cancel, expire.
 CREATE TABLE pgqueue.blocked_jobs (
     job_id bigint PRIMARY KEY,
     reason text NOT NULL,
@@ -18,7 +19,9 @@ CREATE INDEX blocked_jobs_unique_idx ON pgqueue.blocked_jobs (job_id) WHERE reas
 COMMENT ON TABLE pgqueue.blocked_jobs IS
 'Position: the job waits for another job or for a free slot. One row a job.';
 COMMENT ON COLUMN pgqueue.blocked_jobs.job_id IS 'The job (pgqueue.jobs.id).';
-COMMENT ON COLUMN pgqueue.blocked_jobs.reason IS 'What it waits for.';
+COMMENT ON COLUMN pgqueue.blocked_jobs.reason IS
+'What it waits for: after (other jobs), unique_key (the leader, to tell whether it is a
+duplicate).';
 COMMENT ON COLUMN pgqueue.blocked_jobs.key IS 'The key whose slot it waits for, if any.';
 COMMENT ON COLUMN pgqueue.blocked_jobs.queue IS 'The lane it will wait in.';
 COMMENT ON COLUMN pgqueue.blocked_jobs.priority IS 'Higher first.';

@@ -13,6 +13,14 @@ AS $$
             WHEN job.unique_while = 'waiting' THEN 12
             ELSE 4
         END
+        + 256 * (job.group_id IS NOT NULL)::integer
+        + 512 * (job.callbacks IS NOT NULL)::integer
+        + 1024 * (job.has_dependents IS TRUE)::integer
+        + CASE
+            WHEN coalesce(cardinality(job.after), 0) = 0 THEN 0
+            WHEN job.results_as IS NULL THEN 4096
+            ELSE 6144
+        END
 $$;
 
 COMMENT ON FUNCTION pgqueue.job_flags(pgqueue.jobs) IS

@@ -41,6 +41,11 @@ AS $$
                 job.on_duplicate) IS NOT NULL
         THEN pgqueue.unique_refusal(job.unique_key, job.unique_while, job.unique_for,
             job.on_duplicate)
+        WHEN (job.after IS NOT NULL OR job.run_if IS NOT NULL OR job.results_as IS NOT NULL)
+            AND pgqueue.flow_refusal(job.id, job.after, job.run_if, job.results_as) IS NOT NULL
+        THEN pgqueue.flow_refusal(job.id, job.after, job.run_if, job.results_as)
+        WHEN job.callbacks IS NOT NULL AND pgqueue.callbacks_refusal(job.callbacks) IS NOT NULL
+        THEN pgqueue.callbacks_refusal(job.callbacks)
         WHEN octet_length(job.args::text) > 1572864
             OR octet_length(job.kwargs::text) > 1572864
             OR octet_length(job.meta::text) > 1572864

@@ -1,6 +1,6 @@
 -- Purpose: refuse jobs that could never run; give every other new job its position: due ones into
--- ready_jobs, future ones into scheduled_jobs; and ring the doorbell for the queues that got a
--- ready one.
+-- ready_jobs, future ones into scheduled_jobs, those that run after others into blocked_jobs; and
+-- ring the doorbell for the queues that got a ready one.
 -- Fired by: every INSERT and COPY into jobs, once a statement. Reads the new rows; writes
 -- ready_jobs and scheduled_jobs; where jobs have unique keys, unique_keys, and deletes duplicates
 -- from jobs. Locks: those of take_unique_keys, ring and ring_leader. Errors: PQ001, PQ006.
@@ -20,7 +20,10 @@ DECLARE
     v_refusal text;
     v_flags integer;
     v_keys record;
+    v_dropped bigint[];
     v_aside bigint[];
+    v_groups record;
+    v_late boolean;
     v_queues text[];
     v_next timestamptz;
 BEGIN
@@ -40,6 +43,7 @@ BEGIN
     IF (v_flags & 4) <> 0 THEN
         v_keys := pgqueue.take_unique_keys(
             ARRAY(SELECT n.id FROM new_jobs AS n WHERE n.unique_key IS NOT NULL), false, v_at);
+        v_dropped := v_keys.dropped;
         v_aside := v_keys.dropped || v_keys.undecided;
         IF v_keys.dropped <> '{}' THEN
             DELETE FROM pgqueue.jobs AS j WHERE j.id = ANY (v_keys.dropped);
@@ -48,6 +52,60 @@ BEGIN
         SELECT n.id, 'unique_key', n.queue, n.priority, pgqueue.job_flags(n)
         FROM new_jobs AS n
         WHERE n.id = ANY (v_keys.undecided);
+    END IF;
+    IF (v_flags & 256) <> 0 THEN
+        SELECT array_agg(g.group_id) AS ids, array_agg(g.n) AS counts INTO v_groups
+        FROM (
+            SELECT n.group_id, count(*)::integer AS n
+            FROM new_jobs AS n
+            WHERE n.group_id IS NOT NULL
+                AND (v_dropped IS NULL OR n.id <> ALL (v_dropped))
+            GROUP BY n.group_id
+        ) AS g;
+        IF v_groups.ids IS NOT NULL THEN
+            PERFORM pgqueue.join_groups(v_groups.ids, v_groups.counts);
+        END IF;
+    END IF;
+    IF (v_flags & 4096) <> 0 THEN
+        -- Jobs of this statement tell those that run after them, if they know of them; of all the
+        -- others the leader must look whether they are over. No joins: the plan is kept, and a
+        -- loop in a loop that suits one job is quadratic for 10,000.
+        WITH blocked AS (
+            INSERT INTO pgqueue.blocked_jobs (job_id, reason, queue, priority, flags)
+            SELECT n.id, 'after', n.queue, n.priority, pgqueue.job_flags(n)
+            FROM new_jobs AS n
+            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+        ),
+        nodes AS MATERIALIZED (
+            SELECT n.id, n.after, n.run_if, p.remaining, p.late
+            FROM new_jobs AS n
+            CROSS JOIN LATERAL (
+                SELECT
+                    count(DISTINCT a.id) AS remaining,
+                    NOT bool_and(
+                        a.id IN (SELECT m.id FROM new_jobs AS m WHERE m.has_dependents)
+                    ) AS late
+                FROM unnest(n.after) AS a (id)
+            ) AS p
+            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+        ),
+        waits AS (
+            INSERT INTO pgqueue.job_waits (job_id, remaining, run_if, late)
+            SELECT d.id, d.remaining, coalesce(d.run_if, 'succeeded'), d.late
+            FROM nodes AS d
+            RETURNING late
+        ),
+        edges AS (
+            INSERT INTO pgqueue.job_dependencies (parent_id, child_id)
+            SELECT DISTINCT a.id, d.id
+            FROM nodes AS d
+            CROSS JOIN LATERAL unnest(d.after) AS a (id)
+            WHERE NOT d.late
+        )
+        SELECT bool_or(w.late) INTO v_late FROM waits AS w;
+        IF v_late THEN
+            PERFORM pgqueue.ring_leader();
+        END IF;
     END IF;
     WITH ready AS (
         INSERT INTO pgqueue.ready_jobs (queue, priority, seq, job_id, flags)
@@ -59,6 +117,7 @@ BEGIN
             pgqueue.job_flags(n)
         FROM new_jobs AS n
         WHERE (n.run_at IS NULL OR n.run_at <= v_at)
+            AND coalesce(cardinality(n.after), 0) = 0
             AND (v_aside IS NULL OR n.id <> ALL (v_aside))
         RETURNING queue
     ),
@@ -71,7 +130,9 @@ BEGIN
             n.priority,
             pgqueue.job_flags(n)
         FROM new_jobs AS n
-        WHERE n.run_at > v_at AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+        WHERE n.run_at > v_at
+            AND coalesce(cardinality(n.after), 0) = 0
+            AND (v_aside IS NULL OR n.id <> ALL (v_aside))
         RETURNING run_at
     )
     SELECT

@@ -16,7 +16,12 @@ CREATE FUNCTION pgqueue.enqueue(
     unique_key text DEFAULT NULL,
     unique_while text DEFAULT NULL,
     unique_for interval DEFAULT NULL,
-    on_duplicate text DEFAULT NULL
+    on_duplicate text DEFAULT NULL,
+    group_id bigint DEFAULT NULL,
+    callbacks jsonb DEFAULT NULL,
+    after bigint[] DEFAULT NULL,
+    run_if text DEFAULT NULL,
+    results_as text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -38,13 +43,15 @@ BEGIN
     FOR v_pass IN 1..100 LOOP
         INSERT INTO pgqueue.jobs AS j (
             task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
-            unique_key, unique_while, unique_for, on_duplicate
+            unique_key, unique_while, unique_for, on_duplicate, group_id, callbacks, after, run_if,
+            results_as
         )
         VALUES (
             enqueue.task, coalesce(enqueue.args, '[]'), coalesce(enqueue.kwargs, '{}'),
             coalesce(enqueue.queue, 'default'), coalesce(enqueue.priority, 0), enqueue.run_at,
             enqueue.expires_at, enqueue.timeout, enqueue.max_attempts, enqueue.meta,
-            enqueue.unique_key, enqueue.unique_while, enqueue.unique_for, enqueue.on_duplicate
+            enqueue.unique_key, enqueue.unique_while, enqueue.unique_for, enqueue.on_duplicate,
+            enqueue.group_id, enqueue.callbacks, enqueue.after, enqueue.run_if, enqueue.results_as
         )
         RETURNING j.id INTO v_id;
         IF enqueue.unique_key IS NULL
@@ -66,7 +73,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue(
     text, jsonb, jsonb, text, integer, timestamptz, timestamptz, interval, integer, jsonb,
-    text, text, interval, text
+    text, text, interval, text, bigint, jsonb, bigint[], text, text
 ) IS
 'Enqueue a job in this transaction.
 

@@ -32,7 +32,8 @@ BEGIN
             SELECT nextval('pgqueue.jobs_id_seq') FROM generate_series(1, cardinality(v_left)));
         INSERT INTO pgqueue.jobs (
             id, task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts,
-            meta, unique_key, unique_while, unique_for, on_duplicate
+            meta, unique_key, unique_while, unique_for, on_duplicate, group_id, callbacks, after,
+            run_if, results_as
         ) OVERRIDING SYSTEM VALUE
         SELECT
             d.id, r.task, coalesce(r.args, '[]'), coalesce(r.kwargs, '{}'),
@@ -40,13 +41,15 @@ BEGIN
             coalesce(r.run_at, clock_timestamp() + make_interval(secs => r.run_in)),
             coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
             r.timeout, r.max_attempts, r.meta,
-            r.unique_key, r.unique_while, r.unique_for, r.on_duplicate
+            r.unique_key, r.unique_while, r.unique_for, r.on_duplicate, r.group_id, r.callbacks,
+            r.after, r.run_if, r.results_as
         FROM unnest(v_left, v_drawn) AS d (n, id)
         CROSS JOIN LATERAL jsonb_to_record(enqueue_each.jobs -> (d.n - 1)) AS r (
             task text, args jsonb, kwargs jsonb, queue text, priority smallint,
             run_at timestamptz, run_in double precision, expires_at timestamptz,
             expires_in double precision, timeout interval, max_attempts smallint, meta jsonb,
-            unique_key text, unique_while text, unique_for interval, on_duplicate text
+            unique_key text, unique_while text, unique_for interval, on_duplicate text,
+            group_id bigint, callbacks jsonb, after bigint[], run_if text, results_as text
         )
         ORDER BY d.n;
         FOR v_row IN

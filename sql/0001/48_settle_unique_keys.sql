@@ -44,7 +44,25 @@ BEGIN
                 g.job_id, j.run_at, g.queue, g.priority, g.attempt, g.lost, g.crashes, g.flags
             FROM gone AS g
             JOIN pgqueue.jobs AS j ON j.id = g.job_id
-            WHERE j.run_at > settle_unique_keys.at
+            WHERE j.run_at > settle_unique_keys.at AND (g.flags & 4096) = 0
+        ),
+        -- It may have missed the ends of what it runs after: the leader looks.
+        waits AS (
+            INSERT INTO pgqueue.job_waits (job_id, remaining, run_if, late)
+            SELECT
+                g.job_id, (SELECT count(DISTINCT a.id) FROM unnest(j.after) AS a (id)),
+                coalesce(j.run_if, 'succeeded'), true
+            FROM gone AS g
+            JOIN pgqueue.jobs AS j ON j.id = g.job_id
+            WHERE (g.flags & 4096) <> 0
+        ),
+        blocked AS (
+            INSERT INTO pgqueue.blocked_jobs
+                (job_id, reason, queue, priority, attempt, lost, crashes, flags)
+            SELECT
+                g.job_id, 'after', g.queue, g.priority, g.attempt, g.lost, g.crashes, g.flags
+            FROM gone AS g
+            WHERE (g.flags & 4096) <> 0
         ),
         ready AS (
             INSERT INTO pgqueue.ready_jobs
@@ -54,7 +72,8 @@ BEGIN
                 g.crashes, g.flags
             FROM gone AS g
             JOIN pgqueue.jobs AS j ON j.id = g.job_id
-            WHERE j.run_at IS NULL OR j.run_at <= settle_unique_keys.at
+            WHERE (j.run_at IS NULL OR j.run_at <= settle_unique_keys.at)
+                AND (g.flags & 4096) = 0
             RETURNING queue
         )
         SELECT r.queue INTO v_job FROM ready AS r;

@@ -1,8 +1,8 @@
 -- Purpose: what follows from the end of jobs, in the transaction that ends them.
 -- Called by: whatever ends jobs (store_outcomes, cancel, expire, claim, rescue, file_strays), once
 -- for all of them and after their rows of finished_jobs were written; by jobs_forget.
--- Deletes from waiters and unique_keys; notifies pgqueue_finished. Locks: those rows, skipping what
--- others hold, so that it never waits.
+-- Deletes from waiters and unique_keys; notifies pgqueue_finished; calls settle_features, where a
+-- job uses any. Locks: those rows, skipping what others hold, so that it never waits.
 -- Why a statement of its own looks for waiters: a waiter that committed while the one before ran is
 -- not in that one's snapshot. One that commits after this look has a job that is not yet over when
 -- it looks itself; it looks again 5, 25 and 125 ms later, by when this transaction has ended, or
@@ -17,16 +17,29 @@ CREATE FUNCTION pgqueue.settle(
 )
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_ended bigint[] := settle.ended;
+    v_more record;
 BEGIN
+    -- 256 group, 512 callbacks, 1024 others run after it, 4096 runs after others.
+    IF settle.featured IS NOT NULL AND (settle.features & 5888) <> 0 THEN
+        SELECT s.over, s.group_ids, s.over_features INTO v_more
+        FROM pgqueue.settle_features(settle.featured, settle.features, settle.at) AS s;
+        v_ended := v_ended || v_more.over
+            || ARRAY(SELECT -g.id FROM unnest(v_more.group_ids) AS g (id));
+        IF (v_more.over_features & 4) <> 0 THEN
+            PERFORM pgqueue.release_unique_keys(v_more.over, settle.at);
+        END IF;
+    END IF;
     IF (settle.features & 4) <> 0 THEN
         PERFORM pgqueue.release_unique_keys(settle.featured, settle.at);
     END IF;
-    IF settle.ended IS NOT NULL AND EXISTS (SELECT FROM pgqueue.waiters) THEN
+    IF v_ended IS NOT NULL AND EXISTS (SELECT FROM pgqueue.waiters) THEN
         WITH gone AS (
             DELETE FROM pgqueue.waiters AS w
             WHERE w.ctid = ANY (ARRAY(
                 SELECT k.ctid
-                FROM unnest(settle.ended) AS e (id)
+                FROM unnest(v_ended) AS e (id)
                 CROSS JOIN LATERAL (
                     SELECT w.ctid FROM pgqueue.waiters AS w WHERE w.job_id = e.id
                     OFFSET 0

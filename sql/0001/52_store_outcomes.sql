@@ -154,7 +154,9 @@ BEGIN
                     m.crashes + (m.told = 'crashed')::integer,
                     m.worker_id, store_outcomes.at - m.us * interval '1 microsecond',
                     store_outcomes.at,
-                    store_outcomes.at + pgqueue.retention(m.queue, m.next),
+                    -- A result that others take is kept until their flow has ended (tidy).
+                    CASE WHEN (m.flags & 1024) <> 0 AND m.next = 'succeeded' THEN 'infinity'
+                        ELSE store_outcomes.at + pgqueue.retention(m.queue, m.next) END,
                     CASE WHEN m.next = 'succeeded' THEN nullif(m.result, 'null') END,
                     CASE
                         WHEN m.next = 'succeeded' THEN NULL

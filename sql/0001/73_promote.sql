@@ -1,7 +1,7 @@
 -- Purpose: make the scheduled jobs ready whose time has come.
 -- Called by: the leader, at each due time and at most a second apart; idempotent, anybody may.
--- Moves scheduled_jobs to ready_jobs. Locks: the rows it moves, by run_at, skipping those that
--- others hold; those of ring.
+-- Moves scheduled_jobs to ready_jobs; counts what others could not (advance).
+-- Locks: the rows it moves, by run_at, skipping those that others hold; those of ring and advance.
 -- Why floor: dead entries of jobs promoted before lie at the low end of the index; a scan that
 -- starts where the last one ended does not walk them. null scans from the beginning, which the
 -- leader does once a second, for rows that committed late.
@@ -47,6 +47,12 @@ BEGIN
     INTO promote.moved, v_queues, promote.reached
     FROM picked AS p;
     PERFORM pgqueue.ring(v_queues);
+    IF EXISTS (SELECT FROM pgqueue.group_deltas)
+        OR EXISTS (SELECT FROM pgqueue.wait_deltas)
+        OR EXISTS (SELECT FROM pgqueue.job_waits AS w WHERE w.late)
+    THEN
+        PERFORM pgqueue.advance(promote.max_jobs, promote.at);
+    END IF;
     promote.reached := coalesce(promote.reached, promote.floor);
     SELECT s.run_at INTO v_next
     FROM pgqueue.scheduled_jobs AS s

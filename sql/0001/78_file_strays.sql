@@ -64,7 +64,7 @@ BEGIN
             n.id, n.run_at, n.queue, n.priority,
             n.flags
         FROM stray AS n
-        WHERE n.refusal IS NULL AND n.run_at > file_strays.at
+        WHERE n.refusal IS NULL AND n.run_at > file_strays.at AND (n.flags & 4096) = 0
         RETURNING run_at
     ),
     refused AS (
@@ -83,8 +83,32 @@ BEGIN
             n.queue, n.priority, n.id, n.id,
             n.flags
         FROM stray AS n
-        WHERE n.refusal IS NULL AND (n.run_at IS NULL OR n.run_at <= file_strays.at)
+        WHERE n.refusal IS NULL
+            AND (n.run_at IS NULL OR n.run_at <= file_strays.at)
+            AND (n.flags & 4096) = 0
         RETURNING queue
+    ),
+    -- Whether what they run after told them anything nobody knows: the leader looks.
+    blocked AS (
+        INSERT INTO pgqueue.blocked_jobs (job_id, reason, queue, priority, flags)
+        SELECT n.id, 'after', n.queue, n.priority, n.flags
+        FROM stray AS n
+        WHERE n.refusal IS NULL AND (n.flags & 4096) <> 0
+    ),
+    waits AS (
+        INSERT INTO pgqueue.job_waits (job_id, remaining, run_if, late)
+        SELECT
+            n.id, (SELECT count(DISTINCT a.id) FROM unnest(n.after) AS a (id)),
+            coalesce(n.run_if, 'succeeded'), true
+        FROM stray AS n
+        WHERE n.refusal IS NULL AND (n.flags & 4096) <> 0
+    ),
+    members AS (
+        INSERT INTO pgqueue.group_deltas (group_id, total)
+        SELECT n.group_id, count(*)::integer
+        FROM stray AS n
+        WHERE n.refusal IS NULL AND n.group_id IS NOT NULL
+        GROUP BY n.group_id
     )
     SELECT
         (SELECT count(*) FROM stray),

@@ -33,7 +33,9 @@ SELECT
     coalesce(s.reason, b.reason) AS reason,
     p.fraction AS progress,
     p.note AS progress_note,
-    j.unique_key
+    j.unique_key,
+    j.group_id,
+    j.after
 FROM pgqueue.jobs AS j
 LEFT JOIN pgqueue.finished_jobs AS f ON f.job_id = j.id
 LEFT JOIN pgqueue.running_jobs AS u ON u.job_id = j.id

@@ -48,6 +48,71 @@ AS $$
     FROM (SELECT DISTINCT k.job_id FROM pgqueue.job_logs AS k) AS l
     WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = l.job_id)
     UNION ALL
+    SELECT 'blocked job that nobody lets go', b.job_id, NULL
+    FROM pgqueue.blocked_jobs AS b
+    WHERE b.reason = 'after'
+        AND NOT EXISTS (SELECT FROM pgqueue.job_waits AS w WHERE w.job_id = b.job_id)
+    UNION ALL
+    SELECT 'wait without a job', w.job_id, NULL
+    FROM pgqueue.job_waits AS w
+    WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = w.job_id)
+    UNION ALL
+    SELECT 'wait of a job that does not wait', w.job_id, NULL
+    FROM pgqueue.job_waits AS w
+    JOIN counted AS c ON c.job_id = w.job_id
+    WHERE c.places NOT IN ('blocked', 'finished')
+    UNION ALL
+    SELECT 'wrong count of jobs to wait for', w.job_id,
+        format('%s, and %s to be counted; %s are not over', w.remaining, t.ended, e.open)
+    FROM pgqueue.job_waits AS w
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS open
+        FROM pgqueue.jobs AS p
+        JOIN pgqueue.job_dependencies AS d ON d.parent_id = p.id
+        WHERE d.child_id = w.job_id
+            AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = p.id)
+    ) AS e
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(t.ended), 0) AS ended
+        FROM pgqueue.wait_deltas AS t
+        WHERE t.child_id = w.job_id
+    ) AS t
+    WHERE NOT w.late
+        AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = w.job_id)
+        AND w.remaining - t.ended <> e.open
+    UNION ALL
+    SELECT 'dependency of a job that is gone', d.parent_id, d.child_id::text
+    FROM pgqueue.job_dependencies AS d
+    WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = d.parent_id)
+    UNION ALL
+    SELECT 'group that counts wrong', NULL,
+        format('group %s: %s of its members are not over, it counts %s', o.id, m.open,
+            o.total - o.succeeded - o.failed - o.cancelled - o.skipped)
+    FROM pgqueue.group_overview AS o
+    CROSS JOIN LATERAL (
+        SELECT
+            (
+                SELECT count(*)
+                FROM pgqueue.jobs AS j
+                WHERE j.group_id = o.id
+                    AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)
+            ) + (
+                SELECT count(*)
+                FROM pgqueue.groups AS k
+                WHERE k.parent_id = o.id AND k.ended_at IS NULL
+            ) AS open
+    ) AS m
+    WHERE m.open <> o.total - o.succeeded - o.failed - o.cancelled - o.skipped
+    UNION ALL
+    SELECT 'group that ended before its jobs', NULL, format('group %s', g.id)
+    FROM pgqueue.groups AS g
+    WHERE g.ended_at IS NOT NULL
+        AND EXISTS (
+            SELECT FROM pgqueue.jobs AS j
+            WHERE j.group_id = g.id
+                AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)
+        )
+    UNION ALL
     SELECT 'cancel request without a job', c.job_id, NULL
     FROM pgqueue.cancel_requests AS c
     WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = c.job_id)

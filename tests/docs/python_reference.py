@@ -55,6 +55,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "The app": ("PgQueue", "default_app", "set_default_app", "queues"),
     "Jobs": ("JobHandle", "Job", "FailedAttempt", "LogLine", "JobState", "QueueInfo", "WorkerInfo"),
+    "Groups and flows": ("group", "agroup", "GroupHandle", "Progress", "chain", "Flow", "Node"),
     "Inside a task": ("Context", "Retry", "Snooze", "Cancel", "JobTimeout"),
     "Errors": tuple(
         name
@@ -69,7 +70,7 @@ _BESIDE: Final[dict[str, dict[str, Any]]] = {
     "The app": {"What must not be": Problem},
 }
 #: Public in Python's sense only.
-_LEFT_OUT: Final = frozenset({"clients"})
+_LEFT_OUT: Final = frozenset({"clients", "as_callback"})
 _SECTIONS: Final = ("Args", "Returns", "Raises", "Attributes")
 
 

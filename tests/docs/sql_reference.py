@@ -30,6 +30,18 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "For applications and people.",
         ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job", "wait_for"),
     ),
+    "Groups and flows": (
+        "Jobs that belong together, or run after each other.",
+        (
+            "create_group",
+            "close_group",
+            "enqueue_flow",
+            "group_results",
+            "cancel_group",
+            "retry_group",
+            "delete_group",
+        ),
+    ),
     "Queues": ("Settings of queues.", ("pause", "resume", "configure_queue")),
     "Schedules": (
         "What recurs; see [schedules](../howto/schedules.md).",
@@ -78,6 +90,7 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "file_strays",
             "apply_cancels",
             "tidy",
+            "advance",
         ),
     ),
 }

@@ -11,7 +11,8 @@ from pgqueue.db.statements.base import Rows, Statement, as_moment
 
 COPY: Final = (
     "COPY pgqueue.jobs (task, args, kwargs, queue, priority, run_at, expires_at, timeout,"
-    " max_attempts, meta, unique_key, unique_while, unique_for, on_duplicate) FROM STDIN"
+    " max_attempts, meta, group_id, callbacks, after, run_if, results_as, unique_key, unique_while,"
+    " unique_for, on_duplicate) FROM STDIN"
 )
 
 _LINES_AT_ONCE: Final = 1000
@@ -78,6 +79,11 @@ def _ends(job: JobSpec, now: datetime) -> tuple[str, str, str]:
         None if timeout is None else f"{float(timeout):.6f} seconds",
         params.get("max_attempts"),
         params.get("meta"),
+        params.get("group_id"),
+        params.get("callbacks"),
+        params.get("after"),
+        params.get("run_if"),
+        params.get("results_as"),
     )
     unique = [uniqueness_of(job.options).get(name) for name in UNIQUENESS]
     return job.task.translate(_ESCAPES) + "\t", _fields(tail), _fields(unique) + "\n"
