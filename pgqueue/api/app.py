@@ -1,35 +1,31 @@
 """The app: one database, and everything that an application does with it."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from pgqueue.api.adding import aadd, aadd_many, add, add_many
-from pgqueue.api.checks import check_call, check_id, check_page
+from pgqueue.api.checks import check_call, check_id, check_page, match_of
 from pgqueue.api.clients import Clients
+from pgqueue.api.decorating import decorate, registry
 from pgqueue.api.flows import Flow, enqueue_flow
 from pgqueue.api.groups import GroupHandle, GroupWords, creation
 from pgqueue.api.handles import JobHandle, found
-from pgqueue.api.naming import name_of
 from pgqueue.api.queues import Queues
-from pgqueue.api.registry import Registry
 from pgqueue.api.schedules import Schedules, Scheduling
-from pgqueue.api.task import ContextTask, JobWords, Task, TaskWords, spec_of
-from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown
+from pgqueue.api.task import ContextTask, Task, spec_of
+from pgqueue.api.words import JobWords, TaskWords
+from pgqueue.core.errors import BadArgumentsError
 from pgqueue.core.job import Job, WorkerInfo
 from pgqueue.core.offsets import Duration, to_seconds
-from pgqueue.core.options import EnqueueOptions, TaskOptions, check_task_name
+from pgqueue.core.options import EnqueueOptions, check_task_name
 from pgqueue.core.states import JobState
 from pgqueue.db import connections
 from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: The tasks of this process. There is one registry however many apps there are, so that a name
-#: means one function wherever it is read.
-registry: Final = Registry()
 
 _BATCH: Final = 1000
 
@@ -273,6 +269,48 @@ class PgQueue(Scheduling):
         """Enqueue a flow in this app's database; see `Flow.enqueue`."""
         return enqueue_flow(self._clients, flow, connection, group, before)
 
+    def cancel_matching(
+        self,
+        *,
+        task: str | None = None,
+        args: Iterable[object] | None = None,
+        kwargs: Mapping[str, object] | None = None,
+        queue: str | None = None,
+        unique_key: str | None = None,
+        concurrency_key: str | None = None,
+        older_than: Duration | None = None,
+        reason: str | None = None,
+    ) -> CancelCounts:
+        """Cancel all jobs that are not over and match whatever is given.
+
+        Args:
+            task: the task's name.
+            args: all positional arguments, compared as JSON values.
+            kwargs: all keyword arguments, compared as JSON values.
+            queue: the queue.
+            unique_key: the unique key.
+            concurrency_key: the concurrency key.
+            older_than: enqueued at least so long ago.
+            reason: a sentence, shown with the jobs.
+
+        Returns:
+            How many waited and are `cancelled`, and how many run and were `asked` to stop.
+
+        Raises:
+            ConfigurationError: nothing is given, or something is wrong.
+        """
+        match = match_of(
+            task=task, args=args, kwargs=kwargs, queue=queue, unique_key=unique_key,
+            concurrency_key=concurrency_key, older_than=older_than,
+        )  # fmt: skip
+        return self._clients.sync.cancel_matching(match, reason)
+
+    async def acancel_matching(self, *, reason: str | None = None, **match: Any) -> CancelCounts:
+        """Cancel all jobs that match; see `cancel_matching`."""
+        nothing = dict.fromkeys(Match.__dataclass_fields__)
+        found = match_of(**(nothing | match))
+        return await self._clients.asynchronous.cancel_matching(found, reason)
+
     def workers(self) -> list[WorkerInfo]:
         """Read the workers that are alive, or were until just now."""
         return self._clients.sync.workers()
@@ -329,41 +367,10 @@ class PgQueue(Scheduling):
             known.signature.check(positional, named)
             return known.using(**options).job(*positional, **named)
         chosen = EnqueueOptions.from_kwargs(**options)
-        return spec_of(name, positional, named, chosen, chosen.unique_key)
-
-
-def decorate(clients: Callable[[], Clients], function: Any, options: dict[str, Any]) -> Any:
-    """Make a task of a function, or a decorator that does, and register it.
-
-    Raises:
-        ConfigurationError: an option is wrong, or a worker could not find or call the function.
-        TaskAlreadyRegisteredError: the name is another function's.
-    """
-    checked = TaskOptions.from_kwargs(**options)
-
-    def make(target: Callable[..., Any]) -> Task[..., Any]:
-        _check_function(target)
-        kind: type[Task[..., Any]] = ContextTask if checked.context else Task
-        made = kind(target, checked, checked.name or name_of(target), clients)
-        registry.add(made)
-        return made
-
-    return make if function is None else make(function)
-
-
-def _check_function(function: object) -> None:
-    if isinstance(function, Task):
-        raise ConfigurationError(f"{function.name} is a task already; leave one @task out")
-    if not callable(function):
-        raise ConfigurationError(
-            f"@task makes a task of a function; got {shown(function)}; "
-            "options are given by name, as in @task(queue='mail')"
-        )
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(
-            "a task must do its work when called; a generator function only begins to; "
-            "return a value instead of yielding"
-        )
+        return spec_of(
+            name, positional, named, chosen, chosen.unique_key,
+            concurrency_key=chosen.concurrency_key, fair_key=chosen.fair_key,
+        )  # fmt: skip
 
 
 def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:

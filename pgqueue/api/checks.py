@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
+from pgqueue.core import codec
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
+from pgqueue.core.offsets import Duration, to_seconds
+from pgqueue.core.options import check_queue, check_task_name
 from pgqueue.core.states import JobState
+from pgqueue.core.uniqueness import check_key
+from pgqueue.db.statements.jobs import Match
 
 _MAX_LIMIT: Final = 10_000
 
@@ -39,3 +44,44 @@ def check_page(state: object, before: object, limit: object) -> None:
         check_id(before)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_LIMIT:
         raise ConfigurationError(f"limit must be between 1 and {_MAX_LIMIT}; got {shown(limit)}")
+
+
+def match_of(
+    *,
+    task: str | None,
+    args: object,
+    kwargs: object,
+    queue: str | None,
+    unique_key: str | None,
+    concurrency_key: str | None,
+    older_than: Duration | None,
+) -> Match:
+    """Say which jobs are meant.
+
+    Raises:
+        ConfigurationError: nothing is given, or something is wrong.
+        BadArgumentsError: args or kwargs are none.
+        NotSerializableError: args or kwargs cannot be stored, so no job has them.
+    """
+    given = (task, args, kwargs, queue, unique_key, concurrency_key, older_than)
+    if all(value is None for value in given):
+        raise ConfigurationError(
+            "cancel_matching() must be told what to match: task, args, kwargs, queue, unique_key, "
+            "concurrency_key or older_than"
+        )
+    check_call(() if args is None else args, kwargs)
+    return Match(
+        task=None if task is None else check_task_name(task, "task"),
+        args=None
+        if not isinstance(args, list | tuple)
+        else codec.dumps(list(args), path="$.args").decode(),
+        kwargs=None
+        if not isinstance(kwargs, Mapping)
+        else codec.dumps(dict(kwargs), path="$.kwargs").decode(),
+        queue=None if queue is None else check_queue(queue),
+        unique_key=None if unique_key is None else check_key(unique_key, "unique_key"),
+        concurrency_key=None
+        if concurrency_key is None
+        else check_key(concurrency_key, "concurrency_key"),
+        older_than=None if older_than is None else to_seconds(older_than, "older_than"),
+    )

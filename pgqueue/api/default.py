@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from pgqueue.api.app import PgQueue, decorate
+from pgqueue.api.app import PgQueue
 from pgqueue.api.clients import Clients
+from pgqueue.api.decorating import decorate
 from pgqueue.api.flows import Flow, chained, use_default
 from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.queues import Queues
 from pgqueue.api.schedules import Schedule, Schedules, Target
-from pgqueue.api.task import ContextTask, Task, TaskWords
+from pgqueue.api.task import ContextTask, Task
+from pgqueue.api.words import TaskWords
 from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.db.statements.adding import JobSpec
 
@@ -73,8 +75,8 @@ def task(function: Any = None, /, *, context: bool = False, **options: Any) -> A
         context: whether the worker gives the function the Context as its first parameter.
         options: `queue`, `priority`, `max_attempts`, `backoff`, `timeout`, `retry_on`,
             `give_up_on`, `expires`, `atomic`, `unique`, `unique_while`, `unique_for`,
-            `on_duplicate`, `on_success`, `on_failure`, `on_finish`, `name`, `aliases`,
-            `schedule`; see `TaskOptions`.
+            `on_duplicate`, `concurrency`, `max_running`, `fair_by`, `on_success`, `on_failure`,
+            `on_finish`, `name`, `aliases`, `schedule`; see `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong, or a worker could not find or call the function.

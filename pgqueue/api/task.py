@@ -3,23 +3,21 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Generic, ParamSpec, TypeVar, Unpack
 
 from pgqueue.api.adding import aadd, add
 from pgqueue.api.clients import Clients
 from pgqueue.api.flows import Flow, aenqueue_flow, enqueue_flow
 from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
+from pgqueue.api.words import JobWords
 from pgqueue.core import codec
-from pgqueue.core.backoff import Backoff
 from pgqueue.core.binding import Signature
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, NotSerializableError, shown
-from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
-from pgqueue.core.schedule import Recurrence
 from pgqueue.core.uniqueness import key_of
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
@@ -30,61 +28,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class TaskWords(TypedDict, total=False):
-    """The options of `@task(...)`; see `TaskOptions`."""
-
-    queue: str
-    priority: int
-    max_attempts: int
-    backoff: Backoff | Duration
-    timeout: Duration | None
-    retry_on: type[BaseException] | tuple[type[BaseException], ...]
-    give_up_on: type[BaseException] | tuple[type[BaseException], ...]
-    expires: Duration | None
-    atomic: bool
-    unique: tuple[str, ...] | list[str] | bool
-    unique_while: str | None
-    unique_for: Duration | None
-    on_duplicate: str | None
-    on_success: object
-    on_failure: object
-    on_finish: object
-    name: str | None
-    aliases: tuple[str, ...]
-    schedule: Recurrence | Sequence[Recurrence]
-
-
-class JobWords(TypedDict, total=False):
-    """The options of one job; see `EnqueueOptions`."""
-
-    queue: str | None
-    priority: int | None
-    run_at: When | None
-    expires_at: object
-    expires: Duration | None
-    timeout: Duration | None
-    max_attempts: int | None
-    meta: dict[str, Any] | None
-    unique_key: str | None
-    unique_while: str | None
-    unique_for: Duration | None
-    on_duplicate: str | None
-    group: object
-    after: object
-    run_if: str | None
-    results: str | None
-    on_success: object
-    on_failure: object
-    on_finish: object
-
-
 class BoundTask(Generic[P]):
     """A task with options and a connection for the jobs that are made from it.
 
     `Task.using` makes it; it may be kept and used many times.
     """
 
-    __slots__ = ("_clients", "_connection", "_name", "_options", "_signature", "_unique")
+    __slots__ = (
+        "_clients",
+        "_concurrency",
+        "_connection",
+        "_fair_by",
+        "_name",
+        "_options",
+        "_signature",
+        "_unique",
+    )
 
     def __init__(
         self,
@@ -94,6 +53,8 @@ class BoundTask(Generic[P]):
         clients: Callable[[], Clients],
         connection: object = None,
         unique: tuple[str, ...] | bool = False,
+        concurrency: tuple[str, ...] | bool = False,
+        fair_by: tuple[str, ...] | bool = False,
     ) -> None:
         self._name = name
         self._signature = signature
@@ -101,6 +62,8 @@ class BoundTask(Generic[P]):
         self._clients = clients
         self._connection = connection
         self._unique = unique
+        self._concurrency = concurrency
+        self._fair_by = fair_by
 
     def __repr__(self) -> str:
         return f"<pgqueue task {self._name} with options>"
@@ -114,6 +77,8 @@ class BoundTask(Generic[P]):
             self._clients,
             self._connection if connection is None else check_connection(connection),
             self._unique,
+            self._concurrency,
+            self._fair_by,
         )
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> JobSpec:
@@ -160,13 +125,27 @@ class BoundTask(Generic[P]):
     def _spec(
         self, args: tuple[object, ...], kwargs: dict[str, object], *, check: bool = True
     ) -> JobSpec:
+        unique, line = self._options.unique_key, self._options.concurrency_key
+        turn = self._options.fair_key
         if check:
             self._signature.check(args, kwargs)
-        key = self._options.unique_key
-        if key is None and self._unique and check:
-            key = key_of(self._name, self._signature.arguments(args, kwargs), self._unique)
+            if (
+                (self._unique and unique is None)
+                or (self._concurrency and line is None)
+                or (self._fair_by and turn is None)
+            ):
+                arguments = self._signature.arguments(args, kwargs)
+                if self._unique and unique is None:
+                    unique = key_of(self._name, arguments, self._unique)
+                if self._concurrency and line is None:
+                    line = key_of(self._name, arguments, self._concurrency)
+                if self._fair_by and turn is None and line is None:
+                    turn = key_of("", arguments, self._fair_by)
         complain = partial(_complain, self._signature, args, kwargs)
-        return spec_of(self._name, args, kwargs, self._options, key, complain)
+        return spec_of(
+            self._name, args, kwargs, self._options, unique, complain,
+            concurrency_key=line, fair_key=turn,
+        )  # fmt: skip
 
 
 class Task(Generic[P, R]):
@@ -213,9 +192,12 @@ class Task(Generic[P, R]):
                 on_success=options.on_success,
                 on_failure=options.on_failure,
                 on_finish=options.on_finish,
+                max_running=options.max_running,
             ),
             clients,
-            unique=_argument_names(name, self.signature, options.unique),
+            unique=_argument_names("unique", name, self.signature, options.unique),
+            concurrency=_argument_names("concurrency", name, self.signature, options.concurrency),
+            fair_by=_argument_names("fair_by", name, self.signature, options.fair_by),
         )
         if self.is_async:
             _mark_async(self)
@@ -235,6 +217,7 @@ class Task(Generic[P, R]):
             ConnectionLostError: pgqueue's own connection could not be opened, or broke; then
                 nobody knows whether the job was stored.
             DuplicateJobError: another job has its unique key, and `on_duplicate` is `"error"`.
+            QueueFullError: too many jobs wait in its queue.
             RefusedJobError: the server refused the job.
             SchemaError: pgqueue is not installed in the database, or an older one is.
         """
@@ -289,8 +272,8 @@ class Task(Generic[P, R]):
                 connection or session of SQLAlchemy. None for pgqueue's own.
             options: `queue`, `priority`, `run_at`, `expires` or `expires_at`, `timeout`,
                 `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`,
-                `group`, `after`, `run_if`, `results`, `on_success`, `on_failure`, `on_finish`;
-                see `EnqueueOptions`.
+                `group`, `after`, `run_if`, `results`, `on_success`, `on_failure`, `on_finish`,
+                `concurrency_key`, `max_running`, `fair_key`; see `EnqueueOptions`.
 
         Raises:
             ConfigurationError: an option is wrong or not known, or the connection is.
@@ -320,6 +303,8 @@ def spec_of(
     options: EnqueueOptions,
     unique_key: str | None = None,
     complain: Callable[[int], str] | None = None,
+    concurrency_key: str | None = None,
+    fair_key: str | None = None,
 ) -> JobSpec:
     """Encode the arguments of a job.
 
@@ -334,6 +319,12 @@ def spec_of(
         _check_size(positional, named, meta)
     if unique_key is None:
         options.check_keyless()
+    if concurrency_key is None and options.max_running is not None:
+        raise ConfigurationError("max_running limits a key; give concurrency_key= with it")
+    if concurrency_key is not None and fair_key is not None:
+        raise ConfigurationError(
+            "concurrency_key and fair_key exclude each other; give only one of them"
+        )
     return JobSpec(
         task=name,
         args=positional.decode(),
@@ -341,6 +332,8 @@ def spec_of(
         options=options,
         unique_key=unique_key,
         complain=complain,
+        concurrency_key=concurrency_key,
+        fair_key=fair_key,
     )
 
 
@@ -368,14 +361,14 @@ def _check_size(*parts: bytes) -> None:
 
 
 def _argument_names(
-    task: str, signature: Signature, names: tuple[str, ...] | bool
+    option: str, task: str, signature: Signature, names: tuple[str, ...] | str | bool
 ) -> tuple[str, ...] | bool:
     for name in names if isinstance(names, tuple) else ():
         if not signature.accepts(name):
             raise ConfigurationError(
-                f"unique must name arguments of {task}(); it has none named {shown(name)}"
+                f"{option} must name arguments of {task}(); it has none named {shown(name)}"
             )
-    return names
+    return names if isinstance(names, tuple) else bool(names)
 
 
 def _set(options: JobWords) -> dict[str, object]:

@@ -80,6 +80,15 @@ def add(top: Parser) -> None:
         metavar="WHAT",
         help="ignore (default), replace, reschedule or error",
     )
+    parser.add_argument(
+        "--concurrency-key", metavar="KEY", help="at most --max-running jobs of it run at once"
+    )
+    parser.add_argument(
+        "--max-running", type=whole, metavar="N", help="how many of the key (default: 1)"
+    )
+    parser.add_argument(
+        "--fair-key", metavar="KEY", help="taken in turn with the other fair keys of the queue"
+    )
 
 
 def _run(words: Namespace) -> int:
@@ -102,6 +111,9 @@ def _run(words: Namespace) -> int:
             unique_while=words.unique_while,
             unique_for=words.unique_for,
             on_duplicate=words.on_duplicate,
+            concurrency_key=words.concurrency_key,
+            max_running=words.max_running,
+            fair_key=words.fair_key,
         )
     said = "has this unique key already; nothing enqueued" if handle.duplicate else "enqueued"
     facts = {"id": handle.id, "task": handle.task, "duplicate": handle.duplicate}

@@ -229,6 +229,12 @@ class DuplicateJobError(JobError):
     __module__ = "pgqueue"
 
 
+class QueueFullError(PgQueueError):
+    """Say that too many jobs wait in a queue for another to be enqueued (SQLSTATE PQ007)."""
+
+    __module__ = "pgqueue"
+
+
 class LeaseLostError(JobError):
     """Say that a job or a worker is not ours any more (SQLSTATE PQ005)."""
 
@@ -255,6 +261,7 @@ SQLSTATES: dict[str, type[PgQueueError]] = {
     "PQ004": ConfigurationError,
     "PQ005": LeaseLostError,
     "PQ006": DuplicateJobError,
+    "PQ007": QueueFullError,
 }
 
 

@@ -26,6 +26,8 @@ class Job:
         progress: how far it said it is, 0 to 1; None when it said nothing.
         progress_note: the line it said with that; None without one.
         unique_key: what no other live job has; None without one.
+        concurrency_key: in whose line it runs; None without one.
+        fair_key: in whose turn it is taken; None without one.
     """
 
     id: int
@@ -53,6 +55,8 @@ class Job:
     progress: float | None = None
     progress_note: str | None = None
     unique_key: str | None = None
+    concurrency_key: str | None = None
+    fair_key: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -129,6 +133,9 @@ class QueueInfo:
         first_waits: seconds since the job that is next was enqueued; None without one.
         retention_succeeded: how long succeeded jobs are kept; None for the default.
         retention_other: how long failed, cancelled and expired jobs are; None for the default.
+        max_running: how many of its jobs may run at once; None for no limit.
+        rate: how many may start in a time, as `100/60s`; None for no limit.
+        max_pending: how many may wait; None for no limit.
     """
 
     queue: str
@@ -142,6 +149,9 @@ class QueueInfo:
     unknown_task: int = 0
     retention_succeeded: dt.timedelta | None = None
     retention_other: dt.timedelta | None = None
+    max_running: int | None = None
+    rate: str | None = None
+    max_pending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from pgqueue.core import codec, composition
 from pgqueue.core.backoff import Backoff, validate_backoff
 from pgqueue.core.composition import Callback
 from pgqueue.core.errors import ConfigurationError, shown, suggest
+from pgqueue.core.limits import check_max_running
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
 from pgqueue.core.schedule import Recurrence, declared
 from pgqueue.core.uniqueness import (
@@ -64,6 +65,11 @@ class TaskOptions:
             `"error"`; None for `"ignore"`.
         on_success, on_failure, on_finish: the job to enqueue when a job of the task has succeeded;
             has failed or expired; is over, however: a task, a job of one, or a task's name.
+        concurrency: names of arguments; of the jobs with the same values of them at most
+            `max_running` run at once, the others wait in line. True for all arguments.
+        max_running: how many of them may, 1 by default: then they run strictly one after the other.
+        fair_by: names of arguments; a queue's jobs with different values of them are taken in turn,
+            so that nobody's many jobs keep the others waiting. Not with `concurrency`.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
         schedule: when it recurs, made by `every`, `cron` or `rrule`; or a list of those.
@@ -89,6 +95,9 @@ class TaskOptions:
     on_success: Callback | None = None
     on_failure: Callback | None = None
     on_finish: Callback | None = None
+    concurrency: tuple[str, ...] | bool = False
+    max_running: int | None = None
+    fair_by: tuple[str, ...] | str | bool = False
     name: str | None = None
     aliases: tuple[str, ...] = ()
     schedule: tuple[Recurrence, ...] = ()
@@ -115,6 +124,15 @@ class TaskOptions:
             _refuse_without_key(self, "unique=")
         for name, value in composition.checked_callbacks(self).items():
             _put(self, name, value)
+        _put(self, "concurrency", check_names(self.concurrency, "concurrency"))
+        if self.max_running is not None:
+            check_max_running(self.max_running)
+            if not self.concurrency:
+                raise ConfigurationError("max_running limits a key; give concurrency= with it")
+        names = (self.fair_by,) if isinstance(self.fair_by, str) else self.fair_by
+        _put(self, "fair_by", check_names(names, "fair_by"))
+        if self.fair_by and self.concurrency:
+            raise ConfigurationError("fair_by and concurrency exclude each other; give only one")
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
@@ -154,6 +172,11 @@ class EnqueueOptions:
         results: how it is given their results: `"args"`, one argument each before its own, or
             `"list"`, all of them as its first argument; None for not at all.
         on_success, on_failure, on_finish: as of `TaskOptions`.
+        concurrency_key: at most `max_running` jobs that have it run at once, whatever their task;
+            text of 1 to 1000 bytes.
+        max_running: how many, 1 by default.
+        fair_key: jobs of a queue are taken in turn, one of each key; text of 1 to 1000 bytes; not
+            with a concurrency_key.
 
     Raises:
         ConfigurationError: an option is wrong; times and durations may be given in any form.
@@ -179,6 +202,9 @@ class EnqueueOptions:
     on_success: Callback | None = None
     on_failure: Callback | None = None
     on_finish: Callback | None = None
+    concurrency_key: str | None = None
+    max_running: int | None = None
+    fair_key: str | None = None
 
     def __post_init__(self) -> None:
         """Check every option that is set and give it its plain form."""
@@ -204,6 +230,12 @@ class EnqueueOptions:
             _put(self, "meta", _meta(self.meta))
         if self.unique_key is not None:
             check_key(self.unique_key, "unique_key")
+        if self.concurrency_key is not None:
+            check_key(self.concurrency_key, "concurrency_key")
+        if self.fair_key is not None:
+            check_key(self.fair_key, "fair_key")
+        if self.max_running is not None:
+            check_max_running(self.max_running)
         _put_uniqueness(self)
         for name, value in composition.checked(self).items():
             _put(self, name, value)

@@ -7,7 +7,7 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -21,6 +21,7 @@ from pgqueue.db.async_ends import AsyncEnds
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
+from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem, Pruned
 
 T = TypeVar("T")
@@ -172,6 +173,10 @@ class AsyncClient:
         """Cancel a job, or ask its worker to."""
         return await self.run(jobs.cancel(job_id, reason))
 
+    async def cancel_matching(self, match: Match, reason: str | None) -> CancelCounts:
+        """Cancel all jobs that match."""
+        return await self.run(jobs.cancel_matching(match, reason))
+
     async def retry(self, job_id: int, options: EnqueueOptions) -> JobState:
         """Let a job run again."""
         return await self.run(jobs.retry(job_id, options))
@@ -197,6 +202,14 @@ class AsyncClient:
     ) -> None:
         """Say how many seconds finished jobs of a queue are kept."""
         await self.run(queues.configure(queue, succeeded, other))
+
+    async def limit_queue(self, queue: str, limits: Mapping[str, int | str | None]) -> None:
+        """Change limits of a queue."""
+        await self.run(queues.limit(queue, limits))
+
+    async def limit_key(self, key: str, max_running: int | None) -> None:
+        """Change the limit of a concurrency key."""
+        await self.run(queues.limit_key(key, max_running))
 
     async def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

@@ -8,7 +8,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -22,6 +22,7 @@ from pgqueue.db.ends import Ends
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
+from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem, Pruned
 
 T = TypeVar("T")
@@ -175,6 +176,10 @@ class Client:
         """Cancel a job, or ask its worker to."""
         return self.run(jobs.cancel(job_id, reason))
 
+    def cancel_matching(self, match: Match, reason: str | None) -> CancelCounts:
+        """Cancel all jobs that match."""
+        return self.run(jobs.cancel_matching(match, reason))
+
     def retry(self, job_id: int, options: EnqueueOptions) -> JobState:
         """Let a job run again."""
         return self.run(jobs.retry(job_id, options))
@@ -198,6 +203,14 @@ class Client:
     def configure_queue(self, queue: str, succeeded: float | None, other: float | None) -> None:
         """Say how many seconds finished jobs of a queue are kept."""
         self.run(queues.configure(queue, succeeded, other))
+
+    def limit_queue(self, queue: str, limits: Mapping[str, int | str | None]) -> None:
+        """Change limits of a queue."""
+        self.run(queues.limit(queue, limits))
+
+    def limit_key(self, key: str, max_running: int | None) -> None:
+        """Change the limit of a concurrency key."""
+        self.run(queues.limit_key(key, max_running))
 
     def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

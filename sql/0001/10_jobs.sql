@@ -27,7 +27,10 @@ CREATE TABLE pgqueue.jobs (
     after bigint[],
     run_if text,
     results_as text,
-    has_dependents boolean
+    has_dependents boolean,
+    concurrency_key text,
+    max_running integer,
+    fair_key text
 );
 
 -- Only jobs that can expire are in it: a plain job does not pay for it.
@@ -86,3 +89,12 @@ COMMENT ON COLUMN pgqueue.jobs.results_as IS
 list, all of them as its first argument; null means not.';
 COMMENT ON COLUMN pgqueue.jobs.has_dependents IS
 'Written by pgqueue.enqueue_flow: true where jobs of the same statement run after this one.';
+COMMENT ON COLUMN pgqueue.jobs.concurrency_key IS
+'At most max_running jobs that have it run at once, whatever their task; the others wait in its
+line. 1 to 1000 bytes. Null means none.';
+COMMENT ON COLUMN pgqueue.jobs.max_running IS
+'How many jobs of the concurrency_key may run at once while this one is the first of its line. Null
+means 1.';
+COMMENT ON COLUMN pgqueue.jobs.fair_key IS
+'Jobs of a queue that have one are taken in turn, one of each key, as of each customer. 1 to 1000
+bytes; not together with a concurrency_key. Null means none: such jobs go before those that do.';

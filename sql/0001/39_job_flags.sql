@@ -13,6 +13,8 @@ AS $$
             WHEN job.unique_while = 'waiting' THEN 12
             ELSE 4
         END
+        + 16 * (job.concurrency_key IS NOT NULL)::integer
+        + 32 * (job.fair_key IS NOT NULL)::integer
         + 256 * (job.group_id IS NOT NULL)::integer
         + 512 * (job.callbacks IS NOT NULL)::integer
         + 1024 * (job.has_dependents IS TRUE)::integer

@@ -1,7 +1,7 @@
 -- Purpose: when jobs are deleted, delete what hangs on them.
 -- Fired by: every DELETE on jobs, once a statement. Writes the five position tables, job_errors,
--- job_progress, job_logs, cancel_requests, unique_keys, job_dependencies, job_waits, wait_deltas
--- and group_deltas; tells who waits for one of them (settle).
+-- job_progress, job_logs, cancel_requests, unique_keys, slots, job_dependencies, job_waits,
+-- wait_deltas and group_deltas; tells who waits for one of them (settle).
 -- Locks: the rows it deletes.
 -- Why a trigger and no foreign keys: each costs 5 to 10 microseconds a row on the hot path, this
 -- one costs nothing until somebody deletes.
@@ -67,6 +67,10 @@ BEGIN
         EXIT WHEN v_left <= 0;
     END LOOP;
     -- Last, since the moves write these too.
+    IF EXISTS (SELECT FROM pgqueue.slots) THEN
+        PERFORM pgqueue.release_slots(v_ids, 'q', clock_timestamp()),
+            pgqueue.release_slots(v_ids, 'k', clock_timestamp());
+    END IF;
     IF v_kept IS NOT NULL THEN
         DELETE FROM pgqueue.unique_keys AS u
         WHERE u.job_id = ANY (v_ids) AND u.key <> ALL (v_kept);

@@ -1,6 +1,6 @@
 -- Purpose: enqueue one job from SQL, by named arguments, and get its id.
 -- Called by: people and programs. Writes jobs (and, by its triggers, the position).
--- Errors: PQ001, PQ006.
+-- Errors: PQ001, PQ006, PQ007.
 -- Why integer and not smallint parameters: with smallint, priority => 5 finds no function.
 CREATE FUNCTION pgqueue.enqueue(
     task text,
@@ -21,7 +21,10 @@ CREATE FUNCTION pgqueue.enqueue(
     callbacks jsonb DEFAULT NULL,
     after bigint[] DEFAULT NULL,
     run_if text DEFAULT NULL,
-    results_as text DEFAULT NULL
+    results_as text DEFAULT NULL,
+    concurrency_key text DEFAULT NULL,
+    max_running integer DEFAULT NULL,
+    fair_key text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -44,14 +47,15 @@ BEGIN
         INSERT INTO pgqueue.jobs AS j (
             task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
             unique_key, unique_while, unique_for, on_duplicate, group_id, callbacks, after, run_if,
-            results_as
+            results_as, concurrency_key, max_running, fair_key
         )
         VALUES (
             enqueue.task, coalesce(enqueue.args, '[]'), coalesce(enqueue.kwargs, '{}'),
             coalesce(enqueue.queue, 'default'), coalesce(enqueue.priority, 0), enqueue.run_at,
             enqueue.expires_at, enqueue.timeout, enqueue.max_attempts, enqueue.meta,
             enqueue.unique_key, enqueue.unique_while, enqueue.unique_for, enqueue.on_duplicate,
-            enqueue.group_id, enqueue.callbacks, enqueue.after, enqueue.run_if, enqueue.results_as
+            enqueue.group_id, enqueue.callbacks, enqueue.after, enqueue.run_if, enqueue.results_as,
+            enqueue.concurrency_key, enqueue.max_running, enqueue.fair_key
         )
         RETURNING j.id INTO v_id;
         IF enqueue.unique_key IS NULL
@@ -73,12 +77,13 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue(
     text, jsonb, jsonb, text, integer, timestamptz, timestamptz, interval, integer, jsonb,
-    text, text, interval, text, bigint, jsonb, bigint[], text, text
+    text, text, interval, text, bigint, jsonb, bigint[], text, text, text, integer, text
 ) IS
 'Enqueue a job in this transaction.
 
 Args: as the columns of pgqueue.jobs, by name: task => ''mail.receipt'', args => ''[42]'',
 run_at => now() + ''5 min''. Only task is needed; null means the default.
 Returns: the id of the job; for a duplicate, that of the job that has the unique_key.
-Errors: PQ001 for a job that could never run, PQ006 for a duplicate whose on_duplicate is error.
+Errors: PQ001 for a job that could never run, PQ006 for a duplicate whose on_duplicate is error,
+PQ007 for a queue that is full.
 Locks: for a unique_key, its row; it waits for a transaction that is taking the same key.';

@@ -1,7 +1,7 @@
 -- Purpose: enqueue jobs that may be duplicates, in one statement, and tell what became of each.
 -- Called by: the Python package, for jobs that have a unique_key; enqueue_many; anybody.
 -- Writes jobs (and, by its triggers, positions and unique_keys). Locks: those of take_unique_keys.
--- Errors: PQ001, PQ006.
+-- Errors: PQ001, PQ006, PQ007.
 -- Why the ids are drawn here: RETURNING does not say which rows were left out, and gives the id of
 -- some that were dropped.
 -- Why a loop: the job that has the key may end between our INSERT and our look at it. Then the key
@@ -33,7 +33,7 @@ BEGIN
         INSERT INTO pgqueue.jobs (
             id, task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts,
             meta, unique_key, unique_while, unique_for, on_duplicate, group_id, callbacks, after,
-            run_if, results_as
+            run_if, results_as, concurrency_key, max_running, fair_key
         ) OVERRIDING SYSTEM VALUE
         SELECT
             d.id, r.task, coalesce(r.args, '[]'), coalesce(r.kwargs, '{}'),
@@ -42,14 +42,15 @@ BEGIN
             coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
             r.timeout, r.max_attempts, r.meta,
             r.unique_key, r.unique_while, r.unique_for, r.on_duplicate, r.group_id, r.callbacks,
-            r.after, r.run_if, r.results_as
+            r.after, r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key
         FROM unnest(v_left, v_drawn) AS d (n, id)
         CROSS JOIN LATERAL jsonb_to_record(enqueue_each.jobs -> (d.n - 1)) AS r (
             task text, args jsonb, kwargs jsonb, queue text, priority smallint,
             run_at timestamptz, run_in double precision, expires_at timestamptz,
             expires_in double precision, timeout interval, max_attempts smallint, meta jsonb,
             unique_key text, unique_while text, unique_for interval, on_duplicate text,
-            group_id bigint, callbacks jsonb, after bigint[], run_if text, results_as text
+            group_id bigint, callbacks jsonb, after bigint[], run_if text, results_as text,
+            concurrency_key text, max_running integer, fair_key text
         )
         ORDER BY d.n;
         FOR v_row IN
@@ -93,6 +94,6 @@ Args: jobs: a JSON array of objects whose keys are columns of pgqueue.jobs; only
 run_in and expires_in, in seconds, count from now.
 Returns: one row a job, in the order of the array: its id, or for a duplicate that of the job that
 has its unique_key; and whether it is one.
-Errors: PQ001 for a job that could never run, PQ006 for a duplicate whose on_duplicate is error;
-then none is enqueued.
+Errors: PQ001 for a job that could never run, PQ006 for a duplicate whose on_duplicate is error,
+PQ007 for a queue that is full; then none is enqueued.
 Locks: rows of unique_keys; it waits for transactions that are taking the same keys.';

@@ -16,6 +16,7 @@ AS $$
 DECLARE
     v_later boolean := coalesce(reschedule_waiting.run_at > reschedule_waiting.at, false);
     v_queue text;
+    v_flags integer;
 BEGIN
     WITH scheduled AS (
         DELETE FROM pgqueue.scheduled_jobs AS s
@@ -53,7 +54,17 @@ BEGIN
         WHERE NOT v_later
         RETURNING queue
     )
-    SELECT n.queue INTO v_queue FROM now AS n;
+    SELECT (SELECT n.queue FROM now AS n), (SELECT bit_or(m.flags) FROM moved AS m)
+    INTO v_queue, v_flags;
+    IF (v_flags & 48) <> 0 THEN
+        IF v_later THEN
+            -- A job that runs later does not hold its key.
+            PERFORM pgqueue.release_slots(
+                ARRAY[reschedule_waiting.job_id], 'k', reschedule_waiting.at);
+        ELSE
+            PERFORM pgqueue.hold_back(ARRAY[reschedule_waiting.job_id]);
+        END IF;
+    END IF;
     IF v_queue IS NOT NULL THEN
         PERFORM pgqueue.ring(ARRAY[v_queue]);
     ELSIF reschedule_waiting.run_at < reschedule_waiting.at + interval '2 s' THEN

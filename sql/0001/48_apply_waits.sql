@@ -30,6 +30,7 @@ DECLARE
     v_soon boolean;
     v_doomed bigint[];
     v_skipped bigint[];
+    v_keyed bigint[];
 BEGIN
     SELECT coalesce(array_agg(h.job_id), '{}') INTO v_held
     FROM (
@@ -133,8 +134,12 @@ BEGIN
         (SELECT min(l.run_at) < apply_waits.at + interval '2 s' FROM later AS l)
             OR EXISTS (SELECT FROM left_for_later),
         (SELECT array_agg(d.child_id) FROM decided AS d WHERE d.fate = 'doomed'),
-        (SELECT array_agg(d.child_id) FROM decided AS d WHERE d.fate = 'skipped')
-    INTO v_queues, v_soon, v_doomed, v_skipped;
+        (SELECT array_agg(d.child_id) FROM decided AS d WHERE d.fate = 'skipped'),
+        (SELECT array_agg(f.child_id) FROM free AS f WHERE (f.flags & 48) <> 0)
+    INTO v_queues, v_soon, v_doomed, v_skipped, v_keyed;
+    IF v_keyed IS NOT NULL THEN
+        PERFORM pgqueue.hold_back(v_keyed);
+    END IF;
     PERFORM pgqueue.ring(v_queues);
     IF v_soon THEN
         PERFORM pgqueue.ring_leader();

@@ -74,10 +74,13 @@ BEGIN
             JOIN pgqueue.jobs AS j ON j.id = g.job_id
             WHERE (j.run_at IS NULL OR j.run_at <= settle_unique_keys.at)
                 AND (g.flags & 4096) = 0
-            RETURNING queue
+            RETURNING queue, flags
         )
-        SELECT r.queue INTO v_job FROM ready AS r;
+        SELECT r.queue, r.flags INTO v_job FROM ready AS r;
         IF FOUND THEN
+            IF (v_job.flags & 48) <> 0 THEN
+                PERFORM pgqueue.hold_back(ARRAY[v_id]);
+            END IF;
             PERFORM pgqueue.ring(ARRAY[v_job.queue]);
         END IF;
     END LOOP;

@@ -1,8 +1,9 @@
 -- Purpose: what follows from the end of jobs, in the transaction that ends them.
 -- Called by: whatever ends jobs (store_outcomes, cancel, expire, claim, rescue, file_strays), once
 -- for all of them and after their rows of finished_jobs were written; by jobs_forget.
--- Deletes from waiters and unique_keys; notifies pgqueue_finished; calls settle_features, where a
--- job uses any. Locks: those rows, skipping what others hold, so that it never waits.
+-- Deletes from waiters, unique_keys and slots; notifies pgqueue_finished; calls settle_features,
+-- where a job uses any. Locks: those rows, skipping what others hold, so that it never waits; those
+-- of release_slots.
 -- Why a statement of its own looks for waiters: a waiter that committed while the one before ran is
 -- not in that one's snapshot. One that commits after this look has a job that is not yet over when
 -- it looks itself; it looks again 5, 25 and 125 ms later, by when this transaction has ended, or
@@ -33,6 +34,9 @@ BEGIN
     END IF;
     IF (settle.features & 4) <> 0 THEN
         PERFORM pgqueue.release_unique_keys(settle.featured, settle.at);
+    END IF;
+    IF (settle.features & 16) <> 0 THEN
+        PERFORM pgqueue.release_slots(settle.featured, 'k', settle.at);
     END IF;
     IF v_ended IS NOT NULL AND EXISTS (SELECT FROM pgqueue.waiters) THEN
         WITH gone AS (

@@ -36,6 +36,9 @@ DECLARE
     v_bits integer;
     v_queues text[];
     v_soon boolean;
+    v_parted bigint[];
+    v_limited boolean := EXISTS (
+        SELECT FROM pgqueue.queues AS q WHERE q.max_running IS NOT NULL);
     v_custom boolean := EXISTS (
         SELECT FROM pgqueue.queues AS q WHERE q.retention_succeeded IS NOT NULL);
     v_cancels boolean := EXISTS (SELECT FROM pgqueue.cancel_requests);
@@ -91,6 +94,9 @@ BEGIN
             v_ended := v_ended || v_moved;
             v_featured := v_featured || v_some;
             v_features := v_features | v_bits;
+            IF v_limited THEN
+                PERFORM pgqueue.release_slots(v_moved, 'q', store_outcomes.at);
+            END IF;
             IF cardinality(v_moved) < cardinality(v_ok) THEN
                 SELECT store_outcomes.refused || l.refused, store_outcomes.again || l.again
                 INTO store_outcomes.refused, store_outcomes.again
@@ -218,8 +224,13 @@ BEGIN
                 (SELECT coalesce(array_agg(m.job_id), '{}') FROM mine AS m),
                 (SELECT array_agg(DISTINCT b.queue) FROM back AS b),
                 (SELECT min(l.run_at) < store_outcomes.at + interval '2 s' FROM later AS l),
+                (
+                    SELECT array_agg(m.job_id)
+                    FROM mine AS m
+                    WHERE m.next = 'scheduled' AND (m.flags & 16) <> 0
+                ),
                 e.ended, e.featured, e.features
-            INTO v_moved, v_queues, v_soon, v_ids, v_some, v_bits
+            INTO v_moved, v_queues, v_soon, v_parted, v_ids, v_some, v_bits
             FROM (
                 SELECT
                     array_agg(m.job_id) AS ended,
@@ -231,6 +242,13 @@ BEGIN
             v_ended := v_ended || v_ids;
             v_featured := v_featured || v_some;
             v_features := v_features | v_bits;
+            IF v_parted IS NOT NULL THEN
+                -- A job that runs later does not hold its key.
+                PERFORM pgqueue.release_slots(v_parted, 'k', store_outcomes.at);
+            END IF;
+            IF v_limited THEN
+                PERFORM pgqueue.release_slots(v_moved, 'q', store_outcomes.at);
+            END IF;
             PERFORM pgqueue.ring(v_queues);
             IF v_soon THEN
                 PERFORM pgqueue.ring_leader();

@@ -135,6 +135,10 @@ BEGIN
         v_crashes, v_job.flags
     );
     PERFORM pgqueue.ring(ARRAY[v_queue]);
+    IF (v_job.flags & 48) <> 0 THEN
+        PERFORM pgqueue.hold_back(ARRAY[retry.job_id]);
+        RETURN 'blocked';
+    END IF;
     RETURN 'ready';
 END
 $$;
@@ -144,7 +148,7 @@ COMMENT ON FUNCTION pgqueue.retry(bigint, timestamptz, timestamptz) IS
 
 Args: job_id; run_at: when, or null for now; at: the time it is. A job whose expires_at has passed
 by then runs all the same: somebody asked for it.
-Returns: ready or scheduled.
+Returns: ready, scheduled, or blocked where it waits in the line of its concurrency_key.
 Errors: PQ002 when there is no such job; PQ003 when it is running or blocked, or was filed by
 pgqueue.file_strays as one that could never run; PQ006 when another job has its unique_key now.
 Locks: the job, FOR NO KEY UPDATE; the position row.';

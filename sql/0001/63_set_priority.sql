@@ -61,9 +61,9 @@ BEGIN
             RETURNING b.*
         )
         INSERT INTO pgqueue.blocked_jobs
-            (job_id, reason, key, queue, priority, attempt, lost, crashes, flags)
+            (job_id, reason, key, queue, priority, seq, attempt, lost, crashes, flags)
         SELECT
-            m.job_id, m.reason, m.key, m.queue, set_priority.priority, m.attempt, m.lost,
+            m.job_id, m.reason, m.key, m.queue, set_priority.priority, m.seq, m.attempt, m.lost,
             m.crashes, m.flags
         FROM moved AS m;
         IF FOUND THEN

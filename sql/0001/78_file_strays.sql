@@ -24,6 +24,7 @@ DECLARE
     v_soon boolean;
     v_ended bigint[];
     v_unique bigint[];
+    v_keyed bigint[];
     v_keys record;
 BEGIN
     file_strays.filed := 0;
@@ -120,8 +121,9 @@ BEGIN
             SELECT array_agg(n.id)
             FROM stray AS n
             WHERE n.refusal IS NULL AND (n.flags & 4) <> 0
-        )
-    INTO file_strays.filed, file_strays.reached, v_queues, v_soon, v_ended, v_unique;
+        ),
+        (SELECT array_agg(n.id) FROM stray AS n WHERE (n.flags & 48) <> 0)
+    INTO file_strays.filed, file_strays.reached, v_queues, v_soon, v_ended, v_unique, v_keyed;
     IF v_unique IS NOT NULL THEN
         v_keys := pgqueue.take_unique_keys(v_unique, true, file_strays.at);
         PERFORM pgqueue.end_waiting(
@@ -129,6 +131,9 @@ BEGIN
             'cancelled: duplicate of a job with the same unique_key', file_strays.at);
     END IF;
     PERFORM pgqueue.settle(v_ended, NULL, 0, file_strays.at);
+    IF v_keyed IS NOT NULL THEN
+        PERFORM pgqueue.hold_back(v_keyed);
+    END IF;
     PERFORM pgqueue.ring(v_queues);
     IF v_soon THEN
         PERFORM pgqueue.ring_leader();

@@ -140,6 +140,34 @@ AS $$
             WHERE u.key = j.unique_key AND u.job_id = j.id
         )
     UNION ALL
+    SELECT 'slot without a job that counts', s.job_id, s.key
+    FROM pgqueue.slots AS s
+    WHERE NOT EXISTS (SELECT FROM pgqueue.running_jobs AS u WHERE u.job_id = s.job_id)
+        AND (
+            s.key LIKE 'q:%'
+            OR NOT EXISTS (SELECT FROM pgqueue.ready_jobs AS r WHERE r.job_id = s.job_id)
+        )
+    UNION ALL
+    SELECT 'job that counts without its slot', p.job_id, NULL
+    FROM (
+        SELECT r.job_id, r.flags FROM pgqueue.ready_jobs AS r
+        UNION ALL
+        SELECT u.job_id, u.flags FROM pgqueue.running_jobs AS u
+    ) AS p
+    WHERE (p.flags & 16) <> 0
+        AND NOT EXISTS (
+            SELECT FROM pgqueue.slots AS s WHERE s.job_id = p.job_id AND s.key LIKE 'k:%'
+        )
+    UNION ALL
+    SELECT 'line that nobody looks at', min(b.job_id), b.key
+    FROM pgqueue.blocked_jobs AS b
+    LEFT JOIN pgqueue.key_limits AS l ON l.key = b.key
+    WHERE b.reason = 'concurrency'
+        AND NOT EXISTS (SELECT FROM pgqueue.slots AS s WHERE s.key = 'k:' || b.key)
+        AND coalesce(l.max_running, 1) > 0
+        AND NOT EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key = b.key)
+    GROUP BY b.key
+    UNION ALL
     SELECT 'more lost attempts than attempts', o.id, format('%s of %s', o.lost, o.attempt)
     FROM pgqueue.job_overview AS o
     WHERE o.lost > o.attempt

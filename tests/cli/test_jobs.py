@@ -14,6 +14,7 @@ FACTS = {
     "id", "task", "queue", "priority", "state", "attempt", "lost", "crashes", "max_attempts",
     "run_at", "expires_at", "timeout", "created_at", "started_at", "finished_at", "worker_id",
     "error", "reason", "progress", "progress_note", "unique_key",
+    "concurrency_key", "fair_key",
 }  # fmt: skip
 OUTCOME = {
     "id": 1,
@@ -147,8 +148,8 @@ def test_show(cli: Cli, app: PgQueue, db: Database) -> None:
     assert (error["attempt"], error["kind"], error["message"]) == (1, "ValueError", "no")
     assert error["traceback"].endswith("ValueError: no\n")
     said = cli("jobs", "show", 1).stdout
-    assert 'call           (1, {"$t":"tuple","v":[2]}, k="v")\n' in said
-    assert "timeout        90s\n" in said
+    assert 'call             (1, {"$t":"tuple","v":[2]}, k="v")\n' in said
+    assert "timeout          90s\n" in said
     assert "\nattempt 1 at 20" in said
     assert said.endswith("Z: ValueError\n\nTraceback\n  in \u241b[31mf\nValueError: no\n")
 
@@ -182,3 +183,26 @@ def test_moving_by_hand(cli: Cli, app: PgQueue, db: Database) -> None:
     assert cli("jobs", "cancel", 3).stdout == (
         "job 3 is running; its worker was asked to stop it\n"
     )
+
+
+def test_cancel_matching(cli: Cli, app: PgQueue) -> None:
+    app.enqueue("a", [{"x": 1, "y": 2}])
+    app.enqueue("a", [2], unique_key="u", queue="mail")
+    words = ("jobs", "cancel-matching")
+    said = cli(*words, "--task", "a", "--args", '[{"y":2,"x":1}]', "--reason", "no").stdout
+    assert said == "1 jobs cancelled, 0 that run asked to stop\n"
+    found = answer(cli(*words, "--unique-key", "u", "--queue", "mail", "--kwargs", "{}", "--json"))
+    assert found == {"cancelled": 1, "asked": 0}
+    assert "must be told what to match" in sentence(cli(*words, "--reason", "all", code=2))
+
+
+def test_enqueue_with_keys(cli: Cli, app: PgQueue) -> None:
+    words = ("enqueue", "t", "--unique-key", "u", "--unique-while", "waiting", "--unique-for", "1h")
+    assert cli(*words, "--concurrency-key", "k", "--max-running", "3").stdout == "job 1 enqueued\n"
+    again = cli("enqueue", "t", "--unique-key", "u")
+    assert again.stdout == "job 1 has this unique key already; nothing enqueued\n"
+    assert "job 1 has it" in sentence(
+        cli("enqueue", "t", "--unique-key", "u", "--on-duplicate", "error", code=1)
+    )
+    cli("enqueue", "t", "--fair-key", "f")
+    assert [job.state for job in app.jobs()] == ["blocked", "blocked"]

@@ -37,6 +37,9 @@ def test_a_task_has_the_promised_defaults() -> None:
         "on_success": None,
         "on_failure": None,
         "on_finish": None,
+        "concurrency": False,
+        "max_running": None,
+        "fair_by": False,
     }
     assert TaskOptions.from_kwargs() == options
 

@@ -10,7 +10,8 @@ PUBLIC = """
     BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context
     DecodeError DuplicateJobError FailedAttempt Flow GroupHandle Job JobFailedError JobHandle
     JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError LogLine Node
-    NotSerializableError PgQueue PgQueueError Progress QueueInfo Recurrence RefusedJobError
+    NotSerializableError PgQueue PgQueueError Progress QueueFullError QueueInfo Recurrence
+    RefusedJobError
     ResultTimeoutError Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError
     SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task
     TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
@@ -20,6 +21,7 @@ PUBLIC = """
 
 METHODS = {
     "PgQueue": """
+        acancel_matching cancel_matching
         aclose acopy_many aenqueue aenqueue_many aget_job agroup ajobs check clients close copy_many
         dsn enqueue enqueue_flow enqueue_many get_group get_job group health job jobs prune task
         workers

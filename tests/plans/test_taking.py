@@ -52,6 +52,17 @@ def test_a_hundred_thousand_future_jobs_cost_nothing(c: Connection, taker: Taker
     assert all(after[n] <= before[n] + 0.1 for n in BATCHES), (before, after)
 
 
+def test_jobs_behind_a_busy_key_cost_nothing(c: Connection, taker: Taker) -> None:
+    factories.job(c, concurrency_key="k")
+    taker.take(1)
+    factories.jobs(c, 1000)
+    before = costs(taker)
+    factories.jobs(c, 5_000, concurrency_key="k")
+    taker.take(0)  # whoever looks first finds the key busy
+    after = costs(taker)
+    assert all(after[n] <= before[n] + 0.1 for n in BATCHES), (before, after)
+
+
 def test_two_hundred_thousand_finished_jobs_cost_nothing(c: Connection, taker: Taker) -> None:
     """But for one more level of the primary key of jobs."""
     factories.jobs(c, 1000)

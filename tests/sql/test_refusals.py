@@ -24,6 +24,7 @@ SIZE = (
 )
 UNIQUE = "unique_key must be text of 1 to 1000 bytes; got "
 KEYLESS = "unique_key must be given with unique_while, unique_for or on_duplicate; got "
+RUNNING = "max_running must be at least 1 and given with a concurrency_key; got "
 MOST = 1572864
 
 #: A row's columns, and what the server says to it. SECRET becomes something that must not be said.
@@ -68,6 +69,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "on_duplicate must be ignore, replace, reschedule or error; got 'x'",
     ),
     ({"unique_for": "1 s"}, KEYLESS + "null"),
+    ({"concurrency_key": ""}, "concurrency_key must be text of 1 to 1000 bytes; got 0 bytes"),
+    ({"concurrency_key": "k", "max_running": 0}, RUNNING + "0"),
+    ({"max_running": 5}, RUNNING + "5"),
+    ({"fair_key": ""}, "fair_key must be text of 1 to 1000 bytes; got 0 bytes"),
+    (
+        {"fair_key": "f", "concurrency_key": "k"},
+        "fair_key must not be given with a concurrency_key; got both",
+    ),
     ({"unique_while": "live"}, KEYLESS + "null"),
     ({"on_duplicate": "ignore"}, KEYLESS + "null"),
     ({"args": f'["{"x" * (MOST - 3)}"]'}, SIZE + str(MOST + 1)),
@@ -80,7 +89,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 #: Of every column that a row above may have.
 GOOD = {"task": "task", "queue": "default", "args": "[]", "kwargs": "{}", "meta": "{}",
         "priority": 0, "timeout": "1 s", "max_attempts": 1, "unique_key": None,
-        "unique_while": None, "unique_for": None, "on_duplicate": None}  # fmt: skip
+        "unique_while": None, "unique_for": None, "on_duplicate": None,
+        "concurrency_key": None, "max_running": None, "fair_key": None}  # fmt: skip
 
 ACCEPTED: list[dict[str, Any]] = [
     {"task": "é" * 250},
@@ -219,8 +229,8 @@ def test_enqueue_takes_null_as_the_default(c: Connection) -> None:
         (
             '[{"task": "t"}, {"task": "t", "arguments": ["SECRET"]}]',
             "jobs[1] must have no keys but task, args, kwargs, queue, priority, run_at, expires_at,"
-            " timeout, max_attempts, meta, unique_key, unique_while, unique_for, on_duplicate; got"
-            " 'arguments'",
+            " timeout, max_attempts, meta, unique_key, unique_while, unique_for, on_duplicate,"
+            " concurrency_key, max_running, fair_key; got 'arguments'",
         ),
         (
             '[{"task": "t", "args": ["SECRET"], "priority": 32768}]',

@@ -33,6 +33,8 @@ class JobSpec:
             jobs may be.
         complain: tells what is wrong with it when so many results stand before its arguments,
             empty for nothing; None where nobody can tell.
+        concurrency_key: in whose line it runs; None for no such limit.
+        fair_key: in whose turn it is taken; None for no turns.
     """
 
     task: str
@@ -41,6 +43,8 @@ class JobSpec:
     kwargs: str = field(default="{}", repr=False)
     options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
     unique_key: str | None = field(default=None, repr=False)
+    concurrency_key: str | None = field(default=None, repr=False)
+    fair_key: str | None = field(default=None, repr=False)
     complaint: str = field(default="", repr=False)
     complain: Callable[[int], str] | None = field(default=None, repr=False, compare=False)
 
@@ -118,6 +122,9 @@ NEW: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "after": ("after", "CAST(CAST(%(after)s AS text) AS bigint[])"),
     "run_if": ("run_if", "CAST(%(run_if)s AS text)"),
     "results_as": ("results_as", "CAST(%(results_as)s AS text)"),
+    "concurrency_key": ("concurrency_key", "CAST(%(concurrency_key)s AS text)"),
+    "max_running": ("max_running", "CAST(CAST(%(max_running)s AS text) AS integer)"),
+    "fair_key": ("fair_key", "CAST(%(fair_key)s AS text)"),
 }
 #: Those whose text is JSON already.
 _JSON: Final = ("meta", "callbacks")
@@ -129,19 +136,20 @@ _JSON: Final = ("meta", "callbacks")
 _MANY: Final = """
 INSERT INTO pgqueue.jobs
     (task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta, group_id,
-    callbacks, after, run_if, results_as)
+    callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key)
 SELECT
     r.task, coalesce(c.args, '[]'), coalesce(c.kwargs, '{}'), coalesce(r.queue, 'default'),
     coalesce(r.priority, 0),
     coalesce(r.run_at, clock_timestamp() + make_interval(secs => r.run_in)),
     coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
     make_interval(secs => r.timeout), r.max_attempts, r.meta, r.group_id, r.callbacks, r.after,
-    r.run_if, r.results_as
+    r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key
 FROM jsonb_to_recordset(CAST(CAST(%(runs)s AS text) AS jsonb)) AS r (
     task text, args jsonb, kwargs jsonb, queue text, priority smallint, run_at timestamptz,
     run_in double precision, expires_at timestamptz, expires_in double precision,
     timeout double precision, max_attempts smallint, meta jsonb, group_id bigint, callbacks jsonb,
-    after bigint[], run_if text, results_as text
+    after bigint[], run_if text, results_as text, concurrency_key text, max_running integer,
+    fair_key text
 )
 CROSS JOIN LATERAL
     ROWS FROM (jsonb_array_elements(r.args), jsonb_array_elements(r.kwargs)) AS c (args, kwargs)
@@ -156,6 +164,7 @@ def enqueue(job: JobSpec) -> Statement[int]:
     """Insert one job that has no unique key; gives its id."""
     params = columns_of(job.options)
     params["task"] = job.task
+    _set_concurrency(params, job)
     if job.args != "[]":
         params["args"] = job.args
     if job.kwargs != "{}":
@@ -255,12 +264,16 @@ def _set_times(params: dict[str, str | None], options: EnqueueOptions) -> None:
 
 def _runs(jobs: Iterable[JobSpec]) -> Iterable[str]:
     """Write jobs as JSON objects, one for each stretch of jobs that differ by arguments only."""
-    heads: dict[tuple[str, int], str] = {}
-    for key, run in groupby(jobs, key=lambda job: (job.task, id(job.options))):
+    heads: dict[tuple[str, int, str | None, str | None], str] = {}
+    for key, run in groupby(
+        jobs, key=lambda job: (job.task, id(job.options), job.concurrency_key, job.fair_key)
+    ):
         members = list(run)
         head = heads.get(key)
         if head is None:
-            head = heads[key] = _head(columns_of(members[0].options) | {"task": key[0]})
+            params = columns_of(members[0].options) | {"task": key[0]}
+            _set_concurrency(params, members[0])
+            head = heads[key] = _head(params)
         args = ",".join([job.args for job in members])
         kwargs = ""
         if any(job.kwargs != "{}" for job in members):
@@ -271,6 +284,7 @@ def _runs(jobs: Iterable[JobSpec]) -> Iterable[str]:
 def _object(job: JobSpec) -> str:
     """Write one job as a JSON object, as `pgqueue.enqueue_each` takes it."""
     params = columns_of(job.options) | {"task": job.task}
+    _set_concurrency(params, job)
     if "timeout" in params:
         params["timeout"] = f"{float(params['timeout'] or 0):.6f} seconds"
     if job.unique_key is not None:
@@ -304,6 +318,15 @@ def _head(params: dict[str, str | None]) -> str:
     plain = {name: value for name, value in params.items() if name not in _JSON}
     raw = "".join(f',"{name}":{params[name]}' for name in _JSON if name in params)
     return quoted(plain)[:-1] + raw
+
+
+def _set_concurrency(params: dict[str, str | None], job: JobSpec) -> None:
+    if job.fair_key is not None:
+        params["fair_key"] = job.fair_key
+    if job.concurrency_key is not None:
+        params["concurrency_key"] = job.concurrency_key
+        if job.options.max_running is not None:
+            params["max_running"] = str(job.options.max_running)
 
 
 def _sized(text: str) -> str:

@@ -12,12 +12,13 @@ from pgqueue.db.statements.base import Rows, Statement, as_moment
 COPY: Final = (
     "COPY pgqueue.jobs (task, args, kwargs, queue, priority, run_at, expires_at, timeout,"
     " max_attempts, meta, group_id, callbacks, after, run_if, results_as, unique_key, unique_while,"
-    " unique_for, on_duplicate) FROM STDIN"
+    " unique_for, on_duplicate, concurrency_key, max_running, fair_key) FROM STDIN"
 )
 
 _LINES_AT_ONCE: Final = 1000
 _NULL: Final = "\\N"
-_NO_KEY: Final = f"\t{_NULL}" * 4 + "\n"
+_NO_KEY: Final = f"\t{_NULL}" * 4
+_NO_LINE: Final = f"\t{_NULL}" * 3 + "\n"
 # What COPY's text format gives a meaning of its own. JSON has no bare tab or line end in it.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -55,12 +56,20 @@ def lines(jobs: Iterable[JobSpec], now: datetime) -> Iterator[tuple[str, int]]:
                 f"{ends[0]}{job.args.translate(_ESCAPES)}\t"
                 f"{job.kwargs.translate(_ESCAPES)}{ends[1]}"
                 f"{_NO_KEY if job.unique_key is None else _key(job, ends[2])}"
+                f"{_NO_LINE if job.concurrency_key is job.fair_key else _line(job)}"
             )
         yield "".join(written), len(batch)
 
 
 def _key(job: JobSpec, rest: str) -> str:
     return f"\t{(job.unique_key or '').translate(_ESCAPES)}{rest}"
+
+
+def _line(job: JobSpec) -> str:
+    limit = job.options.max_running
+    return (
+        _fields((job.concurrency_key, None if limit is None else str(limit), job.fair_key)) + "\n"
+    )
 
 
 def _ends(job: JobSpec, now: datetime) -> tuple[str, str, str]:
@@ -86,7 +95,7 @@ def _ends(job: JobSpec, now: datetime) -> tuple[str, str, str]:
         params.get("results_as"),
     )
     unique = [uniqueness_of(job.options).get(name) for name in UNIQUENESS]
-    return job.task.translate(_ESCAPES) + "\t", _fields(tail), _fields(unique) + "\n"
+    return job.task.translate(_ESCAPES) + "\t", _fields(tail), _fields(unique)
 
 
 def _fields(values: Iterable[str | None]) -> str:
