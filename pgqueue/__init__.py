@@ -36,6 +36,7 @@ from pgqueue.api.schedules import Schedule
 from pgqueue.api.task import BoundTask, Task
 
 # What a running task gets.
+from pgqueue.core.batch import BatchJob
 from pgqueue.core.context import Context
 
 # What went wrong.
@@ -116,6 +117,7 @@ __all__ = [
     "schedule",
     "schedules",
     # What a running task gets, and may raise to decide how its attempt ends.
+    "BatchJob",
     "Context",
     "Cancel",
     "JobTimeout",

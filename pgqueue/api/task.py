@@ -15,6 +15,7 @@ from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.words import JobWords
 from pgqueue.core import codec
+from pgqueue.core.batch import any_call
 from pgqueue.core.binding import Signature
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, NotSerializableError, shown
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
@@ -175,7 +176,11 @@ class Task(Generic[P, R]):
         self.name = name
         self.function = function
         self.options = options
-        self.signature = Signature(function, context=options.context, name=name)
+        if options.batch > 1:
+            # Its function gets a list of jobs, which may have any arguments.
+            self.signature = Signature(any_call, name=name)
+        else:
+            self.signature = Signature(function, context=options.context, name=name)
         self.is_async = inspect.iscoroutinefunction(function)
         # What the worker applies itself (timeout, max_attempts, backoff) is not sent: a change of
         # the code then holds for the jobs that wait already.

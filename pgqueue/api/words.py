@@ -30,6 +30,8 @@ class TaskWords(TypedDict, total=False):
     concurrency: tuple[str, ...] | list[str] | bool
     max_running: int | None
     fair_by: tuple[str, ...] | list[str] | str | bool
+    batch: int
+    batch_wait: Duration
     name: str | None
     aliases: tuple[str, ...]
     schedule: Recurrence | Sequence[Recurrence]

@@ -35,6 +35,8 @@ MAX_PRIORITY: Final = 32_767
 MAX_ATTEMPTS: Final = 32_767
 #: The longest timeout, in seconds: a year.
 MAX_TIMEOUT: Final = 365.0 * 86_400
+#: The most jobs of one call of a batch task.
+MAX_BATCH: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,9 @@ class TaskOptions:
         max_running: how many of them may, 1 by default: then they run strictly one after the other.
         fair_by: names of arguments; a queue's jobs with different values of them are taken in turn,
             so that nobody's many jobs keep the others waiting. Not with `concurrency`.
+        batch: the most jobs that one call is given, 1 to 1000; above 1 the function gets one list
+            of `BatchJob` as its only argument.
+        batch_wait: seconds for which a call that is not full waits for more jobs.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
         schedule: when it recurs, made by `every`, `cron` or `rrule`; or a list of those.
@@ -98,6 +103,8 @@ class TaskOptions:
     concurrency: tuple[str, ...] | bool = False
     max_running: int | None = None
     fair_by: tuple[str, ...] | str | bool = False
+    batch: int = 1
+    batch_wait: float = 0.05
     name: str | None = None
     aliases: tuple[str, ...] = ()
     schedule: tuple[Recurrence, ...] = ()
@@ -118,6 +125,13 @@ class TaskOptions:
             raise ConfigurationError(f"context must be True or False; got {shown(self.context)}")
         if type(self.atomic) is not bool:
             raise ConfigurationError(f"atomic must be True or False; got {shown(self.atomic)}")
+        _whole(self.batch, "batch", 1, MAX_BATCH)
+        _put(self, "batch_wait", _batch_wait(self.batch_wait))
+        if self.batch > 1 and (self.context or self.atomic):
+            raise ConfigurationError(
+                "a batch task must have neither context nor atomic; each of its jobs says what it "
+                "is"
+            )
         _put(self, "unique", check_names(self.unique, "unique"))
         _put_uniqueness(self)
         if not self.unique:
@@ -314,6 +328,13 @@ def _refuse_without_key(options: TaskOptions | EnqueueOptions, key: str) -> None
     for name in ("unique_while", "unique_for", "on_duplicate"):
         if getattr(options, name) is not None:
             raise ConfigurationError(f"{name} says how a key is kept; give {key} with it")
+
+
+def _batch_wait(value: object) -> float:
+    seconds = to_seconds(value, "batch_wait")
+    if seconds > 60:
+        raise ConfigurationError(f"batch_wait must be at most 60 seconds; got {shown(value)}")
+    return seconds
 
 
 def _put(target: object, name: str, value: object) -> None:

@@ -28,6 +28,7 @@ from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
 from pgqueue.db import leftovers
 from pgqueue.worker.answers import Answers
 from pgqueue.worker.atomic import Atomic, Ending, GivenBack, Stored, record_given_back
+from pgqueue.worker.batching import Batches, Call
 from pgqueue.worker.contexts import make_context
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import (
@@ -87,6 +88,7 @@ class Child:
         self._slots = [Slot(number, loop, self._cancelled) for number in range(slots.count)]
         self._others: list[threading.Thread] = []
         self._atomic = Atomic(loop)
+        self._batches = Batches(registry, self._inbox, self._answers, self._start)
         self._started = itertools.count(1)
         self._nudge, self._nudged = os.pipe()
         #: The worker whose child this is; one that registers anew gets other children.
@@ -193,6 +195,9 @@ class Child:
         with contextlib.suppress(queue.Empty):
             while True:
                 found.append(self._inbox.get_nowait())
+        for slot in self._slots:
+            while (ticket := slot.next_ahead()) is not None:
+                found.append(ticket)
         return found
 
     def _cancel(self, ids: set[int]) -> None:
@@ -226,11 +231,14 @@ class Child:
     def _serve(self, slot: Slot) -> None:
         slot.thread_id = threading.get_ident()
         leftovers.watch()
-        get, answers = self._inbox.get, self._answers
-        while (ticket := get()) is not None:
-            self._shared.set_started(next(self._started))
+        get, answers, batches = self._inbox.get, self._answers, self._batches.tasks
+        while (ticket := slot.next_ahead() or get()) is not None:
+            self._start()
             try:
-                self._work(slot, ticket)
+                if ticket.task in batches:
+                    self._work_batch(slot, self._batches.gather(slot, ticket))
+                else:
+                    self._work(slot, ticket)
             except BaseException as error:
                 # A fault of ours; the job says so, and its neighbours go on.
                 self._shared.leave(slot.number)
@@ -241,6 +249,9 @@ class Child:
             if self._inbox.empty() or now - answers.last_sent > _PIECE:
                 answers.flush()
         answers.flush()
+
+    def _start(self) -> None:
+        self._shared.set_started(next(self._started))
 
     def _work(self, slot: Slot, ticket: Ticket) -> None:
         job_id = slot.job_id = ticket.job_id
@@ -270,6 +281,10 @@ class Child:
             slot.number, job_id, ticket.task, us, not isinstance(ending, Succeeded | Stored)
         )
         self._shared.leave(slot.number)
+        self._tell(ticket, ending, us)
+
+    def _tell(self, ticket: Ticket, ending: Ending, us: int) -> None:
+        job_id = ticket.job_id
         if job_id in self._cancelled:
             ending = when_cancelled(ending)
             self._cancelled.discard(job_id)
@@ -284,6 +299,27 @@ class Child:
                 self._answers.tell(ticket, None, us)
             case _:
                 self._answers.tell(ticket, record(job_id, ending, us), us)
+
+    def _work_batch(self, slot: Slot, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            if ticket.job_id in self._cancelled:
+                self._answers.tell(ticket, record_state(ticket.job_id, "unstarted"), 0)
+        left = [ticket for ticket in tickets if ticket.job_id not in self._cancelled]
+        self._cancelled.difference_update(ticket.job_id for ticket in tickets)
+        call = Call.of(left, self._registry, self._timeout, self._answers)
+        if not call.jobs:
+            return
+        whole = call.as_job(self._cancelled.__contains__)
+        slot.job_id = whole.ticket.job_id
+        begun = monotonic()
+        outcome = self._run(slot, whole, wrap=call.remembering)
+        us = int((monotonic() - begun) * 1_000_000)
+        self._hygiene.after(
+            slot.number, slot.job_id, whole.ticket.task, us, type(outcome) is not Succeeded
+        )
+        self._shared.leave(slot.number)
+        for job, ending in zip(call.jobs, call.outcomes(outcome), strict=True):
+            self._tell(job.ticket, ending, us // len(call.jobs))
 
     def _run(
         self,

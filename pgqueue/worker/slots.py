@@ -5,6 +5,7 @@ import contextvars
 import ctypes
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -13,7 +14,7 @@ from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Cancel
 from pgqueue.worker.event_loop import EventLoop
-from pgqueue.worker.execution import Prepared
+from pgqueue.worker.execution import Prepared, Ticket
 from pgqueue.worker.hygiene import end_copies
 
 #: Makes a system call of the main thread return, so that Python sees the exception that waits.
@@ -36,6 +37,7 @@ class Slot:
     Attributes:
         thread_id: of the thread that serves it.
         job_id: what runs in it; 0 for nothing.
+        ahead: what it has taken from the inbox, and will run next.
         begun: when the job began, where it has a limit.
         ends: when the job's time is over.
         told: whether JobTimeout was raised in it, and may not have arrived yet.
@@ -48,7 +50,7 @@ class Slot:
     """
 
     __slots__ = (
-        "_cancelled", "_loop", "asked", "awaits", "begun", "ends", "guard", "interrupt",
+        "_cancelled", "_loop", "ahead", "asked", "awaits", "begun", "ends", "guard", "interrupt",
         "interrupting", "job_id", "late", "number", "thread_id", "told", "waits_for",
     )  # fmt: skip
 
@@ -59,6 +61,7 @@ class Slot:
         self.guard = threading.Lock()
         self.thread_id = 0
         self.job_id = 0
+        self.ahead: deque[Ticket] = deque()
         self.begun = 0.0
         self.ends: float | None = None
         self.told = False
@@ -68,6 +71,15 @@ class Slot:
         self.waits_for: asyncio.Task[Any] | None = None
         self.interrupt: Callable[[], None] | None = None
         self.interrupting: threading.Thread | None = None
+
+    def next_ahead(self) -> Ticket | None:
+        """Give what it has taken from the inbox already; others may ask for that back."""
+        if not self.ahead:
+            return None
+        try:
+            return self.ahead.popleft()
+        except IndexError:
+            return None
 
     def limit(self, ends: float) -> None:
         """Let JobTimeout come from now on at any moment, once `ends` is past."""

@@ -111,3 +111,17 @@ def test_callbacks_fire_once_though_workers_are_killed(
     assert third.stop() == 0
     assert sorted(jobs.notes()) == ["told: group g succeeded"] + 4 * ["told: job 1 succeeded"]
     assert jobs.problems() == []
+
+
+def test_batch_tasks_fill_their_calls_and_part_from_poison(worker: StartWorker, jobs: Jobs) -> None:
+    name = "tests.acceptance.batch_tasks."
+    many = jobs.add_many(300, name + "sizes")
+    good = [jobs.add(name + "kill_or_note", n) for n in range(20)]
+    bad = jobs.add(name + "kill_or_note", "kill")
+    worker("--processes", "1", "--threads", "1", app="tests.acceptance.batch_tasks")
+    jobs.wait_all(many, timeout=60)
+    sizes = [int(jobs.look(job)["result"]) for job in many]
+    assert sum(sizes) / len(sizes) > 50, sizes
+    jobs.wait_all(good, timeout=90)
+    assert jobs.wait(bad, "failed", timeout=90)["error"].startswith("crash_loop")
+    assert sorted(jobs.notes()) == sorted(str(n) for n in range(20))

@@ -40,6 +40,8 @@ def test_a_task_has_the_promised_defaults() -> None:
         "concurrency": False,
         "max_running": None,
         "fair_by": False,
+        "batch": 1,
+        "batch_wait": 0.05,
     }
     assert TaskOptions.from_kwargs() == options
 

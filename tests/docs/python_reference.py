@@ -56,7 +56,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "The app": ("PgQueue", "default_app", "set_default_app", "queues"),
     "Jobs": ("JobHandle", "Job", "FailedAttempt", "LogLine", "JobState", "QueueInfo", "WorkerInfo"),
     "Groups and flows": ("group", "agroup", "GroupHandle", "Progress", "chain", "Flow", "Node"),
-    "Inside a task": ("Context", "Retry", "Snooze", "Cancel", "JobTimeout"),
+    "Inside a task": ("Context", "BatchJob", "Retry", "Snooze", "Cancel", "JobTimeout"),
     "Errors": tuple(
         name
         for name in pgqueue.__all__

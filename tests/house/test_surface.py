@@ -7,7 +7,7 @@ import pgqueue
 from tests.helpers import ROOT
 
 PUBLIC = """
-    BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context
+    BadArgumentsError BatchJob BoundTask Cancel ConfigurationError ConnectionLostError Context
     DecodeError DuplicateJobError FailedAttempt Flow GroupHandle Job JobFailedError JobHandle
     JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError LogLine Node
     NotSerializableError PgQueue PgQueueError Progress QueueFullError QueueInfo Recurrence

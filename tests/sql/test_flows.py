@@ -1,4 +1,4 @@
-"""Flows: what runs after what, with whose results; nobody is forgotten, and nothing is quadratic."""
+"""Flows: what runs after what, with whose results; nobody is forgotten, nothing is quadratic."""
 
 import json
 from typing import Any

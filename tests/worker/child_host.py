@@ -22,6 +22,7 @@ from pgqueue.worker.frames import (
     pack_batch,
     pack_ids,
     unpack_answer,
+    unpack_ids,
 )
 from tests.helpers import ROOT
 
@@ -35,6 +36,7 @@ class Host:
         outcomes: the last object told about each job; `{"state": "succeeded"}` without a result.
         notes: what jobs have said of themselves.
         answers: how many frames with outcomes have come.
+        wants: how many jobs more calls of batch tasks have waited for.
         worn: how often it has asked to be replaced.
         exit_code: of the process, once it has ended.
     """
@@ -70,6 +72,7 @@ class Host:
         self.notes: list[dict[str, Any]] = []
         self.ready = False
         self.worn = 0
+        self.wants: list[int] = []
         self.exit_code: int | None = None
 
     def __enter__(self) -> Self:
@@ -108,6 +111,8 @@ class Host:
                 self.ready = True
             elif kind is Kind.WORN:
                 self.worn += 1
+            elif kind is Kind.WANT:
+                self.wants += unpack_ids(body)
             else:
                 assert kind is Kind.ANSWER
                 self._take(body)
