@@ -26,6 +26,7 @@ AS $$
 DECLARE
     v_held bigint[];
     v_over bigint[];
+    v_overfill text := coalesce(current_setting('pgqueue.overfill', true), '');
 BEGIN
     LOOP
         SELECT coalesce(array_agg(h.id), '{}') INTO v_held
@@ -108,6 +109,7 @@ BEGIN
         END IF;
         EXIT WHEN v_over IS NULL;
         apply_counts.ended := apply_counts.ended || v_over;
+        PERFORM set_config('pgqueue.overfill', 'on', true);
         INSERT INTO pgqueue.jobs (task, args, kwargs, queue, priority, meta)
         SELECT c.task, c.args, c.kwargs, c.queue, c.priority, c.meta
         FROM unnest(v_over) WITH ORDINALITY AS o (id, n)
@@ -123,6 +125,7 @@ BEGIN
         ) AS c
         WHERE g.callbacks IS NOT NULL
         ORDER BY o.n, c.n;
+        PERFORM set_config('pgqueue.overfill', v_overfill, true);
         -- A group that ended is one member of its parent that did.
         SELECT
             array_agg(p.parent_id), array_agg(0), array_agg(p.succeeded), array_agg(p.failed),

@@ -2,14 +2,19 @@
 -- Called by: settle. Reads jobs and finished_jobs; writes jobs (and, by its triggers, positions).
 -- Why exactly once: whoever ends a job does so by deleting its position row, which one transaction
 -- alone can; this is a part of that transaction.
+-- Why a queue may be overfilled: a callback that is refused would keep the job from ending.
 -- Why a large result is left out: the arguments of a job may be 1 MiB, and a callback that is
 -- refused would keep the job itself from ending.
 CREATE FUNCTION pgqueue.call_back(ids bigint[]) RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_overfill text := coalesce(current_setting('pgqueue.overfill', true), '');
+BEGIN
+    PERFORM set_config('pgqueue.overfill', 'on', true);
     INSERT INTO pgqueue.jobs (task, args, kwargs, queue, priority, meta)
     SELECT c.task, c.args, c.kwargs, c.queue, c.priority, c.meta
-    FROM unnest(ids) WITH ORDINALITY AS i (id, n)
+    FROM unnest(call_back.ids) WITH ORDINALITY AS i (id, n)
     CROSS JOIN LATERAL (
         SELECT j.id, j.task, j.queue, j.callbacks, j.meta, j.group_id
         FROM pgqueue.jobs AS j
@@ -32,7 +37,9 @@ AS $$
             'error', f.error, 'group_id', j.group_id, 'meta', j.meta
         )
     ) AS c
-    ORDER BY i.n, c.n
+    ORDER BY i.n, c.n;
+    PERFORM set_config('pgqueue.overfill', v_overfill, true);
+END
 $$;
 
 COMMENT ON FUNCTION pgqueue.call_back(bigint[]) IS

@@ -367,3 +367,18 @@ def test_a_job_that_is_a_duplicate_is_no_member(c: Connection) -> None:
     jobs = [{"task": "t", "unique_key": key, "group_id": g} for key in ("a", "b", "a")]
     c.execute("SELECT pgqueue.enqueue_many(%s)", (json.dumps(jobs),))
     assert one(c, OVERVIEW, g)[1] == 2
+
+
+def test_a_full_queue_keeps_no_job_from_ending(c: Connection, worker: int) -> None:
+    g = group(c)
+    job = factories.job(c, callbacks=CALLBACK, group_id=g)
+    close(c, g)
+    work(c, worker)
+    c.execute("INSERT INTO pgqueue.queues (name, max_pending) VALUES ('default', 1)")
+    ok(c, worker, job)
+    assert fired(c) == ["good", "end", "good", "end"]
+    with refused(
+        "PQ007", "queue 'default' must have at most 1 jobs waiting; it is full",
+        "enqueue again later, or raise its max_pending",
+    ):  # fmt: skip
+        factories.job(c)
