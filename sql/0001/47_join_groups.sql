@@ -12,7 +12,14 @@ AS $$
 DECLARE
     v_missing bigint;
 BEGIN
+    -- The stronger lock first: whoever asks for more of what he holds may meet another who waits.
+    PERFORM
+    FROM pgqueue.groups AS g
+    WHERE g.id = ANY (join_groups.ids) AND g.closed_at IS NOT NULL
+    ORDER BY g.id
+    FOR SHARE;
     PERFORM FROM pgqueue.groups AS g WHERE g.id = ANY (join_groups.ids) ORDER BY g.id FOR KEY SHARE;
+    -- Closed in between, which is rare.
     PERFORM
     FROM pgqueue.groups AS g
     WHERE g.id = ANY (join_groups.ids) AND g.closed_at IS NOT NULL

@@ -18,6 +18,7 @@ DECLARE
     v_next record;
     v_groups bigint[];
     v_zeros integer[];
+    v_from bigint;
     v_count integer := 0;
 BEGIN
     -- What somebody else held; and once for each round, what runs after older jobs.
@@ -45,6 +46,24 @@ BEGIN
                 GROUP BY f.child_id
             ) AS f;
         ELSE
+            -- From the first, or from a place by chance: many whose turn is far off hide nobody.
+            SELECT CASE WHEN random() < 0.5 THEN k.first
+                ELSE k.first + floor(random() * (k.last - k.first + 1))::bigint END
+            INTO v_from
+            FROM (
+                SELECT
+                    min(w.job_id) AS first,
+                    CASE WHEN count(*) < advance.max_jobs THEN min(w.job_id)
+                        ELSE (SELECT max(m.job_id) FROM pgqueue.job_waits AS m WHERE m.late) END
+                        AS last
+                FROM (
+                    SELECT k.job_id
+                    FROM pgqueue.job_waits AS k
+                    WHERE k.late
+                    ORDER BY k.job_id
+                    LIMIT advance.max_jobs
+                ) AS w
+            ) AS k;
             -- A job that is there no more cannot have succeeded, as far as anybody can tell.
             SELECT
                 array_agg(f.job_id) AS children, array_agg(f.remaining) AS ended,
@@ -61,7 +80,11 @@ BEGIN
                     ))::integer AS failed,
                     bool_or(p.id IS NULL OR p.state <> 'succeeded') AS doomed
                 FROM (
-                    SELECT w.* FROM pgqueue.job_waits AS w WHERE w.late LIMIT advance.max_jobs
+                    SELECT k.*
+                    FROM pgqueue.job_waits AS k
+                    WHERE k.late AND k.job_id >= v_from
+                    ORDER BY k.job_id
+                    LIMIT advance.max_jobs
                 ) AS w
                 CROSS JOIN LATERAL (
                     SELECT j.after FROM pgqueue.jobs AS j WHERE j.id = w.job_id OFFSET 0
