@@ -3,10 +3,12 @@
 -- and for jobs of which a deadlock left open whether they are duplicates (unique_key); hold_back,
 -- for jobs that have a concurrency key or a fair key. Emptied by apply_waits, admit, take_turns,
 -- settle_unique_keys, end_waiting, expire.
+-- Why one collation for all keys: that of a function's argument is that of whatever it is called
+-- with, and an index of another collation is not used.
 CREATE TABLE pgqueue.blocked_jobs (
     job_id bigint PRIMARY KEY,
     reason text NOT NULL,
-    key text,
+    key text COLLATE "C",
     queue text NOT NULL,
     priority smallint NOT NULL,
     seq bigint NOT NULL DEFAULT 0,
@@ -23,7 +25,7 @@ CREATE TABLE pgqueue.blocked_jobs (
 CREATE INDEX blocked_jobs_line_idx ON pgqueue.blocked_jobs (key, priority DESC, seq)
     WHERE reason = 'concurrency';
 CREATE INDEX blocked_jobs_fair_idx
-    ON pgqueue.blocked_jobs (queue, key COLLATE "C", priority DESC, seq)
+    ON pgqueue.blocked_jobs (queue, key, priority DESC, seq)
     WHERE reason = 'fair';
 CREATE INDEX blocked_jobs_queue_idx ON pgqueue.blocked_jobs (queue);
 CREATE INDEX blocked_jobs_unique_idx ON pgqueue.blocked_jobs (job_id) WHERE reason = 'unique_key';

@@ -8,6 +8,11 @@
 -- The cost is one descent of an index a key, however long its line is.
 CREATE FUNCTION pgqueue.take_turns(queue text, max_jobs integer) RETURNS integer
 LANGUAGE plpgsql
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 DECLARE
     v_last text := coalesce(

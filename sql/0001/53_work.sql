@@ -98,7 +98,7 @@ BEGIN
     v_keys := ARRAY(
         SELECT DISTINCT o.key
         FROM (
-            SELECT o.key FROM pgqueue.offers AS o WHERE o.key IS NOT NULL LIMIT 1000
+            SELECT o.key FROM pgqueue.offers AS o WHERE o.key IS NOT NULL LIMIT 256
         ) AS o
         LIMIT 128
     );

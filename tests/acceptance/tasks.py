@@ -145,6 +145,17 @@ def note_and_gate(text: str, number: int) -> None:
 
 
 @task
+def spanned(key: str) -> None:
+    """Write when it begins, and when it ends."""
+    with psycopg.connect(os.environ["PGQUEUE_DSN"], autocommit=True) as connection:
+        row = connection.execute(
+            "INSERT INTO spans (key) VALUES (%s) RETURNING n", (key,)
+        ).fetchone()
+        time.sleep(0.005)
+        connection.execute("UPDATE spans SET ended = clock_timestamp() WHERE n = %s", row)
+
+
+@task
 def gate_where(number: int) -> dict[str, int]:
     pass_gate(number)
     return {"pid": os.getpid(), "thread": threading.get_ident()}

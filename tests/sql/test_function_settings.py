@@ -11,8 +11,6 @@ INTERNAL = {
     "bucket": "a single expression, bound when it was created; called for every queue of a ring",
     "claim": "called by work, a setting more costs every batch",
     "fair_keys": "called by take_turns",
-    "take_turns": "called by work",
-    "admit": "called by work and release_slots",
     "hold_back": "called by what makes jobs ready",
     "queue_room": "inlined into work and waiting",
     "rate_jobs": "a single expression, called by limit_queue",
