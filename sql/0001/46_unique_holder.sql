@@ -14,6 +14,7 @@ SET jit = off
 AS $$
 DECLARE
     v_row record;
+    v_found record;
 BEGIN
     SELECT u.job_id, u.while_waiting, u.held_until INTO v_row
     FROM pgqueue.unique_keys AS u
@@ -32,20 +33,40 @@ BEGIN
                 AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)
         );
     END IF;
-    PERFORM FROM pgqueue.ready_jobs AS r
-    WHERE r.job_id = v_row.job_id
-    FOR KEY SHARE SKIP LOCKED;
-    IF NOT FOUND THEN
-        PERFORM FROM pgqueue.scheduled_jobs AS s
-        WHERE s.job_id = v_row.job_id
+    -- Again, since it may move from one table to another between two of the looks.
+    FOR v_pass IN 1..3 LOOP
+        PERFORM FROM pgqueue.ready_jobs AS r
+        WHERE r.job_id = v_row.job_id
         FOR KEY SHARE SKIP LOCKED;
-    END IF;
-    IF NOT FOUND THEN
-        PERFORM FROM pgqueue.blocked_jobs AS b
-        WHERE b.job_id = v_row.job_id
-        FOR KEY SHARE SKIP LOCKED;
-    END IF;
-    RETURN CASE WHEN FOUND THEN v_row.job_id END;
+        IF NOT FOUND THEN
+            PERFORM FROM pgqueue.scheduled_jobs AS s
+            WHERE s.job_id = v_row.job_id
+            FOR KEY SHARE SKIP LOCKED;
+        END IF;
+        IF NOT FOUND THEN
+            PERFORM FROM pgqueue.blocked_jobs AS b
+            WHERE b.job_id = v_row.job_id
+            FOR KEY SHARE SKIP LOCKED;
+        END IF;
+        IF FOUND THEN
+            RETURN v_row.job_id;
+        END IF;
+        SELECT
+            EXISTS (SELECT FROM pgqueue.ready_jobs AS r WHERE r.job_id = v_row.job_id)
+            OR EXISTS (SELECT FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = v_row.job_id)
+            OR EXISTS (SELECT FROM pgqueue.blocked_jobs AS b WHERE b.job_id = v_row.job_id)
+                AS waits,
+            EXISTS (SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = v_row.job_id)
+            OR EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = v_row.job_id)
+            OR NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = v_row.job_id)
+                AS has_begun
+        INTO v_found;
+        IF NOT v_found.waits THEN
+            -- Neither: it stands before us in the statement that is being filed.
+            RETURN CASE WHEN NOT v_found.has_begun THEN v_row.job_id END;
+        END IF;
+    END LOOP;
+    RETURN NULL;
 END
 $$;
 

@@ -62,6 +62,15 @@ def test_duplicates_within_one_statement(c: Connection) -> None:
     assert one(c, "SELECT count(*) FROM pgqueue.ready_jobs") == 10 + 9
 
 
+def test_duplicates_within_one_statement_while_they_wait(c: Connection) -> None:
+    c.execute(
+        "INSERT INTO pgqueue.jobs (task, unique_key, unique_while)"
+        " SELECT 't', 'k', 'waiting' FROM generate_series(1, 3) AS n"
+    )
+    assert list(states(c).values()) == ["ready"]
+    assert keys(c) == {"k": min(states(c))}
+
+
 def test_duplicates_in_a_copy(c: Connection) -> None:
     (first,) = insert(c, "b")
     with c.cursor().copy("COPY pgqueue.jobs (task, unique_key) FROM STDIN") as copy:
