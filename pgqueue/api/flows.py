@@ -55,6 +55,7 @@ class Flow:
         self._name = name
         self._callbacks, self._meta = described(words)
         self._items: list[_Item] = []
+        self._names: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -110,13 +111,15 @@ class Flow:
             )
         if name is not None and (not isinstance(name, str) or not name):
             raise ConfigurationError(f"name must be a non-empty string; got {shown(name)}")
-        if name is not None and any(item.name == name for item in self._items):
+        if name is not None and name in self._names:
             raise ConfigurationError(f"the names in a flow must differ; got {shown(name)} twice")
         if job.unique_key is not None or job.options.after:
             raise ConfigurationError(
                 "a job of a flow must have no unique key and no after= of its own"
             )
         chosen = _chosen(job, len(before), results)
+        if name is not None:
+            self._names.add(name)
         self._items.append(_Item(job, name, before, run_if if before else None, chosen))
         return Node(len(self._items) - 1, name)
 
