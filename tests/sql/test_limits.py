@@ -70,6 +70,16 @@ def test_other_keys_are_not_blocked_and_priority_counts(c: Connection) -> None:
     assert work(c, worker).job_ids == low[:1]
 
 
+def test_who_comes_first_of_a_line_says_how_many(c: Connection) -> None:
+    worker = factories.worker(c)
+    first, *_ = keyed(c, 2)
+    (wide,) = keyed(c, 1, max_running=2)
+    assert work(c, worker).job_ids == [first]
+    assert one(c, "SELECT pgqueue.set_priority(%s, 5)", wide) == "blocked"
+    assert one(c, "SELECT pgqueue.waiting()") is True
+    assert work(c, worker).job_ids == [wide]
+
+
 def test_a_limit_can_be_changed_while_they_wait(c: Connection) -> None:
     worker = factories.worker(c)
     ids = keyed(c, 4)
