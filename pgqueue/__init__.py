@@ -16,21 +16,27 @@ from pgqueue.api.app import PgQueue
 from pgqueue.api.default import (
     acopy_many,
     aenqueue_many,
+    agroup,
     aschedule,
+    chain,
     copy_many,
     default_app,
     enqueue_many,
+    group,
     queues,
     schedule,
     schedules,
     set_default_app,
     task,
 )
+from pgqueue.api.flows import Flow, Node
+from pgqueue.api.groups import GroupHandle
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.schedules import Schedule
 from pgqueue.api.task import BoundTask, Task
 
 # What a running task gets.
+from pgqueue.core.batch import BatchJob
 from pgqueue.core.context import Context
 
 # What went wrong.
@@ -39,13 +45,17 @@ from pgqueue.core.errors import (
     ConfigurationError,
     ConnectionLostError,
     DecodeError,
+    DuplicateJobError,
+    JobFailedError,
     JobNotFoundError,
     JobStateError,
     JobTimeout,
     LeaseLostError,
     NotSerializableError,
     PgQueueError,
+    QueueFullError,
     RefusedJobError,
+    ResultTimeoutError,
     ScheduleNotFoundError,
     SchemaError,
     SchemaMissingError,
@@ -57,7 +67,16 @@ from pgqueue.core.errors import (
 )
 
 # What is read back.
-from pgqueue.core.job import FailedAttempt, Job, QueueInfo, RunInfo, ScheduleInfo, WorkerInfo
+from pgqueue.core.group import Progress
+from pgqueue.core.job import (
+    FailedAttempt,
+    Job,
+    LogLine,
+    QueueInfo,
+    RunInfo,
+    ScheduleInfo,
+    WorkerInfo,
+)
 
 # What a task may raise to decide how its attempt ends.
 from pgqueue.core.outcome import Cancel, Retry, Snooze
@@ -70,15 +89,21 @@ __version__ = "0.1.0"
 __all__ = [
     # Tasks and the app.
     "BoundTask",
+    "Flow",
+    "GroupHandle",
     "JobHandle",
     "JobSpec",
+    "Node",
     "PgQueue",
     "Task",
     "acopy_many",
     "aenqueue_many",
+    "agroup",
+    "chain",
     "copy_many",
     "default_app",
     "enqueue_many",
+    "group",
     "queues",
     "set_default_app",
     "task",
@@ -92,6 +117,7 @@ __all__ = [
     "schedule",
     "schedules",
     # What a running task gets, and may raise to decide how its attempt ends.
+    "BatchJob",
     "Context",
     "Cancel",
     "JobTimeout",
@@ -101,6 +127,8 @@ __all__ = [
     "FailedAttempt",
     "Job",
     "JobState",
+    "LogLine",
+    "Progress",
     "QueueInfo",
     "RunInfo",
     "ScheduleInfo",
@@ -110,12 +138,16 @@ __all__ = [
     "ConfigurationError",
     "ConnectionLostError",
     "DecodeError",
+    "JobFailedError",
+    "DuplicateJobError",
     "JobNotFoundError",
     "JobStateError",
     "LeaseLostError",
     "NotSerializableError",
     "PgQueueError",
+    "QueueFullError",
     "RefusedJobError",
+    "ResultTimeoutError",
     "ScheduleNotFoundError",
     "SchemaError",
     "SchemaMissingError",

@@ -1,34 +1,33 @@
 """The app: one database, and everything that an application does with it."""
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
+from pgqueue.api.adding import aadd, aadd_many, add, add_many
+from pgqueue.api.checks import check_call, check_id, check_page, match_of
 from pgqueue.api.clients import Clients
+from pgqueue.api.decorating import decorate, registry
+from pgqueue.api.flows import Flow, enqueue_flow
+from pgqueue.api.groups import GroupHandle, GroupWords, creation
 from pgqueue.api.handles import JobHandle, found
-from pgqueue.api.naming import name_of
 from pgqueue.api.queues import Queues
-from pgqueue.api.registry import Registry
 from pgqueue.api.schedules import Schedules, Scheduling
-from pgqueue.api.task import ContextTask, JobWords, Task, TaskWords, spec_of
-from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
+from pgqueue.api.task import ContextTask, Task, spec_of
+from pgqueue.api.words import JobWords, TaskWords
+from pgqueue.core.errors import BadArgumentsError
 from pgqueue.core.job import Job, WorkerInfo
 from pgqueue.core.offsets import Duration, to_seconds
-from pgqueue.core.options import EnqueueOptions, TaskOptions, check_task_name
+from pgqueue.core.options import EnqueueOptions, check_task_name
 from pgqueue.core.states import JobState
 from pgqueue.db import connections
 from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The tasks of this process. There is one registry however many apps there are, so that a name
-#: means one function wherever it is read.
-registry: Final = Registry()
-
 _BATCH: Final = 1000
-_MAX_LIMIT: Final = 10_000
 
 
 class PgQueue(Scheduling):
@@ -116,7 +115,7 @@ class PgQueue(Scheduling):
                 signature, where the task is known.
         """
         spec = self._named(task, args, kwargs, options)
-        return self._handle(self._clients.sync.enqueue(spec, connection), spec)
+        return add(self._clients, spec, connection)
 
     async def aenqueue(
         self,
@@ -129,7 +128,7 @@ class PgQueue(Scheduling):
     ) -> JobHandle:
         """Enqueue a job of a task by its name; see `enqueue`."""
         spec = self._named(task, args, kwargs, options)
-        return self._handle(await self._clients.asynchronous.enqueue(spec, connection), spec)
+        return await aadd(self._clients, spec, connection)
 
     def enqueue_many(
         self, jobs: Iterable[JobSpec], *, connection: object = None
@@ -146,17 +145,13 @@ class PgQueue(Scheduling):
         Raises:
             PgQueueError: as in `Task.enqueue`.
         """
-        specs = _specs(jobs)
-        ids = self._clients.sync.enqueue_many(specs, connection) if specs else []
-        return self._handles(ids, specs)
+        return add_many(self._clients, _specs(jobs), connection)
 
     async def aenqueue_many(
         self, jobs: Iterable[JobSpec], *, connection: object = None
     ) -> list[JobHandle]:
         """Enqueue many jobs with one statement; see `enqueue_many`."""
-        specs = _specs(jobs)
-        ids = await self._clients.asynchronous.enqueue_many(specs, connection) if specs else []
-        return self._handles(ids, specs)
+        return await aadd_many(self._clients, _specs(jobs), connection)
 
     def copy_many(self, jobs: Iterable[JobSpec], *, connection: object = None) -> int:
         """Enqueue many jobs by COPY: the fastest way, of any number, without handles.
@@ -180,7 +175,7 @@ class PgQueue(Scheduling):
 
     def job(self, job_id: int) -> JobHandle:
         """Give a handle for a job whose id is known; asks nobody whether there is one."""
-        return JobHandle(_check_id(job_id), "", self._clients)
+        return JobHandle(check_id(job_id), "", self._clients)
 
     def get_job(self, job_id: int) -> Job:
         """Read one job.
@@ -188,11 +183,11 @@ class PgQueue(Scheduling):
         Raises:
             JobNotFoundError: there is none.
         """
-        return found(self._clients.sync.get_job(_check_id(job_id)), job_id)
+        return found(self._clients.sync.get_job(check_id(job_id)), job_id)
 
     async def aget_job(self, job_id: int) -> Job:
         """Read one job; see `get_job`."""
-        return found(await self._clients.asynchronous.get_job(_check_id(job_id)), job_id)
+        return found(await self._clients.asynchronous.get_job(check_id(job_id)), job_id)
 
     def jobs(
         self,
@@ -215,7 +210,7 @@ class PgQueue(Scheduling):
         Raises:
             ConfigurationError: an argument is wrong.
         """
-        _check_page(state, before, limit)
+        check_page(state, before, limit)
         return self._clients.sync.list_jobs(
             state=state, queue=queue, task=task, before=before, limit=limit
         )
@@ -230,10 +225,91 @@ class PgQueue(Scheduling):
         limit: int = 100,
     ) -> list[Job]:
         """Read jobs, the newest first; see `jobs`."""
-        _check_page(state, before, limit)
+        check_page(state, before, limit)
         return await self._clients.asynchronous.list_jobs(
             state=state, queue=queue, task=task, before=before, limit=limit
         )
+
+    def group(
+        self,
+        name: str | None = None,
+        *,
+        parent: object = None,
+        connection: object = None,
+        **words: Unpack[GroupWords],
+    ) -> GroupHandle:
+        """Make a group; see `pgqueue.group`."""
+        statement = creation(name, parent, words)
+        return GroupHandle(self._clients.sync.run(statement, connection), self._clients, connection)
+
+    async def agroup(
+        self,
+        name: str | None = None,
+        *,
+        parent: object = None,
+        connection: object = None,
+        **words: Unpack[GroupWords],
+    ) -> GroupHandle:
+        """Make a group; see `pgqueue.group`."""
+        found = await self._clients.asynchronous.run(creation(name, parent, words), connection)
+        return GroupHandle(found, self._clients, connection)
+
+    def get_group(self, group_id: int) -> GroupHandle:
+        """Give a handle for a group whose id is known; asks nobody whether there is one."""
+        return GroupHandle(check_id(group_id), self._clients)
+
+    def enqueue_flow(
+        self,
+        flow: Flow,
+        *,
+        connection: object = None,
+        group: object = None,
+        before: Sequence[object] = (),
+    ) -> GroupHandle:
+        """Enqueue a flow in this app's database; see `Flow.enqueue`."""
+        return enqueue_flow(self._clients, flow, connection, group, before)
+
+    def cancel_matching(
+        self,
+        *,
+        task: str | None = None,
+        args: Iterable[object] | None = None,
+        kwargs: Mapping[str, object] | None = None,
+        queue: str | None = None,
+        unique_key: str | None = None,
+        concurrency_key: str | None = None,
+        older_than: Duration | None = None,
+        reason: str | None = None,
+    ) -> CancelCounts:
+        """Cancel all jobs that are not over and match whatever is given.
+
+        Args:
+            task: the task's name.
+            args: all positional arguments, compared as JSON values.
+            kwargs: all keyword arguments, compared as JSON values.
+            queue: the queue.
+            unique_key: the unique key.
+            concurrency_key: the concurrency key.
+            older_than: enqueued at least so long ago.
+            reason: a sentence, shown with the jobs.
+
+        Returns:
+            How many waited and are `cancelled`, and how many run and were `asked` to stop.
+
+        Raises:
+            ConfigurationError: nothing is given, or something is wrong.
+        """
+        match = match_of(
+            task=task, args=args, kwargs=kwargs, queue=queue, unique_key=unique_key,
+            concurrency_key=concurrency_key, older_than=older_than,
+        )  # fmt: skip
+        return self._clients.sync.cancel_matching(match, reason)
+
+    async def acancel_matching(self, *, reason: str | None = None, **match: Any) -> CancelCounts:
+        """Cancel all jobs that match; see `cancel_matching`."""
+        nothing = dict.fromkeys(Match.__dataclass_fields__)
+        found = match_of(**(nothing | match))
+        return await self._clients.asynchronous.cancel_matching(found, reason)
 
     def workers(self) -> list[WorkerInfo]:
         """Read the workers that are alive, or were until just now."""
@@ -284,55 +360,17 @@ class PgQueue(Scheduling):
         options: JobWords,
     ) -> JobSpec:
         name = check_task_name(task, "task")
-        _check_call(args, kwargs)
+        check_call(args, kwargs)
         positional, named = tuple(args), dict(kwargs or {})
         if name in self.registry:
             known = self.registry.get(name)
+            known.signature.check(positional, named)
             return known.using(**options).job(*positional, **named)
-        return spec_of(name, positional, named, EnqueueOptions.from_kwargs(**options))
-
-    def _handle(self, job_id: int, spec: JobSpec) -> JobHandle:
-        return JobHandle(job_id, spec.task, self._clients)
-
-    def _handles(self, ids: list[int], specs: list[JobSpec]) -> list[JobHandle]:
-        clients = self._clients
-        return [
-            JobHandle(job_id, spec.task, clients) for job_id, spec in zip(ids, specs, strict=True)
-        ]
-
-
-def decorate(clients: Callable[[], Clients], function: Any, options: dict[str, Any]) -> Any:
-    """Make a task of a function, or a decorator that does, and register it.
-
-    Raises:
-        ConfigurationError: an option is wrong, or a worker could not find or call the function.
-        TaskAlreadyRegisteredError: the name is another function's.
-    """
-    checked = TaskOptions.from_kwargs(**options)
-
-    def make(target: Callable[..., Any]) -> Task[..., Any]:
-        _check_function(target)
-        kind: type[Task[..., Any]] = ContextTask if checked.context else Task
-        made = kind(target, checked, checked.name or name_of(target), clients)
-        registry.add(made)
-        return made
-
-    return make if function is None else make(function)
-
-
-def _check_function(function: object) -> None:
-    if isinstance(function, Task):
-        raise ConfigurationError(f"{function.name} is a task already; leave one @task out")
-    if not callable(function):
-        raise ConfigurationError(
-            f"@task makes a task of a function; got {shown(function)}; "
-            "options are given by name, as in @task(queue='mail')"
-        )
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(
-            "a task must do its work when called; a generator function only begins to; "
-            "return a value instead of yielding"
-        )
+        chosen = EnqueueOptions.from_kwargs(**options)
+        return spec_of(
+            name, positional, named, chosen, chosen.unique_key,
+            concurrency_key=chosen.concurrency_key, fair_key=chosen.fair_key,
+        )  # fmt: skip
 
 
 def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
@@ -346,33 +384,6 @@ def _checked(jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:
                 f"jobs must be what a task's job() makes; got a value of type {type(spec).__name__}"
                 "; write task.job(…) for task.enqueue(…)"
             )
+        if spec.complaint:
+            raise BadArgumentsError(spec.complaint)
         yield spec
-
-
-def _check_call(args: object, kwargs: object) -> None:
-    if not isinstance(args, list | tuple):
-        raise BadArgumentsError(
-            f"args must be a list or tuple of positional arguments; got {type(args).__name__}"
-        )
-    if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise BadArgumentsError(
-            f"kwargs must be a mapping of keyword arguments; got {type(kwargs).__name__}"
-        )
-
-
-def _check_id(job_id: object) -> int:
-    if not isinstance(job_id, int) or isinstance(job_id, bool) or not 0 <= job_id < 2**63:
-        raise ConfigurationError(f"a job's id must be a whole number; got {shown(job_id)}")
-    return job_id
-
-
-def _check_page(state: object, before: object, limit: object) -> None:
-    if state is not None and state not in list(JobState):
-        near = suggest(state, JobState) if isinstance(state, str) else ""
-        raise ConfigurationError(
-            f"state must be one of {', '.join(JobState)}; got {shown(state)}{near}"
-        )
-    if before is not None:
-        _check_id(before)
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_LIMIT:
-        raise ConfigurationError(f"limit must be between 1 and {_MAX_LIMIT}; got {shown(limit)}")

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from pgqueue.api.app import PgQueue, decorate
+from pgqueue.api.app import PgQueue
 from pgqueue.api.clients import Clients
+from pgqueue.api.decorating import decorate
+from pgqueue.api.flows import Flow, chained, use_default
+from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.queues import Queues
 from pgqueue.api.schedules import Schedule, Schedules, Target
-from pgqueue.api.task import ContextTask, Task, TaskWords
+from pgqueue.api.task import ContextTask, Task
+from pgqueue.api.words import TaskWords
 from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.db.statements.adding import JobSpec
 
@@ -43,6 +47,8 @@ def _clients() -> Clients:
     return default_app().clients
 
 
+use_default(_clients)
+
 #: The queues of the default app.
 queues: Final = Queues(_clients)
 #: The schedules of the default app.
@@ -68,7 +74,9 @@ def task(function: Any = None, /, *, context: bool = False, **options: Any) -> A
         function: the function, which may be a coroutine function.
         context: whether the worker gives the function the Context as its first parameter.
         options: `queue`, `priority`, `max_attempts`, `backoff`, `timeout`, `retry_on`,
-            `give_up_on`, `expires`, `atomic`, `name`, `aliases`, `schedule`; see `TaskOptions`.
+            `give_up_on`, `expires`, `atomic`, `unique`, `unique_while`, `unique_for`,
+            `on_duplicate`, `concurrency`, `max_running`, `fair_by`, `on_success`, `on_failure`,
+            `on_finish`, `batch`, `batch_wait`, `name`, `aliases`, `schedule`; see `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong, or a worker could not find or call the function.
@@ -107,3 +115,55 @@ async def aschedule(
 ) -> Schedule:
     """Make a schedule, or change the one of this name; see `PgQueue.schedule`."""
     return await default_app().aschedule(task, *args, connection=connection, **words)
+
+
+def group(
+    name: str | None = None,
+    *,
+    parent: object = None,
+    connection: object = None,
+    **words: Unpack[GroupWords],
+) -> GroupHandle:
+    """Make a group of jobs: `with pgqueue.group("import") as g: load.using(group=g).enqueue(1)`.
+
+    It is open until `close()`, or the end of the `with`.
+
+    Args:
+        name: for people; need not be the only one of that name.
+        parent: a group, or its id, that this one is a member of, where it counts as one.
+        connection: yours, as in `Task.using`.
+        words: `on_success`, `on_failure`, `on_finish`: a task, a job of one, or a task's name, to
+            enqueue when the group ends with all its jobs succeeded; with one failed or expired;
+            however it ends. And `meta`, a JSON object.
+
+    Raises:
+        ConfigurationError: a word is wrong.
+        RefusedJobError: the server refused it, as a parent that has ended.
+    """
+    return default_app().group(name, parent=parent, connection=connection, **words)
+
+
+async def agroup(
+    name: str | None = None,
+    *,
+    parent: object = None,
+    connection: object = None,
+    **words: Unpack[GroupWords],
+) -> GroupHandle:
+    """Make a group of jobs; see `group`."""
+    return await default_app().agroup(name, parent=parent, connection=connection, **words)
+
+
+def chain(*jobs: JobSpec, **words: Unpack[GroupWords]) -> Flow:
+    """Make a flow in which each job runs after the one before, and is given its result.
+
+    Args:
+        jobs: what `task.job(…)` made; the result of the one before is the first argument, where the
+            task can be called so, and may be left out.
+        words: as of `Flow`.
+
+    Raises:
+        BadArgumentsError: a task cannot be called so.
+        ConfigurationError: a word is wrong.
+    """
+    return chained(jobs, words)

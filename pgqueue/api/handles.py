@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 
 from pgqueue.api.clients import Clients
-from pgqueue.core.errors import JobNotFoundError
-from pgqueue.core.job import FailedAttempt, Job
-from pgqueue.core.offsets import When
+from pgqueue.api.waiting import await_, wait
+from pgqueue.core.errors import JobFailedError, JobNotFoundError
+from pgqueue.core.job import FailedAttempt, Job, LogLine
+from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import EnqueueOptions, check_priority
 from pgqueue.core.states import JobState
+from pgqueue.db.statements.results import End, ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,14 @@ class JobHandle:
     Attributes:
         id: the job's id.
         task: the name of its task.
+        duplicate: whether nothing was enqueued, since the job was there already: it has the same
+            unique key.
     """
 
     id: int
     task: str = field(compare=False)
     _clients: Clients = field(repr=False, compare=False)
+    duplicate: bool = field(default=False, compare=False, repr=False)
 
     def state(self) -> JobState:
         """Read where the job stands.
@@ -50,6 +55,32 @@ class JobHandle:
         """Read the whole job; see `info`."""
         return found(await self._clients.asynchronous.get_job(self.id), self.id)
 
+    def result(self, timeout: Duration | None = None) -> object:
+        """Wait until the job is over, without polling, and give what its task returned.
+
+        Args:
+            timeout: how long to wait at most; None for ever.
+
+        Raises:
+            JobFailedError: it failed, was cancelled or expired.
+            ResultTimeoutError: it was not over in time; it goes on all the same.
+            JobNotFoundError: it cannot be seen, so that waiting would be in vain: the transaction
+                that enqueued it has not committed, or the job was deleted.
+        """
+
+        def look() -> End | None:
+            return _over(self._clients.sync.run(ends([self.id]))[0])
+
+        return result_of(wait(self._clients, [self.id], look, timeout, f"job {self.id}"))
+
+    async def aresult(self, timeout: Duration | None = None) -> object:
+        """Wait until the job is over, and give what its task returned; see `result`."""
+
+        async def look() -> End | None:
+            return _over((await self._clients.asynchronous.run(ends([self.id])))[0])
+
+        return result_of(await await_(self._clients, [self.id], look, timeout, f"job {self.id}"))
+
     def errors(self) -> list[FailedAttempt]:
         """Read the attempts that went wrong, the first one first."""
         return self._clients.sync.job_errors(self.id)
@@ -57,6 +88,14 @@ class JobHandle:
     async def aerrors(self) -> list[FailedAttempt]:
         """Read the attempts that went wrong; see `errors`."""
         return await self._clients.asynchronous.job_errors(self.id)
+
+    def logs(self) -> list[LogLine]:
+        """Read what the job has logged with `Context.log`, the first line first."""
+        return self._clients.sync.job_logs(self.id)
+
+    async def alogs(self) -> list[LogLine]:
+        """Read what the job has logged; see `logs`."""
+        return await self._clients.asynchronous.job_logs(self.id)
 
     def cancel(self, reason: str | None = None) -> JobState:
         """Cancel the job where it waits; ask its worker to where it runs.
@@ -129,3 +168,41 @@ def found(job: Job | None, job_id: int) -> Job:
             f"there is no job {job_id}; it was never committed, or deleted since", job_id
         )
     return job
+
+
+def _over(end: End) -> End | None:
+    """Give the end of a job if there is one yet.
+
+    Raises:
+        JobNotFoundError: the job cannot be seen.
+    """
+    if not end.exists:
+        raise JobNotFoundError(
+            f"job {end.job_id} cannot be seen, so there is no use in waiting for it: the "
+            "transaction that enqueued it has not committed (commit first, then wait), or was "
+            "rolled back; or the job was deleted since",
+            end.job_id,
+        )
+    return None if end.state is None else end
+
+
+def result_of(end: End) -> object:
+    """Give what the task of a job that is over returned.
+
+    Raises:
+        JobFailedError: it did not succeed.
+    """
+    if end.state is JobState.SUCCEEDED:
+        return end.result
+    why = end.error or "nobody said why"
+    raise JobFailedError(
+        f"job {end.job_id} ({end.task}) has no result, it {end.state}: {why}"
+        if end.state is not JobState.CANCELLED
+        else f"job {end.job_id} ({end.task}) has no result, it was {why}",
+        end.job_id,
+        state=str(end.state),
+        kind=end.kind,
+        error=end.message,
+        traceback=end.traceback,
+        attempt=end.attempt,
+    )

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from types import ModuleType
 
-from pgqueue.api.app import PgQueue, registry
+from pgqueue.api.app import PgQueue
 from pgqueue.api.atomic import check_atomic
+from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
 from pgqueue.api.upkeep import remove_old_jobs
 from pgqueue.core.errors import ConfigurationError, shown

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pgqueue.api.clients import Clients
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.job import QueueInfo
+from pgqueue.core.limits import KEEP, Kept, check_count, check_rate
 from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import check_queue
+from pgqueue.core.uniqueness import check_key
 
 
 class Queues:
@@ -53,20 +55,36 @@ class Queues:
         retention: Duration | None = None,
         retention_succeeded: Duration | None = None,
         retention_other: Duration | None = None,
+        max_running: int | Kept | None = KEEP,
+        rate: str | Kept | None = KEEP,
+        max_pending: int | Kept | None = KEEP,
     ) -> None:
-        """Say how long finished jobs of a queue are kept, those that end from now on.
+        """Limit a queue, or say how long its finished jobs are kept, from now on.
+
+        Limits that are not named stay as they are. Where a retention is given, or nothing, the one
+        left out goes back to its default.
 
         Args:
             queue: its name.
-            retention: for all of them; not with the other two.
-            retention_succeeded: for succeeded ones, zero deletes them at once; None for 7 days.
-            retention_other: for failed, cancelled and expired ones; None for 30 days.
+            retention: of all finished jobs; not with the other two.
+            retention_succeeded: of succeeded ones, zero deletes them at once; None for 7 days.
+            retention_other: of failed, cancelled and expired ones; None for 30 days.
+            max_running: how many of its jobs may run at once, of all workers together; None for no
+                limit.
+            rate: how many may start in a time, as `"100/m"`, `"5/s"` or `"1000/2h"`: never more in
+                any stretch of that length; None for no limit.
+            max_pending: how many may wait before an enqueue raises `QueueFullError`; None for no
+                limit.
 
         Raises:
-            ConfigurationError: the name or a duration is wrong.
+            ConfigurationError: the name, a duration or a limit is wrong.
         """
-        succeeded, other = _retention(retention, retention_succeeded, retention_other)
-        self._clients().sync.configure_queue(check_queue(queue), succeeded, other)
+        limits = _limits(max_running, rate, max_pending)
+        kept = _retention(retention, retention_succeeded, retention_other)
+        if limits:
+            self._clients().sync.limit_queue(check_queue(queue), limits)
+        if kept != (None, None) or not limits:
+            self._clients().sync.configure_queue(check_queue(queue), *kept)
 
     async def aconfigure(
         self,
@@ -75,10 +93,34 @@ class Queues:
         retention: Duration | None = None,
         retention_succeeded: Duration | None = None,
         retention_other: Duration | None = None,
+        max_running: int | Kept | None = KEEP,
+        rate: str | Kept | None = KEEP,
+        max_pending: int | Kept | None = KEEP,
     ) -> None:
-        """Say how long finished jobs of a queue are kept; see `configure`."""
-        succeeded, other = _retention(retention, retention_succeeded, retention_other)
-        await self._clients().asynchronous.configure_queue(check_queue(queue), succeeded, other)
+        """Limit a queue, or say how long its finished jobs are kept; see `configure`."""
+        limits = _limits(max_running, rate, max_pending)
+        kept = _retention(retention, retention_succeeded, retention_other)
+        if limits:
+            await self._clients().asynchronous.limit_queue(check_queue(queue), limits)
+        if kept != (None, None) or not limits:
+            await self._clients().asynchronous.configure_queue(check_queue(queue), *kept)
+
+    def limit_key(self, key: str, max_running: int | None) -> None:
+        """Say how many jobs of a concurrency key may run at once, from now on.
+
+        Args:
+            key: the concurrency key.
+            max_running: how many; 0 holds it; None for what the jobs say.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+        """
+        self._clients().sync.limit_key(check_key(key, "key"), _key_limit(max_running))
+
+    async def alimit_key(self, key: str, max_running: int | None) -> None:
+        """Say how many jobs of a concurrency key may run at once; see `limit_key`."""
+        limit = _key_limit(max_running)
+        await self._clients().asynchronous.limit_key(check_key(key, "key"), limit)
 
     def list(self) -> list[QueueInfo]:
         """Read every queue that has jobs waiting or running, or settings, by name."""
@@ -112,3 +154,24 @@ def _retention(
         )
     seconds = to_seconds(both, "retention")
     return seconds, seconds
+
+
+def _limits(
+    max_running: int | Kept | None, rate: str | Kept | None, max_pending: int | Kept | None
+) -> dict[str, int | str | None]:
+    found: dict[str, int | str | None] = {}
+    if max_running is not KEEP:
+        found["max_running"] = (
+            None if max_running is None else check_count(max_running, "max_running")
+        )
+    if rate is not KEEP:
+        found["rate"] = None if rate is None else check_rate(rate)
+    if max_pending is not KEEP:
+        found["max_pending"] = (
+            None if max_pending is None else check_count(max_pending, "max_pending")
+        )
+    return found
+
+
+def _key_limit(max_running: int | None) -> int | None:
+    return None if max_running is None else check_count(max_running, "max_running")

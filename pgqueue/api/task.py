@@ -3,18 +3,23 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, Generic, ParamSpec, TypeVar, Unpack
 
+from pgqueue.api.adding import aadd, add
 from pgqueue.api.clients import Clients
+from pgqueue.api.flows import Flow, aenqueue_flow, enqueue_flow
+from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
+from pgqueue.api.words import JobWords
 from pgqueue.core import codec
-from pgqueue.core.backoff import Backoff
+from pgqueue.core.batch import any_call
 from pgqueue.core.binding import Signature
-from pgqueue.core.errors import NotSerializableError
-from pgqueue.core.offsets import Duration, When
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, NotSerializableError, shown
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
-from pgqueue.core.schedule import Recurrence
+from pgqueue.core.uniqueness import key_of
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
 
@@ -24,43 +29,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class TaskWords(TypedDict, total=False):
-    """The options of `@task(...)`; see `TaskOptions`."""
-
-    queue: str
-    priority: int
-    max_attempts: int
-    backoff: Backoff | Duration
-    timeout: Duration | None
-    retry_on: type[BaseException] | tuple[type[BaseException], ...]
-    give_up_on: type[BaseException] | tuple[type[BaseException], ...]
-    expires: Duration | None
-    atomic: bool
-    name: str | None
-    aliases: tuple[str, ...]
-    schedule: Recurrence | Sequence[Recurrence]
-
-
-class JobWords(TypedDict, total=False):
-    """The options of one job; see `EnqueueOptions`."""
-
-    queue: str | None
-    priority: int | None
-    run_at: When | None
-    expires_at: object
-    expires: Duration | None
-    timeout: Duration | None
-    max_attempts: int | None
-    meta: dict[str, Any] | None
-
-
 class BoundTask(Generic[P]):
     """A task with options and a connection for the jobs that are made from it.
 
     `Task.using` makes it; it may be kept and used many times.
     """
 
-    __slots__ = ("_clients", "_connection", "_name", "_options", "_signature")
+    __slots__ = (
+        "_clients",
+        "_concurrency",
+        "_connection",
+        "_fair_by",
+        "_name",
+        "_options",
+        "_signature",
+        "_unique",
+    )
 
     def __init__(
         self,
@@ -69,12 +53,18 @@ class BoundTask(Generic[P]):
         options: EnqueueOptions,
         clients: Callable[[], Clients],
         connection: object = None,
+        unique: tuple[str, ...] | bool = False,
+        concurrency: tuple[str, ...] | bool = False,
+        fair_by: tuple[str, ...] | bool = False,
     ) -> None:
         self._name = name
         self._signature = signature
         self._options = options
         self._clients = clients
         self._connection = connection
+        self._unique = unique
+        self._concurrency = concurrency
+        self._fair_by = fair_by
 
     def __repr__(self) -> str:
         return f"<pgqueue task {self._name} with options>"
@@ -87,28 +77,76 @@ class BoundTask(Generic[P]):
             self._options.updated(**_set(options)) if options else self._options,
             self._clients,
             self._connection if connection is None else check_connection(connection),
+            self._unique,
+            self._concurrency,
+            self._fair_by,
         )
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> JobSpec:
         """Make a job to be enqueued with others; see `Task.job`."""
-        return self._spec(args, kwargs)
+        try:
+            return self._spec(args, kwargs)
+        except BadArgumentsError as error:
+            # In a chain, a flow or as a callback it may get more.
+            if not self._signature.fits_with_results(args, kwargs):
+                raise
+            return replace(self._spec(args, kwargs, check=False), complaint=str(error))
+
+    def map(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item; see `Task.map`."""
+        return enqueue_flow(self._clients(), self._flow(items, name, words), self._connection)
+
+    async def amap(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item; see `Task.map`."""
+        flow = self._flow(items, name, words)
+        return await aenqueue_flow(self._clients(), flow, self._connection)
+
+    def _flow(self, items: Iterable[object], name: str | None, words: GroupWords) -> Flow:
+        flow = Flow(name, **words)
+        for item in items:
+            flow.add(self._spec(item if isinstance(item, tuple) else (item,), {}))
+        return flow
+
+    def as_callback(self) -> dict[str, Any]:
+        """Give it in the form of `pgqueue.jobs.callbacks`."""
+        return self.job().as_callback()  # type: ignore[call-arg]  # what ended is its argument
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle:
         """Enqueue a job; see `Task.enqueue`."""
-        spec = self._spec(args, kwargs)
-        clients = self._clients()
-        return JobHandle(clients.sync.enqueue(spec, self._connection), self._name, clients)
+        return add(self._clients(), self._spec(args, kwargs), self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle:
         """Enqueue a job from a coroutine; see `Task.enqueue`."""
-        spec = self._spec(args, kwargs)
-        clients = self._clients()
-        job_id = await clients.asynchronous.enqueue(spec, self._connection)
-        return JobHandle(job_id, self._name, clients)
+        return await aadd(self._clients(), self._spec(args, kwargs), self._connection)
 
-    def _spec(self, args: tuple[object, ...], kwargs: dict[str, object]) -> JobSpec:
-        self._signature.check(args, kwargs)
-        return spec_of(self._name, args, kwargs, self._options)
+    def _spec(
+        self, args: tuple[object, ...], kwargs: dict[str, object], *, check: bool = True
+    ) -> JobSpec:
+        unique, line = self._options.unique_key, self._options.concurrency_key
+        turn = self._options.fair_key
+        if check:
+            self._signature.check(args, kwargs)
+            if (
+                (self._unique and unique is None)
+                or (self._concurrency and line is None)
+                or (self._fair_by and turn is None)
+            ):
+                arguments = self._signature.arguments(args, kwargs)
+                if self._unique and unique is None:
+                    unique = key_of(self._name, arguments, self._unique)
+                if self._concurrency and line is None:
+                    line = key_of(self._name, arguments, self._concurrency)
+                if self._fair_by and turn is None and line is None:
+                    turn = key_of("", arguments, self._fair_by)
+        complain = partial(_complain, self._signature, args, kwargs)
+        return spec_of(
+            self._name, args, kwargs, self._options, unique, complain,
+            concurrency_key=line, fair_key=turn,
+        )  # fmt: skip
 
 
 class Task(Generic[P, R]):
@@ -138,7 +176,11 @@ class Task(Generic[P, R]):
         self.name = name
         self.function = function
         self.options = options
-        self.signature = Signature(function, context=options.context, name=name)
+        if options.batch > 1:
+            # Its function gets a list of jobs, which may have any arguments.
+            self.signature = Signature(any_call, name=name)
+        else:
+            self.signature = Signature(function, context=options.context, name=name)
         self.is_async = inspect.iscoroutinefunction(function)
         # What the worker applies itself (timeout, max_attempts, backoff) is not sent: a change of
         # the code then holds for the jobs that wait already.
@@ -149,8 +191,18 @@ class Task(Generic[P, R]):
                 queue=None if options.queue == DEFAULT_QUEUE else options.queue,
                 priority=options.priority or None,
                 expires=options.expires,
+                unique_while=options.unique_while,
+                unique_for=options.unique_for,
+                on_duplicate=options.on_duplicate,
+                on_success=options.on_success,
+                on_failure=options.on_failure,
+                on_finish=options.on_finish,
+                max_running=options.max_running,
             ),
             clients,
+            unique=_argument_names("unique", name, self.signature, options.unique),
+            concurrency=_argument_names("concurrency", name, self.signature, options.concurrency),
+            fair_by=_argument_names("fair_by", name, self.signature, options.fair_by),
         )
         if self.is_async:
             _mark_async(self)
@@ -169,6 +221,8 @@ class Task(Generic[P, R]):
             NotSerializableError: an argument cannot be stored, by its JSON path.
             ConnectionLostError: pgqueue's own connection could not be opened, or broke; then
                 nobody knows whether the job was stored.
+            DuplicateJobError: another job has its unique key, and `on_duplicate` is `"error"`.
+            QueueFullError: too many jobs wait in its queue.
             RefusedJobError: the server refused the job.
             SchemaError: pgqueue is not installed in the database, or an older one is.
         """
@@ -187,6 +241,34 @@ class Task(Generic[P, R]):
         """
         return self._bound.job(*args, **kwargs)
 
+    def map(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item, as one group, with one statement.
+
+        Args:
+            items: an argument each; a tuple is several of them.
+            name: of the group.
+            words: of the group, as of `pgqueue.group`.
+
+        Returns:
+            The group; its `results()` are in the order of the items.
+
+        Raises:
+            PgQueueError: as in `enqueue`; or there are no items.
+        """
+        return self._bound.map(items, name=name, **words)
+
+    async def amap(
+        self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
+    ) -> GroupHandle:
+        """Enqueue a job for each item; see `map`."""
+        return await self._bound.amap(items, name=name, **words)
+
+    def as_callback(self) -> dict[str, Any]:
+        """Give it in the form of `pgqueue.jobs.callbacks`."""
+        return self._bound.as_callback()
+
     def using(self, *, connection: object = None, **options: Unpack[JobWords]) -> BoundTask[P]:
         """Give the task with options for the jobs that are made from it.
 
@@ -194,7 +276,9 @@ class Task(Generic[P, R]):
             connection: yours, in whose transaction the job is written: of psycopg or asyncpg, or a
                 connection or session of SQLAlchemy. None for pgqueue's own.
             options: `queue`, `priority`, `run_at`, `expires` or `expires_at`, `timeout`,
-                `max_attempts`, `meta`; see `EnqueueOptions`.
+                `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`,
+                `group`, `after`, `run_if`, `results`, `on_success`, `on_failure`, `on_finish`,
+                `concurrency_key`, `max_running`, `fair_key`; see `EnqueueOptions`.
 
         Raises:
             ConfigurationError: an option is wrong or not known, or the connection is.
@@ -218,11 +302,19 @@ def clients_of(task: Task[Any, Any]) -> Clients:
 
 
 def spec_of(
-    name: str, args: tuple[object, ...], kwargs: dict[str, object], options: EnqueueOptions
+    name: str,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    options: EnqueueOptions,
+    unique_key: str | None = None,
+    complain: Callable[[int], str] | None = None,
+    concurrency_key: str | None = None,
+    fair_key: str | None = None,
 ) -> JobSpec:
     """Encode the arguments of a job.
 
     Raises:
+        ConfigurationError: the options say how a unique key is kept, and there is none.
         NotSerializableError: one of them cannot be stored, or all together are too large.
     """
     positional = codec.dumps(list(args), path="$.args") if args else b"[]"
@@ -230,7 +322,30 @@ def spec_of(
     meta = b"" if options.meta is None else codec.dumps(options.meta, path="$.meta", name="meta")
     if len(positional) + len(named) + len(meta) > codec.MAX_BYTES // 2:
         _check_size(positional, named, meta)
-    return JobSpec(task=name, args=positional.decode(), kwargs=named.decode(), options=options)
+    if unique_key is None:
+        options.check_keyless()
+    if concurrency_key is None and options.max_running is not None:
+        raise ConfigurationError("max_running limits a key; give concurrency_key= with it")
+    if concurrency_key is not None and fair_key is not None:
+        raise ConfigurationError(
+            "concurrency_key and fair_key exclude each other; give only one of them"
+        )
+    return JobSpec(
+        task=name,
+        args=positional.decode(),
+        kwargs=named.decode(),
+        options=options,
+        unique_key=unique_key,
+        complain=complain,
+        concurrency_key=concurrency_key,
+        fair_key=fair_key,
+    )
+
+
+def _complain(
+    signature: Signature, args: tuple[object, ...], kwargs: dict[str, object], results: int
+) -> str:
+    return signature.complaint(results, args, kwargs)
 
 
 def _check_size(*parts: bytes) -> None:
@@ -248,6 +363,17 @@ def _check_size(*parts: bytes) -> None:
             f"with a space behind each comma and colon; got {size}; store the data elsewhere and "
             "pass its id"
         )
+
+
+def _argument_names(
+    option: str, task: str, signature: Signature, names: tuple[str, ...] | str | bool
+) -> tuple[str, ...] | bool:
+    for name in names if isinstance(names, tuple) else ():
+        if not signature.accepts(name):
+            raise ConfigurationError(
+                f"{option} must name arguments of {task}(); it has none named {shown(name)}"
+            )
+    return names if isinstance(names, tuple) else bool(names)
 
 
 def _set(options: JobWords) -> dict[str, object]:

@@ -23,10 +23,12 @@ def add(top: Parser) -> None:
         _run,
         details="The task need not be known here: a job is a row with a name, and waits for a "
         "worker that knows it. With --app the task is looked up and the arguments must fit it. "
-        "With --json: id and task.",
+        "With --unique-key nothing is enqueued while another live job has that key, unless "
+        "--on-duplicate says otherwise. With --json: id, task and duplicate.",
         examples=(
             "enqueue shop.tasks.send '[42]'",
             """enqueue shop.tasks.send --kwargs '{"order_id": 42}' --in 5m --priority 10""",
+            "enqueue shop.tasks.reindex --unique-key reindex --unique-while waiting",
         ),
     )
     parser.add_argument("task", metavar="TASK", help="name of the task, such as shop.tasks.send")
@@ -66,6 +68,27 @@ def add(top: Parser) -> None:
         "--max-attempts", type=whole, metavar="N", help="attempts (default: the task's, or 1)"
     )
     parser.add_argument("--meta", metavar="JSON", help="notes of your own, a JSON object")
+    parser.add_argument("--unique-key", metavar="KEY", help="at most one live job has it")
+    parser.add_argument(
+        "--unique-while", metavar="WHEN", help="live, until it is over (default), or waiting"
+    )
+    parser.add_argument(
+        "--unique-for", type=duration, metavar="TIME", help="as long, even when it is over by then"
+    )
+    parser.add_argument(
+        "--on-duplicate",
+        metavar="WHAT",
+        help="ignore (default), replace, reschedule or error",
+    )
+    parser.add_argument(
+        "--concurrency-key", metavar="KEY", help="at most --max-running jobs of it run at once"
+    )
+    parser.add_argument(
+        "--max-running", type=whole, metavar="N", help="how many of the key (default: 1)"
+    )
+    parser.add_argument(
+        "--fair-key", metavar="KEY", help="taken in turn with the other fair keys of the queue"
+    )
 
 
 def _run(words: Namespace) -> int:
@@ -84,8 +107,17 @@ def _run(words: Namespace) -> int:
             timeout=words.timeout,
             max_attempts=words.max_attempts,
             meta=meta,
+            unique_key=words.unique_key,
+            unique_while=words.unique_while,
+            unique_for=words.unique_for,
+            on_duplicate=words.on_duplicate,
+            concurrency_key=words.concurrency_key,
+            max_running=words.max_running,
+            fair_key=words.fair_key,
         )
-    say(words, f"job {handle.id} enqueued", {"id": handle.id, "task": handle.task})
+    said = "has this unique key already; nothing enqueued" if handle.duplicate else "enqueued"
+    facts = {"id": handle.id, "task": handle.task, "duplicate": handle.duplicate}
+    say(words, f"job {handle.id} {said}", facts)
     return Exit.OK
 
 

@@ -9,7 +9,7 @@ from pgqueue.cli.database import open_app
 from pgqueue.cli.exits import Exit
 from pgqueue.cli.output import cell, print_json, print_pairs, print_table, say, visible
 from pgqueue.cli.parser import Parser, duration, moment, whole
-from pgqueue.cli.values import to_json
+from pgqueue.cli.values import json_array, json_object, to_json
 from pgqueue.core.errors import JobNotFoundError
 from pgqueue.core.job import FailedAttempt, Job
 
@@ -73,6 +73,27 @@ def add(top: Parser) -> None:
     _add_id(parser)
     parser.add_argument("--reason", metavar="TEXT", help="a sentence, shown with the job")
     parser = noun.command(
+        "cancel-matching",
+        "cancel all jobs that match and are not over",
+        _cancel_matching,
+        details="Whatever is given must match; JSON is compared as values. Those that run are "
+        "asked to stop. With --json: cancelled and asked, two numbers.",
+        examples=(
+            "jobs cancel-matching --task shop.send --args '[42]'",
+            "jobs cancel-matching --queue bulk --older-than 2d --reason 'too late'",
+        ),
+    )
+    parser.add_argument("--task", metavar="NAME", help="of this task")
+    parser.add_argument("--args", metavar="ARGS-JSON", help="with these positional arguments")
+    parser.add_argument("--kwargs", metavar="JSON", help="with these keyword arguments")
+    parser.add_argument("--queue", metavar="NAME", help="of this queue")
+    parser.add_argument("--unique-key", metavar="KEY", help="with this unique key")
+    parser.add_argument("--concurrency-key", metavar="KEY", help="with this concurrency key")
+    parser.add_argument(
+        "--older-than", type=duration, metavar="TIME", help="enqueued at least so long ago"
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="a sentence, shown with the jobs")
+    parser = noun.command(
         "delete",
         "delete a job that does not run, with all about it",
         _delete,
@@ -113,12 +134,21 @@ def _show(words: Namespace) -> int:
     with open_app(words) as app:
         job = app.get_job(words.id)
         errors = app.job(words.id).errors()
+        logs = app.job(words.id).logs()
     if words.json:
-        print_json({**_facts(job), "errors": [dataclasses.asdict(error) for error in errors]})
+        told = {
+            "errors": [dataclasses.asdict(error) for error in errors],
+            "logs": [dataclasses.asdict(line) for line in logs],
+        }
+        print_json({**_facts(job), **told})
         return Exit.OK
     facts = {name: value for name, value in _facts(job).items() if name not in _OWN}
     facts |= {"call": f"({_call(job)})", "result": _result(job), "meta": _text(job.meta)}
     print_pairs({**facts, "timeout": None if job.timeout is None else f"{job.timeout:g}s"})
+    if logs:
+        print()
+    for line in logs:
+        print(f"{cell(line.at)} {line.level}: {visible(line.message)}")
     for error in errors:
         print(f"\n{_headline(error)}\n")
         print(visible(error.traceback.strip("\n") or f"{error.kind}: {error.message}"))
@@ -137,6 +167,23 @@ def _cancel(words: Namespace) -> int:
         state = app.job(words.id).cancel(words.reason)
     asked = "; its worker was asked to stop it" if state == "running" else ""
     say(words, f"job {words.id} is {state}{asked}", {"id": words.id, "state": state})
+    return Exit.OK
+
+
+def _cancel_matching(words: Namespace) -> int:
+    with open_app(words) as app:
+        counts = app.cancel_matching(
+            task=words.task,
+            args=None if words.args is None else json_array(words.args, "--args"),
+            kwargs=None if words.kwargs is None else json_object(words.kwargs, "--kwargs"),
+            queue=words.queue,
+            unique_key=words.unique_key,
+            concurrency_key=words.concurrency_key,
+            older_than=words.older_than,
+            reason=words.reason,
+        )
+    said = f"{counts.cancelled} jobs cancelled, {counts.asked} that run asked to stop"
+    say(words, said, {"cancelled": counts.cancelled, "asked": counts.asked})
     return Exit.OK
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from argparse import Namespace
+from typing import Any
 
 from pgqueue.cli.database import open_app
 from pgqueue.cli.exits import Exit
@@ -35,7 +36,8 @@ def add(top: Parser) -> None:
         details="With --json: an array of objects with queue, ready, scheduled, blocked, running, "
         "unknown_task (how many of the scheduled ones wait for a worker that knows their task), "
         "paused, resume_at, first_waits (seconds since the job that is next was enqueued), "
-        "retention_succeeded and retention_other in seconds, null for the default.",
+        "retention_succeeded and retention_other in seconds, null for the default; max_running, "
+        "rate and max_pending, null for no limit.",
     )
     parser = noun.command(
         "pause",
@@ -58,11 +60,19 @@ def add(top: Parser) -> None:
     )
     parser = noun.command(
         "configure",
-        "say how long jobs of a queue that end from now on are kept",
+        "limit a queue, or say how long jobs of it that end from now on are kept",
         _configure,
-        details="One of the two retentions that is left out goes back to its default. With --json: "
-        "queue, retention_succeeded and retention_other in seconds, null for the default.",
-        examples=("queues configure mail --retention 3d", "queues configure mail --reset"),
+        details="A limit is a number, a rate such as 100/m, or none; those left out stay as they "
+        "are. One of the two retentions that is left out goes back to its default where the other "
+        "is given. With --json: queue, what was set of max_running, rate and max_pending, and "
+        "where a retention was set retention_succeeded and retention_other in seconds, null for "
+        "the default.",
+        examples=(
+            "queues configure mail --max-running 20 --rate 100/m",
+            "queues configure mail --max-running none",
+            "queues configure mail --retention 3d",
+            "queues configure mail --reset",
+        ),
     )
     _add_name(parser)
     parser.add_argument("--retention", type=duration, metavar="TIME", help="for all of them")
@@ -79,6 +89,11 @@ def add(top: Parser) -> None:
         help="for failed, cancelled and expired ones (left out: 30d)",
     )
     parser.add_argument("--reset", action="store_true", help="back to the defaults, 7d and 30d")
+    parser.add_argument(
+        "--max-running", metavar="N", help="jobs that may run at once, of all workers together"
+    )
+    parser.add_argument("--rate", metavar="N/TIME", help="jobs that may start in a time: 100/m")
+    parser.add_argument("--max-pending", metavar="N", help="jobs that may wait, others are refused")
 
 
 def _add_name(parser: Parser) -> None:
@@ -118,19 +133,32 @@ def _configure(words: Namespace) -> int:
         for name in ("retention", "retention_succeeded", "retention_other")
         if getattr(words, name) is not None
     }
-    if bool(given) == words.reset:
+    limits: dict[str, Any] = {
+        name: _limit(getattr(words, name), name)
+        for name in ("max_running", "rate", "max_pending")
+        if getattr(words, name) is not None
+    }
+    if bool(given or limits) == words.reset:
         raise ConfigurationError(
-            "queues configure needs --retention, --retention-succeeded or --retention-other, "
-            "or --reset alone"
+            "queues configure needs a limit, --retention, --retention-succeeded or "
+            "--retention-other, or --reset alone"
         )
     with open_app(words) as app:
-        app.queues.configure(words.queue, **given)
+        app.queues.configure(words.queue, **given, **limits)
     both = given.get("retention")
     facts = {
-        name: _seconds(given.get(name, both)) for name in ("retention_succeeded", "retention_other")
+        name: _seconds(given.get(name, both))
+        for name in ("retention_succeeded", "retention_other")
+        if given or words.reset
     }
-    say(words, f"queue {words.queue} is configured", {"queue": words.queue, **facts})
+    say(words, f"queue {words.queue} is configured", {"queue": words.queue, **limits, **facts})
     return Exit.OK
+
+
+def _limit(word: str, name: str) -> int | str | None:
+    if word == "none":
+        return None
+    return word if name == "rate" or not word.isdecimal() else int(word)
 
 
 def _facts(queue: QueueInfo) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from pgqueue.cli.parser import Parser, duration, size, whole
 from pgqueue.core.errors import ConfigurationError, shown, suggest
-from pgqueue.core.options import parse_queues
+from pgqueue.core.queue_list import parse_queues
 from pgqueue.db import connections, schema
 from pgqueue.worker import logs
 from pgqueue.worker.config import WorkerConfig

@@ -77,6 +77,49 @@ class Signature:
         if complaint:
             raise BadArgumentsError(f"{self._name}() {complaint}")
 
+    def complaint(self, results: int, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+        """Say why a call does not fit when so many more arguments stand before its own; empty if it
+        does."""
+        try:
+            self.check([*[None] * results, *args], kwargs)
+        except BadArgumentsError as error:
+            return str(error)
+        return ""
+
+    def fits_with_results(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+        """Tell whether the call may fit when more arguments stand before its own."""
+        if self._signature is None:
+            return True
+        kinds = [item.kind for item in self._signature.parameters.values()]
+        most = 1 + sum(1 for kind in kinds if kind in _POSITIONAL)
+        return any(not self.complaint(n, args, kwargs) for n in range(1, most + 1))
+
+    def accepts(self, name: str) -> bool:
+        """Tell whether there may be an argument of this name."""
+        if self._signature is None:
+            return True
+        parameters = self._signature.parameters.values()
+        return name in self._signature.parameters or any(
+            item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters
+        )
+
+    def arguments(
+        self, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """Give the arguments of a call that fits by their names, defaults included.
+
+        Where Python cannot tell the signature, positional ones are named by their places.
+        """
+        if self._signature is None:
+            return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        found = dict(bound.arguments)
+        for item in self._signature.parameters.values():
+            if item.kind is inspect.Parameter.VAR_KEYWORD:
+                found |= found.pop(item.name)
+        return found
+
 
 def bind(
     function: Callable[..., Any],

@@ -4,11 +4,18 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from pgqueue.core.errors import ConfigurationError
-from pgqueue.core.offsets import When, to_delay_or_time
+from pgqueue.core.describe import storable
+from pgqueue.core.errors import ConfigurationError, shown
+from pgqueue.core.offsets import Duration, When, to_delay_or_time, to_seconds
 from pgqueue.core.outcome import Cancel
+
+#: What a line of the log may be called.
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+_NOTE_LIMIT: Final = 500
+_LINE_LIMIT: Final = 4096
 
 
 class Again(Protocol):
@@ -34,7 +41,8 @@ class Context:
         max_attempts: how many may fail before the job does.
         timeout: longest run in seconds, or None.
         meta: the producer's own JSON object; empty without one.
-        deadline: when the timeout ends, by `time.monotonic()`, or None.
+        group_id: the group the job is a member of, to which it may add others; None for none.
+        deadline: when the timeout ends, by `time.monotonic()`, or None; `extend_timeout` moves it.
     """
 
     job_id: int
@@ -46,9 +54,13 @@ class Context:
     max_attempts: int = 1
     timeout: float | None = None
     meta: dict[str, object] = field(default_factory=dict)
+    group_id: int | None = None
     deadline: float | None = None
     is_cancelled: Callable[[], bool] = field(default=lambda: False, repr=False)
     atomic_connection: Any = field(default=None, repr=False)
+    tell_progress: Callable[[float, str], None] | None = field(default=None, repr=False)
+    tell_log: Callable[[str, str], None] | None = field(default=None, repr=False)
+    move_deadline: Callable[[float], float | None] | None = field(default=None, repr=False)
     again: Again | None = field(default=None, repr=False)
 
     @property
@@ -135,6 +147,68 @@ class Context:
         """
         if self.is_cancelled():
             raise Cancel
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far the job is; shown with it within about a second.
+
+        What is said in quick succession is not all written down: the last word counts. It costs no
+        statement of its own, and is seen outside before an atomic task has committed.
+
+        Args:
+            fraction: 0 to 1; what lies beyond is clipped.
+            text: a line for people, cut to 500 characters.
+
+        Raises:
+            ConfigurationError: `fraction` is no number, or `text` no string.
+        """
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float):
+            raise ConfigurationError(
+                f"fraction must be a number from 0 to 1; got {shown(fraction)}"
+            )
+        if fraction != fraction:  # NaN
+            raise ConfigurationError("fraction must be a number from 0 to 1; got nan")
+        if not isinstance(text, str):
+            raise ConfigurationError(f"text must be a string; got {shown(text)}")
+        if self.tell_progress is not None:
+            self.tell_progress(max(0.0, min(1.0, fraction)), storable(text, _NOTE_LIMIT))
+
+    def log(self, message: str, level: str = "info") -> None:
+        """Write a line that is kept with the job: 500 lines an attempt, of the last ten attempts.
+
+        Args:
+            message: the line, cut to 4,096 characters.
+            level: `debug`, `info`, `warning` or `error`.
+
+        Raises:
+            ConfigurationError: `message` is no string, or `level` none of these.
+        """
+        if not isinstance(message, str):
+            raise ConfigurationError(f"message must be a string; got {shown(message)}")
+        if level not in LEVELS:
+            raise ConfigurationError(
+                f"level must be one of {', '.join(LEVELS)}; got {shown(level)}"
+            )
+        if self.tell_log is not None:
+            self.tell_log(level, storable(message, _LINE_LIMIT))
+
+    def extend_timeout(self, duration: Duration) -> float | None:
+        """Have at least so much time left, counted from now; a limit further away stays.
+
+        Args:
+            duration: in any form of duration.
+
+        Returns:
+            The seconds that are left now; None where the job has no limit.
+
+        Raises:
+            ConfigurationError: it is no duration.
+        """
+        seconds = to_seconds(duration, "duration")
+        moved = None if self.move_deadline is None else self.move_deadline(seconds)
+        if moved is not None:
+            # Finished otherwise, since nobody else may change it.
+            object.__setattr__(self, "deadline", moved)
+        return self.remaining()
 
     def remaining(self) -> float | None:
         """Give the seconds until the timeout ends, or None without one."""

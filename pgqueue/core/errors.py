@@ -177,6 +177,64 @@ class JobStateError(JobError):
     __module__ = "pgqueue"
 
 
+class JobFailedError(JobError):
+    """Say that a job whose result was asked for has none: it failed, was cancelled or expired.
+
+    Attributes:
+        state: `failed`, `cancelled` or `expired`.
+        kind: class of the exception of its last attempt, as in `pgqueue.job_errors`; empty without
+            one.
+        message: of that exception.
+        traceback: of that exception, as text; Python shows it below this one's.
+        attempt: attempts that were begun.
+    """
+
+    __module__ = "pgqueue"
+
+    def __init__(
+        self,
+        message: str = "",
+        job_id: int | None = None,
+        *,
+        state: str = "failed",
+        kind: str = "",
+        error: str = "",
+        traceback: str = "",
+        attempt: int = 0,
+    ) -> None:
+        """Keep what is known of the failure beside the message."""
+        super().__init__(message, job_id)
+        self.state = state
+        self.kind = kind
+        self.message = error
+        self.traceback = traceback
+        self.attempt = attempt
+        if traceback:
+            self.add_note(f"In the worker:\n{traceback}")
+
+
+class ResultTimeoutError(PgQueueError, TimeoutError):
+    """Say that a job or a group was not over in the time that somebody waited for it."""
+
+    __module__ = "pgqueue"
+
+
+class DuplicateJobError(JobError):
+    """Say that another job has the unique key, and no second one may have it (SQLSTATE PQ006).
+
+    Attributes:
+        job_id: the job that has it; of a retry, the job that was to be retried.
+    """
+
+    __module__ = "pgqueue"
+
+
+class QueueFullError(PgQueueError):
+    """Say that too many jobs wait in a queue for another to be enqueued (SQLSTATE PQ007)."""
+
+    __module__ = "pgqueue"
+
+
 class LeaseLostError(JobError):
     """Say that a job or a worker is not ours any more (SQLSTATE PQ005)."""
 
@@ -202,6 +260,8 @@ SQLSTATES: dict[str, type[PgQueueError]] = {
     "PQ003": JobStateError,
     "PQ004": ConfigurationError,
     "PQ005": LeaseLostError,
+    "PQ006": DuplicateJobError,
+    "PQ007": QueueFullError,
 }
 
 

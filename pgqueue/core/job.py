@@ -23,6 +23,11 @@ class Job:
         result: what the task returned, decoded; None until it has succeeded.
         error: the last error's first line; None without one.
         reason: why it waits or was cancelled; None without one.
+        progress: how far it said it is, 0 to 1; None when it said nothing.
+        progress_note: the line it said with that; None without one.
+        unique_key: what no other live job has; None without one.
+        concurrency_key: in whose line it runs; None without one.
+        fair_key: in whose turn it is taken; None without one.
     """
 
     id: int
@@ -47,6 +52,11 @@ class Job:
     result: object = None
     error: str | None = None
     reason: str | None = None
+    progress: float | None = None
+    progress_note: str | None = None
+    unique_key: str | None = None
+    concurrency_key: str | None = None
+    fair_key: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -62,6 +72,22 @@ class FailedAttempt:
     kind: str
     message: str
     traceback: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """Hold one line that a job has logged: a row of `pgqueue.job_logs`.
+
+    Attributes:
+        attempt: the execution that wrote it.
+        level: `debug`, `info`, `warning` or `error`.
+        at: when it was written down.
+    """
+
+    attempt: int
+    level: str
+    message: str
     at: dt.datetime
 
 
@@ -107,6 +133,9 @@ class QueueInfo:
         first_waits: seconds since the job that is next was enqueued; None without one.
         retention_succeeded: how long succeeded jobs are kept; None for the default.
         retention_other: how long failed, cancelled and expired jobs are; None for the default.
+        max_running: how many of its jobs may run at once; None for no limit.
+        rate: how many may start in a time, as `100/60s`; None for no limit.
+        max_pending: how many may wait; None for no limit.
     """
 
     queue: str
@@ -120,6 +149,9 @@ class QueueInfo:
     unknown_task: int = 0
     retention_succeeded: dt.timedelta | None = None
     retention_other: dt.timedelta | None = None
+    max_running: int | None = None
+    rate: str | None = None
+    max_pending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,9 @@ _MAX_TEXT: Final = 100
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _OFFSET = re.compile(
     rf"(?:{_NUMBER}w)?\s*(?:{_NUMBER}d)?\s*(?:{_NUMBER}h)?\s*(?:{_NUMBER}m)?\s*(?:{_NUMBER}s)?"
+    rf"\s*(?:{_NUMBER}ms)?"
 )
-_UNIT_SECONDS = (604_800, 86_400, 3_600, 60, 1)
+_UNIT_SECONDS = (604_800, 86_400, 3_600, 60, 1, 0.001)
 _FORMS = "such as '30s', '90m', '3h', '5d', '2w' or '1d12h'"
 
 
@@ -32,7 +33,7 @@ def parse_offset(text: str, name: str = "offset") -> dt.timedelta:
     """Read an offset such as `"5d"`, `"90m"` or `"1d12h"`.
 
     Args:
-        text: numbers with the units w, d, h, m and s, each at most once, the largest first;
+        text: numbers with the units w, d, h, m, s and ms, each at most once, the largest first;
             decimals are allowed (`"1.5h"`), signs are not.
         name: the option it was given for, for the error.
 

@@ -5,16 +5,25 @@ before anything is sent.
 """
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
-from pgqueue.core import codec
+from pgqueue.core import codec, composition
 from pgqueue.core.backoff import Backoff, validate_backoff
+from pgqueue.core.composition import Callback
 from pgqueue.core.errors import ConfigurationError, shown, suggest
+from pgqueue.core.limits import check_max_running
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
 from pgqueue.core.schedule import Recurrence, declared
+from pgqueue.core.uniqueness import (
+    ON_DUPLICATE,
+    WHILE,
+    check_key,
+    check_names,
+    check_period,
+    check_word,
+)
 
 DEFAULT_QUEUE: Final = "default"
 #: Stands for every queue; is no queue name.
@@ -26,9 +35,8 @@ MAX_PRIORITY: Final = 32_767
 MAX_ATTEMPTS: Final = 32_767
 #: The longest timeout, in seconds: a year.
 MAX_TIMEOUT: Final = 365.0 * 86_400
-MAX_WEIGHT: Final = 1_000
-
-_WEIGHTED = re.compile(r"(.*)\*([0-9]{1,9})", re.DOTALL)
+#: The most jobs of one call of a batch task.
+MAX_BATCH: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,25 @@ class TaskOptions:
         context: whether the first parameter is the Context.
         atomic: whether what the function writes over `context.connection`, or over Django's
             connection, commits together with the finish of its job.
+        unique: names of arguments; at most one live job is made for the same values of them. True
+            for all arguments, False for no such limit.
+        unique_while: `"live"`, until the job is over, or `"waiting"`, until a worker takes it for
+            the first time; None for `"live"`.
+        unique_for: so long after it was enqueued no other is made either, even when the job has
+            succeeded or failed by then; None for no longer.
+        on_duplicate: what a duplicate does: `"ignore"` (nothing is enqueued), `"replace"` (it takes
+            the place of the waiting job), `"reschedule"` (the waiting job gets its time), or
+            `"error"`; None for `"ignore"`.
+        on_success, on_failure, on_finish: the job to enqueue when a job of the task has succeeded;
+            has failed or expired; is over, however: a task, a job of one, or a task's name.
+        concurrency: names of arguments; of the jobs with the same values of them at most
+            `max_running` run at once, the others wait in line. True for all arguments.
+        max_running: how many of them may, 1 by default: then they run strictly one after the other.
+        fair_by: names of arguments; a queue's jobs with different values of them are taken in turn,
+            so that nobody's many jobs keep the others waiting. Not with `concurrency`.
+        batch: the most jobs that one call is given, 1 to 1000; above 1 the function gets one list
+            of `BatchJob` as its only argument.
+        batch_wait: seconds for which a call that is not full waits for more jobs.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
         schedule: when it recurs, made by `every`, `cron` or `rrule`; or a list of those.
@@ -66,6 +93,18 @@ class TaskOptions:
     expires: dt.timedelta | None = None
     context: bool = False
     atomic: bool = False
+    unique: tuple[str, ...] | bool = False
+    unique_while: str | None = None
+    unique_for: dt.timedelta | None = None
+    on_duplicate: str | None = None
+    on_success: Callback | None = None
+    on_failure: Callback | None = None
+    on_finish: Callback | None = None
+    concurrency: tuple[str, ...] | bool = False
+    max_running: int | None = None
+    fair_by: tuple[str, ...] | str | bool = False
+    batch: int = 1
+    batch_wait: float = 0.05
     name: str | None = None
     aliases: tuple[str, ...] = ()
     schedule: tuple[Recurrence, ...] = ()
@@ -86,6 +125,28 @@ class TaskOptions:
             raise ConfigurationError(f"context must be True or False; got {shown(self.context)}")
         if type(self.atomic) is not bool:
             raise ConfigurationError(f"atomic must be True or False; got {shown(self.atomic)}")
+        _whole(self.batch, "batch", 1, MAX_BATCH)
+        _put(self, "batch_wait", _batch_wait(self.batch_wait))
+        if self.batch > 1 and (self.context or self.atomic):
+            raise ConfigurationError(
+                "a batch task must have neither context nor atomic; each of its jobs says what it "
+                "is"
+            )
+        _put(self, "unique", check_names(self.unique, "unique"))
+        _put_uniqueness(self)
+        if not self.unique:
+            _refuse_without_key(self, "unique=")
+        for name, value in composition.checked_callbacks(self).items():
+            _put(self, name, value)
+        _put(self, "concurrency", check_names(self.concurrency, "concurrency"))
+        if self.max_running is not None:
+            check_max_running(self.max_running)
+            if not self.concurrency:
+                raise ConfigurationError("max_running limits a key; give concurrency= with it")
+        names = (self.fair_by,) if isinstance(self.fair_by, str) else self.fair_by
+        _put(self, "fair_by", check_names(names, "fair_by"))
+        if self.fair_by and self.concurrency:
+            raise ConfigurationError("fair_by and concurrency exclude each other; give only one")
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
@@ -115,6 +176,21 @@ class EnqueueOptions:
         timeout: longest run in seconds.
         max_attempts: 1 to 32767.
         meta: a JSON object of the application's own.
+        unique_key: at most one live job has it, whatever its task: text of 1 to 1000 bytes.
+        unique_while, unique_for, on_duplicate: as of `TaskOptions`.
+        group: the group the job is a member of, or its id.
+        after: jobs, or their ids, that the job runs after.
+        run_if: what must have become of them: `"succeeded"` (the default; else it is cancelled),
+            `"finished"` (whatever became of them) or `"failed"` (one has not succeeded; else it
+            is skipped).
+        results: how it is given their results: `"args"`, one argument each before its own, or
+            `"list"`, all of them as its first argument; None for not at all.
+        on_success, on_failure, on_finish: as of `TaskOptions`.
+        concurrency_key: at most `max_running` jobs that have it run at once, whatever their task;
+            text of 1 to 1000 bytes.
+        max_running: how many, 1 by default.
+        fair_key: jobs of a queue are taken in turn, one of each key; text of 1 to 1000 bytes; not
+            with a concurrency_key.
 
     Raises:
         ConfigurationError: an option is wrong; times and durations may be given in any form.
@@ -129,6 +205,20 @@ class EnqueueOptions:
     timeout: float | None = None
     max_attempts: int | None = None
     meta: dict[str, object] | None = None
+    unique_key: str | None = None
+    unique_while: str | None = None
+    unique_for: dt.timedelta | None = None
+    on_duplicate: str | None = None
+    group: int | None = None
+    after: tuple[int, ...] = ()
+    run_if: str | None = None
+    results: str | None = None
+    on_success: Callback | None = None
+    on_failure: Callback | None = None
+    on_finish: Callback | None = None
+    concurrency_key: str | None = None
+    max_running: int | None = None
+    fair_key: str | None = None
 
     def __post_init__(self) -> None:
         """Check every option that is set and give it its plain form."""
@@ -152,11 +242,31 @@ class EnqueueOptions:
             check_max_attempts(self.max_attempts)
         if self.meta is not None:
             _put(self, "meta", _meta(self.meta))
+        if self.unique_key is not None:
+            check_key(self.unique_key, "unique_key")
+        if self.concurrency_key is not None:
+            check_key(self.concurrency_key, "concurrency_key")
+        if self.fair_key is not None:
+            check_key(self.fair_key, "fair_key")
+        if self.max_running is not None:
+            check_max_running(self.max_running)
+        _put_uniqueness(self)
+        for name, value in composition.checked(self).items():
+            _put(self, name, value)
 
     @classmethod
     def from_kwargs(cls, **options: object) -> Self:
         """Make options from words; one that is not known is an error with the nearest known."""
         return cls(**_known(cls, options, "option"))
+
+    def check_keyless(self) -> None:
+        """Pass when nothing is said about a unique key that a job without one could not mean.
+
+        Raises:
+            ConfigurationError: something is.
+        """
+        if self.unique_while or self.unique_for or self.on_duplicate:
+            _refuse_without_key(self, "unique_key=")
 
     def updated(self, **options: object) -> Self:
         """Give a copy with more options set: what `.using(...).using(...)` means.
@@ -170,62 +280,6 @@ class EnqueueOptions:
             new.setdefault("expires", None)
         old = {item.name: getattr(self, item.name) for item in fields(self)}
         return type(self)(**old | new)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueList:
-    """Say which queues a worker takes from, and how it chooses between them.
-
-    Attributes:
-        names: in the order given; `*` stands for every queue that is not named.
-        weights: one a name when any weight was given: queues are chosen by chance in this
-            proportion. Empty: strictly in order.
-    """
-
-    names: tuple[str, ...]
-    weights: tuple[int, ...] = ()
-
-    @property
-    def has_all(self) -> bool:
-        """Tell whether every queue is taken from."""
-        return ALL_QUEUES in self.names
-
-    def __str__(self) -> str:
-        """Write it as `parse_queues` reads it."""
-        if not self.weights:
-            return ",".join(self.names)
-        pairs = zip(self.names, self.weights, strict=True)
-        return ",".join(f"{name}*{weight}" for name, weight in pairs)
-
-
-def parse_queues(value: str | Iterable[str]) -> QueueList:
-    """Read which queues a worker takes from.
-
-    Args:
-        value: `"mail,default*2"`, or an iterable of such items (for names with a comma): names
-            in order, or with weights when any has one (the others count 1); `*` is every queue.
-
-    Raises:
-        ConfigurationError: no name, a name twice, a bad name or weight.
-    """
-    if not isinstance(value, Iterable):
-        raise ConfigurationError(f"queues must be names; got {shown(value)}")
-    items = value.split(",") if isinstance(value, str) else list(value)
-    names: list[str] = []
-    weights: list[int | None] = []
-    for item in items:
-        name, weight = _weighted(item)
-        if name != ALL_QUEUES:
-            check_queue(name)
-        if name in names:
-            raise ConfigurationError(f"queues must differ; got {shown(name)} twice")
-        names.append(name)
-        weights.append(weight)
-    if not names:
-        raise ConfigurationError("queues must name at least one queue, or * for all")
-    if all(weight is None for weight in weights):
-        return QueueList(names=tuple(names))
-    return QueueList(names=tuple(names), weights=tuple(weight or 1 for weight in weights))
 
 
 def check_queue(value: object) -> str:
@@ -258,6 +312,28 @@ def check_timeout(value: object) -> float:
         raise ConfigurationError(
             f"timeout must be above 0 and at most 365 days; got {shown(value)}"
         )
+    return seconds
+
+
+def _put_uniqueness(options: TaskOptions | EnqueueOptions) -> None:
+    if options.unique_while is not None:
+        check_word(options.unique_while, "unique_while", WHILE)
+    if options.unique_for is not None:
+        _put(options, "unique_for", check_period(options.unique_for))
+    if options.on_duplicate is not None:
+        check_word(options.on_duplicate, "on_duplicate", ON_DUPLICATE)
+
+
+def _refuse_without_key(options: TaskOptions | EnqueueOptions, key: str) -> None:
+    for name in ("unique_while", "unique_for", "on_duplicate"):
+        if getattr(options, name) is not None:
+            raise ConfigurationError(f"{name} says how a key is kept; give {key} with it")
+
+
+def _batch_wait(value: object) -> float:
+    seconds = to_seconds(value, "batch_wait")
+    if seconds > 60:
+        raise ConfigurationError(f"batch_wait must be at most 60 seconds; got {shown(value)}")
     return seconds
 
 
@@ -322,22 +398,3 @@ def _meta(value: object) -> dict[str, object]:
         raise ConfigurationError(f"meta must be a dictionary; got {shown(value)}")
     codec.dumps(value, path="$.meta", name="meta")
     return dict(value)
-
-
-def _weighted(item: object) -> tuple[str, int | None]:
-    if not isinstance(item, str):
-        raise ConfigurationError(f"queues must be names; got {shown(item)}")
-    text = item.strip()
-    match = _WEIGHTED.fullmatch(text)
-    if match is None:
-        if text.endswith(ALL_QUEUES) and text != ALL_QUEUES:
-            raise ConfigurationError(
-                f"queues must be given as name or name*weight; got {shown(text)}"
-            )
-        return text, None
-    name, weight = match[1], int(match[2])
-    if not 1 <= weight <= MAX_WEIGHT:
-        raise ConfigurationError(
-            f"a queue's weight must be between 1 and {MAX_WEIGHT}; got {shown(text)}"
-        )
-    return name, weight

@@ -7,19 +7,21 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, LogLine, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.async_ends import AsyncEnds
 from pgqueue.db.statements import adding, jobs, queues, stats
-from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
+from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem, Pruned
 
 T = TypeVar("T")
@@ -28,11 +30,12 @@ T = TypeVar("T")
 class _Own:
     """Our connection of one event loop, with the lock that its tasks take."""
 
-    __slots__ = ("connection", "lock")
+    __slots__ = ("connection", "ends", "lock")
 
-    def __init__(self) -> None:
+    def __init__(self, ends: AsyncEnds) -> None:
         self.lock = asyncio.Lock()
         self.connection: psycopg.AsyncConnection[TupleRow] | None = None
+        self.ends = ends
 
 
 class AsyncClient:
@@ -85,10 +88,16 @@ class AsyncClient:
     async def close(self) -> None:
         """Close our connection of the running loop; the next call opens another."""
         own = self._of_this_loop()
+        own.ends.drop()
         async with own.lock:
             if own.connection is not None:
                 await own.connection.close()
                 own.connection = None
+
+    @property
+    def ends(self) -> AsyncEnds:
+        """What tells the running loop when jobs end."""
+        return self._of_this_loop().ends
 
     async def _open(self) -> psycopg.AsyncConnection[TupleRow]:
         connection = await self._connect()
@@ -109,9 +118,11 @@ class AsyncClient:
         own = self._own.get(loop)
         if own is None:
             for other, theirs in list(self._own.items()):
+                if other.is_closed():
+                    theirs.ends.drop()
                 if other.is_closed() and theirs.connection is not None:
                     _finish([theirs.connection], self._pid)
-            own = self._own[loop] = _Own()
+            own = self._own[loop] = _Own(AsyncEnds(self._open))
         return own
 
     async def enqueue(self, job: JobSpec, connection: object = None) -> int:
@@ -121,6 +132,12 @@ class AsyncClient:
     async def enqueue_many(self, new: Sequence[JobSpec], connection: object = None) -> list[int]:
         """Insert many jobs with one statement; gives their ids in order."""
         return await self.run(adding.enqueue_many(new), connection)
+
+    async def enqueue_each(
+        self, new: Iterable[JobSpec], connection: object = None
+    ) -> list[Enqueued]:
+        """Insert jobs that may be duplicates; gives what became of each, in order."""
+        return await self.run(adding.enqueue_each(new), connection)
 
     async def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""
@@ -148,9 +165,17 @@ class AsyncClient:
         """Read what went wrong with a job."""
         return await self.run(jobs.job_errors(job_id))
 
+    async def job_logs(self, job_id: int) -> list[LogLine]:
+        """Read what a job has logged."""
+        return await self.run(jobs.job_logs(job_id))
+
     async def cancel(self, job_id: int, reason: str | None = None) -> JobState:
         """Cancel a job, or ask its worker to."""
         return await self.run(jobs.cancel(job_id, reason))
+
+    async def cancel_matching(self, match: Match, reason: str | None) -> CancelCounts:
+        """Cancel all jobs that match."""
+        return await self.run(jobs.cancel_matching(match, reason))
 
     async def retry(self, job_id: int, options: EnqueueOptions) -> JobState:
         """Let a job run again."""
@@ -177,6 +202,14 @@ class AsyncClient:
     ) -> None:
         """Say how many seconds finished jobs of a queue are kept."""
         await self.run(queues.configure(queue, succeeded, other))
+
+    async def limit_queue(self, queue: str, limits: Mapping[str, int | str | None]) -> None:
+        """Change limits of a queue."""
+        await self.run(queues.limit(queue, limits))
+
+    async def limit_key(self, key: str, max_running: int | None) -> None:
+        """Change the limit of a concurrency key."""
+        await self.run(queues.limit_key(key, max_running))
 
     async def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

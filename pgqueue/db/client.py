@@ -8,19 +8,21 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, LogLine, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.ends import Ends
 from pgqueue.db.statements import adding, jobs, queues, stats
-from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
+from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem, Pruned
 
 T = TypeVar("T")
@@ -61,6 +63,8 @@ class Client:
         self._dsn = dsn
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
+        #: Tells when jobs end.
+        self.ends = Ends(dsn)
 
     def run(self, statement: Statement[T], connection: object = None) -> T:
         """Make one call.
@@ -113,6 +117,7 @@ class Client:
 
     def close(self) -> None:
         """Close our own connection; the next call opens another."""
+        self.ends.close()
         own = self._of_this_process()
         with own.lock:
             own.close()
@@ -132,6 +137,10 @@ class Client:
     def enqueue_many(self, new: Sequence[JobSpec], connection: object = None) -> list[int]:
         """Insert many jobs with one statement; gives their ids in order."""
         return self.run(adding.enqueue_many(new), connection)
+
+    def enqueue_each(self, new: Iterable[JobSpec], connection: object = None) -> list[Enqueued]:
+        """Insert jobs that may be duplicates; gives what became of each, in order."""
+        return self.run(adding.enqueue_each(new), connection)
 
     def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""
@@ -159,9 +168,17 @@ class Client:
         """Read what went wrong with a job."""
         return self.run(jobs.job_errors(job_id))
 
+    def job_logs(self, job_id: int) -> list[LogLine]:
+        """Read what a job has logged."""
+        return self.run(jobs.job_logs(job_id))
+
     def cancel(self, job_id: int, reason: str | None = None) -> JobState:
         """Cancel a job, or ask its worker to."""
         return self.run(jobs.cancel(job_id, reason))
+
+    def cancel_matching(self, match: Match, reason: str | None) -> CancelCounts:
+        """Cancel all jobs that match."""
+        return self.run(jobs.cancel_matching(match, reason))
 
     def retry(self, job_id: int, options: EnqueueOptions) -> JobState:
         """Let a job run again."""
@@ -186,6 +203,14 @@ class Client:
     def configure_queue(self, queue: str, succeeded: float | None, other: float | None) -> None:
         """Say how many seconds finished jobs of a queue are kept."""
         self.run(queues.configure(queue, succeeded, other))
+
+    def limit_queue(self, queue: str, limits: Mapping[str, int | str | None]) -> None:
+        """Change limits of a queue."""
+        self.run(queues.limit(queue, limits))
+
+    def limit_key(self, key: str, max_running: int | None) -> None:
+        """Change the limit of a concurrency key."""
+        self.run(queues.limit_key(key, max_running))
 
     def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

@@ -287,9 +287,9 @@ async def promote(session: Session, floor: bytes | None) -> Promotion:
 
     A crash of the server that loses this only makes it be done again, so nobody waits for the disk.
     """
-    ((moved, due_in, reached, fire_in, _resumed, _relaxed),) = await session.call(
+    ((moved, due_in, reached, fire_in, _resumed, _settled, _relaxed),) = await session.call(
         "SELECT p.moved, p.due_in, p.reached, pgqueue.schedules_due_in(), pgqueue.resume_due(),"
-        " set_config('synchronous_commit', 'off', true)"
+        " pgqueue.settle_unique_keys(), set_config('synchronous_commit', 'off', true)"
         " FROM pgqueue.promote(1000, $1::timestamptz) AS p",
         [floor],
         prepare=True,
@@ -319,23 +319,28 @@ class Floors:
     expire: bytes | None = None
     prune: bytes | None = None
     strays: bytes = b"0"
+    keys: bytes = b""
 
 
 async def sweep(session: Session, floors: Floors, max_jobs: int) -> int:
-    """Expire, prune, file strays, settle cancels: one bounded batch of each.
+    """Expire, prune, file strays, sweep keys, settle cancels, tidy: one bounded batch of each.
 
     Returns:
         The largest of the batches, so that the caller knows whether there is more to do.
     """
-    ((expired, expire_floor, pruned, prune_floor, filed, strays, _cancels),) = await session.call(
-        "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached,"
-        " pgqueue.apply_cancels() + pgqueue.prune_schedule_runs($1::integer)"
+    (
+        (expired, expire_floor, pruned, prune_floor, filed, strays, swept, keys, *_),
+    ) = await session.call(
+        "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached, k.swept,"
+        " k.reached, pgqueue.apply_cancels() + pgqueue.prune_schedule_runs($1::integer),"
+        " pgqueue.tidy()"
         " FROM pgqueue.expire($1::integer, $2::timestamptz) AS e,"
         " pgqueue.prune($1::integer, NULL, $3::timestamptz) AS p,"
-        " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f",
-        [b"%d" % max_jobs, floors.expire, floors.prune, floors.strays],
+        " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f,"
+        " pgqueue.sweep_unique_keys($5::text, $1::integer) AS k",
+        [b"%d" % max_jobs, floors.expire, floors.prune, floors.strays, floors.keys],
         prepare=True,
     )
     floors.expire, floors.prune = expire_floor, prune_floor
-    floors.strays = strays or b"0"
-    return max(int(expired or 0), int(pruned or 0), int(filed or 0))
+    floors.strays, floors.keys = strays or b"0", keys or b""
+    return max(int(expired or 0), int(pruned or 0), int(filed or 0), int(swept or 0))

@@ -68,6 +68,11 @@ class Answers:
         """Say that this child is ready."""
         self._send(pack(Kind.HELLO))
 
+    def send(self, frame: bytes) -> None:
+        """Send a frame that is no outcome."""
+        with self._sending:
+            self._send(frame)
+
     def worn(self) -> None:
         """Ask for another child in place of this one."""
         with self._sending:

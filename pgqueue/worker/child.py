@@ -28,6 +28,7 @@ from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
 from pgqueue.db import leftovers
 from pgqueue.worker.answers import Answers
 from pgqueue.worker.atomic import Atomic, Ending, GivenBack, Stored, record_given_back
+from pgqueue.worker.batching import Batches, Call
 from pgqueue.worker.contexts import make_context
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import (
@@ -46,6 +47,7 @@ from pgqueue.worker.execution import (
 )
 from pgqueue.worker.frames import FrameReader, Kind, Slots, unpack_batch, unpack_ids
 from pgqueue.worker.hygiene import Hygiene, end_cut_off
+from pgqueue.worker.notes import Notes
 from pgqueue.worker.slots import WAKE, Slot
 
 #: Seconds between two answers of a busy child.
@@ -78,6 +80,7 @@ class Child:
         self._registry = registry
         self._timeout = timeout
         self._answers = Answers(connection)
+        self._notes = Notes(self._answers.send, self._nudge_reader)
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         #: Running jobs that were asked to stop.
         self._cancelled: set[int] = set()
@@ -85,6 +88,7 @@ class Child:
         self._slots = [Slot(number, loop, self._cancelled) for number in range(slots.count)]
         self._others: list[threading.Thread] = []
         self._atomic = Atomic(loop)
+        self._batches = Batches(registry, self._inbox, self._answers, self._start)
         self._started = itertools.count(1)
         self._nudge, self._nudged = os.pipe()
         #: The worker whose child this is; one that registers anew gets other children.
@@ -101,6 +105,9 @@ class Child:
         self._serve(self._slots[0])
         for other in self._others:
             other.join()
+
+    def _nudge_reader(self) -> None:
+        os.write(self._nudged, b".")
 
     def _is_alone(self, number: int) -> bool:
         return not any(slot.job_id for slot in self._slots if slot.number != number)
@@ -126,11 +133,14 @@ class Child:
             if answers.waiting or not self._inbox.empty():
                 # Two slots leave outcomes behind: one saw a job, which the other took.
                 wait = _LEFT if wait is None else min(wait, _LEFT)
+            if (due := self._notes.due_in) is not None:
+                wait = due if wait is None else min(wait, due)
             if wait is not None:
                 wait = max(1.0, 1000.0 * min(wait, _LONGEST_SLEEP))
             ready = poll.poll(wait)
             if answers.waiting and monotonic() - answers.last_sent > _PIECE:
                 answers.flush()
+            self._notes.flush_due()
             for fd, _event in ready:
                 if fd == self._nudge:
                     os.read(self._nudge, 4096)
@@ -185,6 +195,9 @@ class Child:
         with contextlib.suppress(queue.Empty):
             while True:
                 found.append(self._inbox.get_nowait())
+        for slot in self._slots:
+            while (ticket := slot.next_ahead()) is not None:
+                found.append(ticket)
         return found
 
     def _cancel(self, ids: set[int]) -> None:
@@ -218,11 +231,14 @@ class Child:
     def _serve(self, slot: Slot) -> None:
         slot.thread_id = threading.get_ident()
         leftovers.watch()
-        get, answers = self._inbox.get, self._answers
-        while (ticket := get()) is not None:
-            self._shared.set_started(next(self._started))
+        get, answers, batches = self._inbox.get, self._answers, self._batches.tasks
+        while (ticket := slot.next_ahead() or get()) is not None:
+            self._start()
             try:
-                self._work(slot, ticket)
+                if ticket.task in batches:
+                    self._work_batch(slot, self._batches.gather(slot, ticket))
+                else:
+                    self._work(slot, ticket)
             except BaseException as error:
                 # A fault of ours; the job says so, and its neighbours go on.
                 self._shared.leave(slot.number)
@@ -233,6 +249,9 @@ class Child:
             if self._inbox.empty() or now - answers.last_sent > _PIECE:
                 answers.flush()
         answers.flush()
+
+    def _start(self) -> None:
+        self._shared.set_started(next(self._started))
 
     def _work(self, slot: Slot, ticket: Ticket) -> None:
         job_id = slot.job_id = ticket.job_id
@@ -256,11 +275,16 @@ class Child:
             ending = self._atomic.run(slot, job, self._worker_id, partial(self._run, slot, job))
         else:
             ending = self._run(slot, job)
+        self._notes.flush_of(ticket)
         us = int((monotonic() - begun) * 1_000_000)
         self._hygiene.after(
             slot.number, job_id, ticket.task, us, not isinstance(ending, Succeeded | Stored)
         )
         self._shared.leave(slot.number)
+        self._tell(ticket, ending, us)
+
+    def _tell(self, ticket: Ticket, ending: Ending, us: int) -> None:
+        job_id = ticket.job_id
         if job_id in self._cancelled:
             ending = when_cancelled(ending)
             self._cancelled.discard(job_id)
@@ -276,6 +300,27 @@ class Child:
             case _:
                 self._answers.tell(ticket, record(job_id, ending, us), us)
 
+    def _work_batch(self, slot: Slot, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            if ticket.job_id in self._cancelled:
+                self._answers.tell(ticket, record_state(ticket.job_id, "unstarted"), 0)
+        left = [ticket for ticket in tickets if ticket.job_id not in self._cancelled]
+        self._cancelled.difference_update(ticket.job_id for ticket in tickets)
+        call = Call.of(left, self._registry, self._timeout, self._answers)
+        if not call.jobs:
+            return
+        whole = call.as_job(self._cancelled.__contains__)
+        slot.job_id = whole.ticket.job_id
+        begun = monotonic()
+        outcome = self._run(slot, whole, wrap=call.remembering)
+        us = int((monotonic() - begun) * 1_000_000)
+        self._hygiene.after(
+            slot.number, slot.job_id, whole.ticket.task, us, type(outcome) is not Succeeded
+        )
+        self._shared.leave(slot.number)
+        for job, ending in zip(call.jobs, call.outcomes(outcome), strict=True):
+            self._tell(job.ticket, ending, us // len(call.jobs))
+
     def _run(
         self,
         slot: Slot,
@@ -290,7 +335,13 @@ class Child:
             wrap: makes another caller of the slot's.
         """
         job_id = job.ticket.job_id
-        context = make_context(job, lambda: job_id in self._cancelled, connection)
+        context = make_context(
+            job,
+            lambda: job_id in self._cancelled,
+            connection,
+            sink=self._notes,
+            extend=partial(self._extend, slot, job),
+        )
         call: Caller = slot.call if wrap is None else wrap(slot.call)
         begun = monotonic()
         if job.timeout is None:
@@ -302,12 +353,25 @@ class Child:
             failpoints.hit("child_after_fn")
         return outcome
 
+    def _extend(self, slot: Slot, job: Prepared, seconds: float) -> float | None:
+        """Let a job that has a limit have at least so many seconds from now."""
+        job_id = job.ticket.job_id
+        ends = slot.extend(job_id, monotonic() + seconds)
+        if ends is not None:
+            after = delay_when_late(job)
+            self._shared.enter(
+                slot.number, job_id, slot.begun, ends, -1.0 if after is None else after
+            )
+            self._nudge_reader()
+        return ends
+
     def _run_limited(
         self, slot: Slot, job: Prepared, context: Context | None, call: Caller, begun: float
     ) -> Outcome:
         """Run a job that has a timeout: the reader raises JobTimeout in it when its time is over,
         and the supervisor kills this process if that does not help."""
         ends = begun + (job.timeout or 0.0)
+        slot.begun = begun
         after = delay_when_late(job)
         self._shared.enter(
             slot.number, job.ticket.job_id, begun, ends, -1.0 if after is None else after
@@ -315,7 +379,7 @@ class Child:
         outcome: Outcome | None = None
         try:
             slot.limit(ends)
-            os.write(self._nudged, b".")
+            self._nudge_reader()
             outcome = run(job, context, call)
             slot.settle()
         except JobTimeout as late:

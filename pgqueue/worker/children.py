@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pgqueue.worker.frames import Answer, FrameReader, Kind, Slots, SlotState, pack
+from pgqueue.worker.frames import Answer, FrameReader, Kind, Slots, SlotState, pack, unpack_ids
 
 #: Seconds of work that a child should hold: enough to hide the round trip of the next batch.
 _AHEAD = 0.025
@@ -59,6 +59,7 @@ class ChildProcess:
         lent: how many of its slots must stay free, since as many are busy in children that are
             being replaced.
         most: how many jobs it may get in its life; None for any number.
+        wants: how many jobs more a call of a batch task waits for.
         worn: it asks to be replaced: tasks have left threads behind in it.
     """
 
@@ -81,6 +82,7 @@ class ChildProcess:
     lent: int = 0
     most: int | None = None
     worn: bool = False
+    wants: int = 0
     out: bytearray = field(default_factory=bytearray)
     reader: FrameReader = field(default_factory=FrameReader)
 
@@ -139,10 +141,13 @@ class ChildProcess:
         stay large."""
         if not self.ready or self.quitting or self.retiring or self.asked_back:
             return 0
-        wanted = self.target(most)
-        missing = wanted - len(self.held)
-        if len(self.held) >= self.slots.count and missing * 2 < wanted:
-            return 0
+        if self.wants:
+            missing = self.wants
+        else:
+            wanted = self.target(most)
+            missing = wanted - len(self.held)
+            if len(self.held) >= self.slots.count and missing * 2 < wanted:
+                return 0
         if self.most is not None:
             missing = min(missing, self.most - self.given)
         return max(0, min(missing, most))
@@ -157,10 +162,21 @@ class ChildProcess:
         if not self.held:
             self.heard_at = time.monotonic()
         self.held.update(dict.fromkeys(ids, batch_no))
+        self.wants = 0
         self.given += len(ids)
+
+    def note(self, kind: Kind, body: bytes) -> bool:
+        """Note what it asks for; gives whether it asks to be replaced."""
+        if kind is Kind.WANT:
+            [self.wants] = unpack_ids(body)
+        self.worn = self.worn or kind is Kind.WORN
+        return kind is Kind.WORN
 
     def take(self, answer: Answer) -> None:
         """Note an answer."""
+        if not answer.ids:
+            return  # what its jobs say of themselves
+        self.wants = 0
         for job in answer.ids:
             self.held.pop(job, None)
             self.cancels.pop(job, None)

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.core.options import QueueList
+from pgqueue.core.queue_list import QueueList
 
 
 def _cores() -> int:

@@ -2,22 +2,40 @@
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from pgqueue.api.task import BoundTask, clients_of
 from pgqueue.core.context import Context
 from pgqueue.db.statements import schedules
-from pgqueue.worker.execution import Prepared
+from pgqueue.worker.execution import Prepared, Ticket
+
+
+class Sink(Protocol):
+    """Take what a running job says of itself."""
+
+    def progress(self, ticket: Ticket, fraction: float, text: str) -> None:
+        """Take how far it is."""
+
+    def log(self, ticket: Ticket, level: str, message: str) -> None:
+        """Take a line."""
 
 
 def make_context(
-    job: Prepared, is_cancelled: Callable[[], bool], connection: object = None
+    job: Prepared,
+    is_cancelled: Callable[[], bool],
+    connection: object = None,
+    *,
+    sink: Sink | None = None,
+    extend: Callable[[float], float | None] | None = None,
 ) -> Context | None:
     """Make what a task with `context=True` gets as its first argument.
 
     Args:
         connection: of the transaction of an atomic task.
+        sink: takes what the job says of itself.
+        extend: gives the job more time; see `Context.extend_timeout`.
     """
     if not job.task.options.context:
         return None
@@ -34,9 +52,13 @@ def make_context(
         max_attempts=job.max_attempts,
         timeout=job.timeout,
         meta=meta if isinstance(meta, dict) else {},
+        group_id=(ticket.options or {}).get("group_id"),
         deadline=None if job.timeout is None else monotonic() + job.timeout,
         is_cancelled=is_cancelled,
         atomic_connection=connection,
+        tell_progress=None if sink is None else partial(sink.progress, ticket),
+        tell_log=None if sink is None else partial(sink.log, ticket),
+        move_deadline=extend,
         again=Again(job, connection),
     )
 

@@ -47,7 +47,8 @@ class Ticket:
 
     Attributes:
         lost: attempts that do not count against the budget.
-        options: timeout (seconds), max_attempts, meta of the job's own; None for none.
+        options: timeout (seconds), max_attempts, meta of the job's own; its group_id, and the
+            results of the jobs it runs after; None for none.
         unreadable: why the line could not be read; then only the numbers are true.
     """
 
@@ -135,6 +136,12 @@ def prepare(
     args, kwargs, options = ticket.args, ticket.kwargs, ticket.options
     if type(args) is not list or type(kwargs) is not dict:
         return _bad_arguments("args must be a JSON array and kwargs a JSON object")
+    if options is not None and options.get("results_as") is not None:
+        results = options["results"]
+        if type(results) is not list:
+            message = "the results of the jobs it runs after are larger than 16 MiB together"
+            return Failed(error=ErrorInfo(kind="ResultsTooLarge", message=message))
+        args = [results, *args] if options["results_as"] == "list" else [*results, *args]
     try:
         task.signature.check(args, kwargs)
     except BadArgumentsError as error:

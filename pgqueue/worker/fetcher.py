@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from pgqueue.core import failpoints
 from pgqueue.core.errors import ConnectionLostError
-from pgqueue.core.options import QueueList
+from pgqueue.core.queue_list import QueueList
 from pgqueue.db import worker_calls
 from pgqueue.db.session import LISTENER_CAP, Session, StatementError
 from pgqueue.worker.children import ChildProcess

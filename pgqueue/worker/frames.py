@@ -33,6 +33,8 @@ class Kind(enum.IntEnum):
     ANSWER = 6
     #: From the child: it has been left too much to go on well, and should be replaced.
     WORN = 7
+    #: From the child: a call of a batch task waits for so many more jobs.
+    WANT = 8
 
 
 _HEAD = struct.Struct("!BI")

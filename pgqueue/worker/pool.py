@@ -362,8 +362,7 @@ class Pool:
                 answer = unpack_answer(body)
                 child.take(answer)
                 self._on_answer(answer)
-            elif kind is Kind.WORN:
-                child.worn = True
+            elif child.note(kind, body):
                 self._recycle()
         if child.retiring:
             self._recycle()

@@ -5,6 +5,7 @@ import contextvars
 import ctypes
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -13,7 +14,7 @@ from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Cancel
 from pgqueue.worker.event_loop import EventLoop
-from pgqueue.worker.execution import Prepared
+from pgqueue.worker.execution import Prepared, Ticket
 from pgqueue.worker.hygiene import end_copies
 
 #: Makes a system call of the main thread return, so that Python sees the exception that waits.
@@ -36,6 +37,8 @@ class Slot:
     Attributes:
         thread_id: of the thread that serves it.
         job_id: what runs in it; 0 for nothing.
+        ahead: what it has taken from the inbox, and will run next.
+        begun: when the job began, where it has a limit.
         ends: when the job's time is over.
         told: whether JobTimeout was raised in it, and may not have arrived yet.
         awaits: whether the job is on the event loop, or on its way there.
@@ -47,8 +50,8 @@ class Slot:
     """
 
     __slots__ = (
-        "_cancelled", "_loop", "asked", "awaits", "ends", "guard", "interrupt", "interrupting",
-        "job_id", "late", "number", "thread_id", "told", "waits_for",
+        "_cancelled", "_loop", "ahead", "asked", "awaits", "begun", "ends", "guard", "interrupt",
+        "interrupting", "job_id", "late", "number", "thread_id", "told", "waits_for",
     )  # fmt: skip
 
     def __init__(self, number: int, loop: EventLoop, cancelled: Container[int]) -> None:
@@ -58,6 +61,8 @@ class Slot:
         self.guard = threading.Lock()
         self.thread_id = 0
         self.job_id = 0
+        self.ahead: deque[Ticket] = deque()
+        self.begun = 0.0
         self.ends: float | None = None
         self.told = False
         self.awaits = False
@@ -67,10 +72,27 @@ class Slot:
         self.interrupt: Callable[[], None] | None = None
         self.interrupting: threading.Thread | None = None
 
+    def next_ahead(self) -> Ticket | None:
+        """Give what it has taken from the inbox already; others may ask for that back."""
+        if not self.ahead:
+            return None
+        try:
+            return self.ahead.popleft()
+        except IndexError:
+            return None
+
     def limit(self, ends: float) -> None:
         """Let JobTimeout come from now on at any moment, once `ends` is past."""
         with self.guard:
             self.ends = ends
+
+    def extend(self, job_id: int, ends: float) -> float | None:
+        """Let JobTimeout come later; give when, None for a job without a limit, or past it."""
+        with self.guard:
+            if self.ends is None or self.job_id != job_id:
+                return None
+            self.ends = max(self.ends, ends)
+            return self.ends
 
     def break_deadline(self, now: float) -> float | None:
         """Interrupt the job if its time is over; give when to call again, if at all."""

@@ -17,11 +17,27 @@ CREATE TABLE pgqueue.jobs (
     timeout interval,
     max_attempts smallint,
     meta jsonb,
-    created_at timestamptz DEFAULT clock_timestamp()
+    created_at timestamptz DEFAULT clock_timestamp(),
+    unique_key text,
+    unique_while text,
+    unique_for interval,
+    on_duplicate text,
+    group_id bigint,
+    callbacks jsonb,
+    after bigint[],
+    run_if text,
+    results_as text,
+    has_dependents boolean,
+    concurrency_key text,
+    max_running integer,
+    fair_key text
 );
 
 -- Only jobs that can expire are in it: a plain job does not pay for it.
 CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The same for members of a group.
+CREATE INDEX jobs_group_id_idx ON pgqueue.jobs (group_id, id) WHERE group_id IS NOT NULL;
 
 COMMENT ON TABLE pgqueue.jobs IS
 'One row a job: run this task with these arguments. INSERT here to enqueue; never UPDATE.';
@@ -44,3 +60,41 @@ COMMENT ON COLUMN pgqueue.jobs.max_attempts IS
 COMMENT ON COLUMN pgqueue.jobs.meta IS
 'A JSON object of the producer''s own, shown beside the job and given to the task''s context.';
 COMMENT ON COLUMN pgqueue.jobs.created_at IS 'When the row was inserted, not when it committed.';
+COMMENT ON COLUMN pgqueue.jobs.unique_key IS
+'At most one live job has it, whatever its task: a second one is a duplicate. 1 to 1000 bytes. Null
+means none.';
+COMMENT ON COLUMN pgqueue.jobs.unique_while IS
+'How long the job keeps its unique_key: live, until it is over, which null means too; waiting, until
+a worker takes it for the first time.';
+COMMENT ON COLUMN pgqueue.jobs.unique_for IS
+'Keep the unique_key so long, counted from the INSERT, even when the job has succeeded or failed by
+then. Null means no longer than unique_while says.';
+COMMENT ON COLUMN pgqueue.jobs.on_duplicate IS
+'What a duplicate does to the job that has the unique_key: ignore, which null means too, replace,
+reschedule (only the time is taken over) or error.';
+COMMENT ON COLUMN pgqueue.jobs.group_id IS
+'The group the job is a member of (pgqueue.groups.id); null means none.';
+COMMENT ON COLUMN pgqueue.jobs.callbacks IS
+'Jobs to enqueue when this one is over: a JSON object with on_success, on_failure (it failed or
+expired) and on_finish (always), each the name of a task, or an object with task, args, kwargs,
+queue, priority, meta. Their first argument is an object that tells how this job ended.';
+COMMENT ON COLUMN pgqueue.jobs.after IS
+'Ids of older jobs that this one runs after: it is blocked until they are over.';
+COMMENT ON COLUMN pgqueue.jobs.run_if IS
+'What must have become of the jobs it runs after: succeeded (all of them have, which null means
+too; else it is cancelled), finished (whatever became of them), failed (one of them has not
+succeeded; else it is skipped).';
+COMMENT ON COLUMN pgqueue.jobs.results_as IS
+'How it is given the results of the jobs it runs after: args, one argument each before its own;
+list, all of them as its first argument; null means not.';
+COMMENT ON COLUMN pgqueue.jobs.has_dependents IS
+'Written by pgqueue.enqueue_flow: true where jobs of the same statement run after this one.';
+COMMENT ON COLUMN pgqueue.jobs.concurrency_key IS
+'At most max_running jobs that have it run at once, whatever their task; the others wait in its
+line. 1 to 1000 bytes. Null means none.';
+COMMENT ON COLUMN pgqueue.jobs.max_running IS
+'How many jobs of the concurrency_key may run at once while this one is the first of its line. Null
+means 1.';
+COMMENT ON COLUMN pgqueue.jobs.fair_key IS
+'Jobs of a queue that have one are taken in turn, one of each key, as of each customer. 1 to 1000
+bytes; not together with a concurrency_key. Null means none: such jobs go before those that do.';

@@ -1,6 +1,7 @@
 -- Purpose: is there a ready job in these queues, be it that somebody holds its row just now? The
 -- last part of the doorbell's step S4 (31_ring.sql), and the fallback look of beat.
--- Called by: workers before they sleep; beat. Reads ready_jobs, queues. Locks nothing.
+-- Called by: workers before they sleep; beat. Reads ready_jobs, queues, offers, slots, rate_takes.
+-- Locks nothing.
 -- Why a plain read: a claim skips a row that somebody holds, and if that transaction rolls back,
 -- nobody rings. A plain read sees the row until the other has committed.
 -- Why one descent a queue: a paused queue with a long backlog would be walked to its end.
@@ -18,9 +19,22 @@ DECLARE
     v_paused text[] := ARRAY(
         SELECT q.name
         FROM pgqueue.queues AS q
-        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > waiting.at)
+        WHERE (q.paused AND (q.resume_at IS NULL OR q.resume_at > waiting.at))
+            OR ((q.max_running IS NOT NULL OR q.rate_jobs IS NOT NULL)
+                AND pgqueue.queue_room(q.name, waiting.at) <= 0)
     );
 BEGIN
+    -- A key whose line may go on, for whichever queue.
+    IF EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key IS NOT NULL) THEN
+        RETURN true;
+    END IF;
+    IF EXISTS (
+        SELECT FROM pgqueue.blocked_jobs AS b
+        WHERE b.reason = 'fair' AND b.queue <> ALL (v_paused)
+            AND (b.queue = ANY (waiting.queues) OR '*' = ANY (waiting.queues))
+    ) THEN
+        RETURN true;
+    END IF;
     IF '*' = ANY (waiting.queues) THEN
         RETURN EXISTS (
             WITH RECURSIVE found AS (
@@ -56,5 +70,6 @@ COMMENT ON FUNCTION pgqueue.waiting(text[], timestamptz) IS
 Ask it before sleeping, after pgqueue.dequeue found nothing: while it says true, look again a little
 later instead.
 
-Args: queues: names, or {*} for every queue; paused ones do not count; at: the time it is.
+Args: queues: names, or {*} for every queue; paused ones, and those at their limit, do not count;
+at: the time it is.
 Returns: true when there is one.';

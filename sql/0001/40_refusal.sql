@@ -35,6 +35,29 @@ AS $$
             'timeout must be above 0 and at most 365 days; got ', job.timeout)
         WHEN job.max_attempts < 1 THEN concat(
             'max_attempts must be at least 1; got ', job.max_attempts)
+        WHEN (job.unique_key IS NOT NULL OR job.unique_while IS NOT NULL
+                OR job.unique_for IS NOT NULL OR job.on_duplicate IS NOT NULL)
+            AND pgqueue.unique_refusal(job.unique_key, job.unique_while, job.unique_for,
+                job.on_duplicate) IS NOT NULL
+        THEN pgqueue.unique_refusal(job.unique_key, job.unique_while, job.unique_for,
+            job.on_duplicate)
+        WHEN (job.after IS NOT NULL OR job.run_if IS NOT NULL OR job.results_as IS NOT NULL)
+            AND pgqueue.flow_refusal(job.id, job.after, job.run_if, job.results_as) IS NOT NULL
+        THEN pgqueue.flow_refusal(job.id, job.after, job.run_if, job.results_as)
+        WHEN job.callbacks IS NOT NULL AND pgqueue.callbacks_refusal(job.callbacks) IS NOT NULL
+        THEN pgqueue.callbacks_refusal(job.callbacks)
+        WHEN octet_length(job.concurrency_key) NOT BETWEEN 1 AND 1000 THEN concat(
+            'concurrency_key must be text of 1 to 1000 bytes; got ',
+            octet_length(job.concurrency_key), ' bytes')
+        WHEN octet_length(job.fair_key) NOT BETWEEN 1 AND 1000 THEN concat(
+            'fair_key must be text of 1 to 1000 bytes; got ', octet_length(job.fair_key), ' bytes')
+        WHEN job.fair_key IS NOT NULL AND job.concurrency_key IS NOT NULL THEN
+            'fair_key must not be given with a concurrency_key; got both'
+        WHEN job.max_running IS NOT NULL
+            AND (job.max_running < 1 OR job.concurrency_key IS NULL)
+        THEN concat(
+            'max_running must be at least 1 and given with a concurrency_key; got ',
+            job.max_running)
         WHEN octet_length(job.args::text) > 1572864
             OR octet_length(job.kwargs::text) > 1572864
             OR octet_length(job.meta::text) > 1572864

@@ -1,6 +1,7 @@
 -- Purpose: take up to max_jobs ready jobs of one queue for a worker, and build the batch's text.
 -- Called by: dequeue and work only (they check the worker and set the plan settings).
--- Reads jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones).
+-- Reads jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones);
+-- deletes from unique_keys where flags say so.
 -- Locks: the rows it takes, in (priority, seq) order, skipping those that others hold.
 --
 -- How it is written, and why:
@@ -20,7 +21,8 @@
 --   * The batch is one text, a line a job: the worker's supervisor passes it on unopened, and a row
 --     a job costs 24 to 28 microseconds against 10 to 15. jsonb never prints a raw newline, so one
 --     bad line cannot spoil its neighbours.
---   * max_bytes stops the batch early, after at least one job; a compressed value counts as 1 MiB.
+--   * max_bytes stops the batch early, after at least one job; a compressed value counts as 1 MiB,
+--     and so do the results of others that a job takes.
 --     The line is written for the jobs of the batch only: written for all that were picked, 500
 --     jobs of 1 MiB were printed to take 16 of them.
 CREATE FUNCTION pgqueue.claim(
@@ -43,6 +45,8 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_queue_json text := to_json(claim.queue)::text;
+    v_expired bigint[];
+    v_flags integer;
 BEGIN
     WITH picked AS MATERIALIZED (
         SELECT r.tid, r.priority, r.seq, r.job_id, r.attempt, r.lost, r.crashes, r.flags
@@ -93,9 +97,13 @@ BEGIN
             j.timeout,
             j.max_attempts,
             j.meta,
+            j.group_id,
+            j.after,
+            j.results_as,
             sum(
                 CASE
-                    WHEN pg_column_compression(j.args) IS NULL
+                    WHEN (p.flags & 2048) = 0
+                        AND pg_column_compression(j.args) IS NULL
                         AND pg_column_compression(j.kwargs) IS NULL
                     THEN pg_column_size(j.args) + pg_column_size(j.kwargs)
                     ELSE 1048576
@@ -114,10 +122,20 @@ BEGIN
             concat(
                 '[', s.job_id, ',', s.attempt + 1, ',', s.lost, ',', to_json(s.task), ',', s.args,
                 ',', s.kwargs, ',', v_queue_json, ',', s.priority, ',',
-                CASE WHEN (s.flags & 2) = 0 THEN 'null' ELSE json_build_object(
+                CASE WHEN (s.flags & 2306) = 0 THEN 'null'
+                WHEN (s.flags & 2304) = 0 THEN json_build_object(
                     'timeout', extract(epoch FROM s.timeout)::float8,
                     'max_attempts', s.max_attempts,
                     'meta', s.meta
+                )::text
+                ELSE json_build_object(
+                    'timeout', extract(epoch FROM s.timeout)::float8,
+                    'max_attempts', s.max_attempts,
+                    'meta', s.meta,
+                    'group_id', s.group_id,
+                    'results_as', s.results_as,
+                    'results', CASE WHEN (s.flags & 2048) <> 0 THEN
+                        pgqueue.parent_results(s.after)::json END
                 )::text END,
                 ']'
             ) END AS line
@@ -133,7 +151,9 @@ BEGIN
             started_at)
         SELECT
             b.job_id, claim.worker_id, claim.batch_no, claim.queue, b.priority, b.attempt + 1,
-            b.lost, b.crashes, b.flags, claim.at
+            b.lost, b.crashes,
+            -- 8 goes, and takes 4 along: the key is given back below.
+            b.flags & ~((b.flags & 8) + (b.flags & 8) / 2), claim.at
         FROM batch AS b
         WHERE b.line IS NOT NULL AND b.id IS NOT NULL
     ),
@@ -155,9 +175,32 @@ BEGIN
             SELECT jsonb_object_agg(t.priority, t.seq)
             FROM (SELECT c.priority, max(c.seq) AS seq FROM batch AS c GROUP BY c.priority) AS t
         ),
-        count(*) < (SELECT count(*) FROM picked)
-    INTO claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut
+        count(*) < (SELECT count(*) FROM picked),
+        array_agg(b.job_id) FILTER (WHERE b.line IS NULL AND b.id IS NOT NULL),
+        bit_or(b.flags)
+    INTO
+        claim.job_ids, claim.attempts, claim.payload, claim.taken, claim.seen, claim.cut,
+        v_expired, v_flags
     FROM batch AS b;
+    IF (v_flags & 8) <> 0 THEN
+        -- They are unique only while they wait.
+        PERFORM pgqueue.release_unique_keys(
+            ARRAY(
+                SELECT u.job_id
+                FROM unnest(claim.job_ids) AS i (id)
+                CROSS JOIN LATERAL (
+                    SELECT u.job_id
+                    FROM pgqueue.unique_keys AS u
+                    WHERE u.job_id = i.id AND u.while_waiting
+                    OFFSET 0
+                ) AS u
+            ),
+            claim.at
+        );
+    END IF;
+    IF v_expired IS NOT NULL THEN
+        PERFORM pgqueue.settle(v_expired, v_expired, -1, claim.at);
+    END IF;
 END
 $$;
 

@@ -29,8 +29,16 @@ DECLARE
     v_rest json;
     v_ids bigint[];
     v_moved bigint[];
+    v_ended bigint[];
+    v_featured bigint[];
+    v_features integer := 0;
+    v_some bigint[];
+    v_bits integer;
     v_queues text[];
     v_soon boolean;
+    v_parted bigint[];
+    v_limited boolean := EXISTS (
+        SELECT FROM pgqueue.queues AS q WHERE q.max_running IS NOT NULL);
     v_custom boolean := EXISTS (
         SELECT FROM pgqueue.queues AS q WHERE q.retention_succeeded IS NOT NULL);
     v_cancels boolean := EXISTS (SELECT FROM pgqueue.cancel_requests);
@@ -40,6 +48,10 @@ BEGIN
         v_ok := (v_answer ->> 'ok')::bigint[];
         v_us := (v_answer ->> 'us')::bigint[];
         v_rest := v_answer -> 'rest';
+        IF v_ok IS NULL AND v_rest IS NULL AND json_typeof(v_answer -> 'notes') = 'array' THEN
+            PERFORM pgqueue.store_notes(store_outcomes.worker_id, v_batch, v_answer -> 'notes',
+                store_outcomes.at);
+        END IF;
 
         IF cardinality(v_ok) > 0 THEN
             WITH mine AS MATERIALIZED (
@@ -73,7 +85,18 @@ BEGIN
                     END
                 FROM mine AS m
             )
-            SELECT coalesce(array_agg(m.job_id), '{}') INTO v_moved FROM mine AS m;
+            SELECT
+                coalesce(array_agg(m.job_id), '{}'),
+                array_agg(m.job_id) FILTER (WHERE m.flags > 3),
+                coalesce(bit_or(m.flags), 0)
+            INTO v_moved, v_some, v_bits
+            FROM mine AS m;
+            v_ended := v_ended || v_moved;
+            v_featured := v_featured || v_some;
+            v_features := v_features | v_bits;
+            IF v_limited THEN
+                PERFORM pgqueue.release_slots(v_moved, 'q', store_outcomes.at);
+            END IF;
             IF cardinality(v_moved) < cardinality(v_ok) THEN
                 SELECT store_outcomes.refused || l.refused, store_outcomes.again || l.again
                 INTO store_outcomes.refused, store_outcomes.again
@@ -137,7 +160,9 @@ BEGIN
                     m.crashes + (m.told = 'crashed')::integer,
                     m.worker_id, store_outcomes.at - m.us * interval '1 microsecond',
                     store_outcomes.at,
-                    store_outcomes.at + pgqueue.retention(m.queue, m.next),
+                    -- A result that others take is kept until their flow has ended (tidy).
+                    CASE WHEN (m.flags & 1024) <> 0 AND m.next = 'succeeded' THEN 'infinity'
+                        ELSE store_outcomes.at + pgqueue.retention(m.queue, m.next) END,
                     CASE WHEN m.next = 'succeeded' THEN nullif(m.result, 'null') END,
                     CASE
                         WHEN m.next = 'succeeded' THEN NULL
@@ -198,8 +223,32 @@ BEGIN
             SELECT
                 (SELECT coalesce(array_agg(m.job_id), '{}') FROM mine AS m),
                 (SELECT array_agg(DISTINCT b.queue) FROM back AS b),
-                (SELECT min(l.run_at) < store_outcomes.at + interval '2 s' FROM later AS l)
-            INTO v_moved, v_queues, v_soon;
+                (SELECT min(l.run_at) < store_outcomes.at + interval '2 s' FROM later AS l),
+                (
+                    SELECT array_agg(m.job_id)
+                    FROM mine AS m
+                    WHERE m.next = 'scheduled' AND (m.flags & 16) <> 0
+                ),
+                e.ended, e.featured, e.features
+            INTO v_moved, v_queues, v_soon, v_parted, v_ids, v_some, v_bits
+            FROM (
+                SELECT
+                    array_agg(m.job_id) AS ended,
+                    array_agg(m.job_id) FILTER (WHERE m.flags > 3) AS featured,
+                    coalesce(bit_or(m.flags), 0) AS features
+                FROM mine AS m
+                WHERE m.next IN ('succeeded', 'failed', 'cancelled')
+            ) AS e;
+            v_ended := v_ended || v_ids;
+            v_featured := v_featured || v_some;
+            v_features := v_features | v_bits;
+            IF v_parted IS NOT NULL THEN
+                -- A job that runs later does not hold its key.
+                PERFORM pgqueue.release_slots(v_parted, 'k', store_outcomes.at);
+            END IF;
+            IF v_limited THEN
+                PERFORM pgqueue.release_slots(v_moved, 'q', store_outcomes.at);
+            END IF;
             PERFORM pgqueue.ring(v_queues);
             IF v_soon THEN
                 PERFORM pgqueue.ring_leader();
@@ -212,41 +261,46 @@ BEGIN
                 FROM pgqueue.left_over(store_outcomes.worker_id, v_batch, v_ids, v_moved) AS l;
             END IF;
         END IF;
-
-        IF v_cancels OR v_custom THEN
-            v_ids := v_ok || ARRAY(
-                SELECT (o.value ->> 'id')::bigint FROM json_array_elements(v_rest) AS o);
-            -- What somebody has locked is left to apply_cancels and prune: no worker waits for it.
-            -- So is the request for a job that goes on: it may have come after we looked.
-            DELETE FROM pgqueue.cancel_requests AS c
-            WHERE c.ctid = ANY (ARRAY(
-                SELECT k.ctid
-                FROM pgqueue.cancel_requests AS k
-                WHERE k.job_id = ANY (v_ids)
-                    AND EXISTS (
-                        SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = k.job_id)
-                FOR UPDATE SKIP LOCKED
-            ));
-            DELETE FROM pgqueue.jobs AS j
-            WHERE j.ctid = ANY (ARRAY(
-                SELECT k.ctid
-                FROM unnest(v_ids) AS i (id)
-                CROSS JOIN LATERAL (
-                    SELECT f.job_id
-                    FROM pgqueue.finished_jobs AS f
-                    WHERE f.job_id = i.id AND f.keep_until <= store_outcomes.at
-                    OFFSET 0
-                ) AS f
-                CROSS JOIN LATERAL (
-                    SELECT k.ctid
-                    FROM pgqueue.jobs AS k
-                    WHERE k.id = f.job_id
-                    OFFSET 0
-                    FOR UPDATE SKIP LOCKED
-                ) AS k
-            ));
-        END IF;
     END LOOP;
+
+    -- Once for all of them, in a statement that starts after those above.
+    SELECT s.awaited INTO v_some
+    FROM pgqueue.settle(v_ended, v_featured, v_features, store_outcomes.at) AS s;
+
+    IF v_cancels THEN
+        -- What somebody has locked is left to apply_cancels: no worker waits for it. So is the
+        -- request for a job that goes on: it may have come after we looked.
+        DELETE FROM pgqueue.cancel_requests AS c
+        WHERE c.ctid = ANY (ARRAY(
+            SELECT k.ctid
+            FROM pgqueue.cancel_requests AS k
+            WHERE k.job_id = ANY (v_ended)
+            FOR UPDATE SKIP LOCKED
+        ));
+    END IF;
+    IF v_custom THEN
+        -- What somebody has locked is left to prune, and so is what somebody waits for, who could
+        -- not read its result otherwise.
+        DELETE FROM pgqueue.jobs AS j
+        WHERE j.ctid = ANY (ARRAY(
+            SELECT k.ctid
+            FROM unnest(v_ended) AS i (id)
+            CROSS JOIN LATERAL (
+                SELECT f.job_id
+                FROM pgqueue.finished_jobs AS f
+                WHERE f.job_id = i.id AND f.keep_until <= store_outcomes.at
+                OFFSET 0
+            ) AS f
+            CROSS JOIN LATERAL (
+                SELECT k.ctid
+                FROM pgqueue.jobs AS k
+                WHERE k.id = f.job_id
+                OFFSET 0
+                FOR UPDATE SKIP LOCKED
+            ) AS k
+            WHERE i.id <> ALL (coalesce(v_some, '{}'))
+        ));
+    END IF;
 END
 $$;
 
@@ -257,7 +311,8 @@ Args: worker_id; answers: a JSON array of objects with batch (the batch_no of th
 a bigint array of the jobs that succeeded with no result), us (text, an array of how many
 microseconds each took) and rest: an array of objects with id, state (succeeded, failed, cancelled,
 retry, snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds), reason,
-kind, message, traceback; at: the time it is.
+kind, message, traceback; or, without ok and rest, notes, see pgqueue.store_notes; at: the time it
+is.
 Returns: refused: jobs that were not this worker''s any more; again: jobs whose row somebody else
 holds just now.
 Locks: the running rows, skipping those that others hold.';

@@ -1,9 +1,12 @@
 -- Purpose: write down the last outcomes and take the next batch: one round trip, one commit.
 -- Called by: the worker's supervisor, and by dequeue.
 -- Moves jobs: running_jobs to finished_jobs, scheduled_jobs, ready_jobs (store_outcomes), then
--- ready_jobs to running_jobs (claim). Reads workers, queues.
+-- ready_jobs to running_jobs (claim), after blocked_jobs to ready_jobs for keys on offer (admit)
+-- and, one of each fair key in turn, for as many jobs as it takes (take_turns).
+-- Reads workers, queues, offers; for queues with limits writes slots, rate_takes and offers.
 -- Locks: advisory (70677105, worker) exclusive until the end of the transaction, so that held() and
--- rescue() never run beside a late work(); then those of store_outcomes, then those of claim.
+-- rescue() never run beside a late work(); then those of store_outcomes, of admit, and of claim;
+-- for a queue with limits advisory (70677107, hash of the queue), tried.
 -- Errors: PQ005.
 -- Why a fence: a call may still be on its way, in a proxy or in the kernel, when its connection is
 -- lost and held() has answered on another. What it would take nobody would know of.
@@ -45,6 +48,11 @@ DECLARE
     v_queue text;
     v_queues text[];
     v_paused text[];
+    v_limited text[];
+    v_keys text[];
+    v_admitted text[];
+    v_most integer;
+    v_fair boolean;
     v_left integer := work.max_jobs;
     v_bytes bigint := work.max_bytes;
     v_priorities integer[];
@@ -80,11 +88,24 @@ BEGIN
         RETURN;
     END IF;
 
-    v_paused := ARRAY(
-        SELECT q.name
-        FROM pgqueue.queues AS q
-        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > work.at)
+    SELECT
+        coalesce(array_agg(q.name) FILTER (
+            WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > work.at)), '{}'),
+        coalesce(array_agg(q.name) FILTER (
+            WHERE q.max_running IS NOT NULL OR q.rate_jobs IS NOT NULL), '{}')
+    INTO v_paused, v_limited
+    FROM pgqueue.queues AS q;
+    v_keys := ARRAY(
+        SELECT DISTINCT o.key
+        FROM (
+            SELECT o.key FROM pgqueue.offers AS o WHERE o.key IS NOT NULL LIMIT 256
+        ) AS o
+        LIMIT 128
     );
+    v_fair := EXISTS (SELECT FROM pgqueue.blocked_jobs AS b WHERE b.reason = 'fair');
+    IF v_keys <> '{}' THEN
+        v_admitted := pgqueue.admit(v_keys, work.at);
+    END IF;
     -- "*" stands for the queues not named, in random order, so that none is always served first.
     -- In a full scan they are read from the index, one descent a queue; else they are those of the
     -- hint.
@@ -108,7 +129,38 @@ BEGIN
             WHERE f.queue IS NOT NULL;
         ELSE
             SELECT array_agg(k.queue ORDER BY random()) INTO v_queues
-            FROM jsonb_object_keys(v_hint) AS k (queue);
+            FROM (
+                SELECT k.queue FROM jsonb_object_keys(v_hint) AS k (queue)
+                UNION
+                SELECT a.queue FROM unnest(v_admitted) AS a (queue)
+            ) AS k;
+        END IF;
+        IF v_fair THEN
+            WITH RECURSIVE found AS (
+                (
+                    SELECT b.queue
+                    FROM pgqueue.blocked_jobs AS b
+                    WHERE b.reason = 'fair'
+                    ORDER BY b.queue
+                    LIMIT 1
+                )
+                UNION ALL
+                SELECT (
+                    SELECT b.queue
+                    FROM pgqueue.blocked_jobs AS b
+                    WHERE b.reason = 'fair' AND b.queue > f.queue
+                    ORDER BY b.queue
+                    LIMIT 1
+                )
+                FROM found AS f
+                WHERE f.queue IS NOT NULL
+            )
+            SELECT array_agg(a.queue ORDER BY random()) INTO v_queues
+            FROM (
+                SELECT k.queue FROM unnest(v_queues) AS k (queue)
+                UNION
+                SELECT f.queue FROM found AS f WHERE f.queue IS NOT NULL
+            ) AS a;
         END IF;
         v_queues := ARRAY(
             SELECT q.name
@@ -148,6 +200,27 @@ BEGIN
         IF v_queue = ANY (v_paused) THEN
             CONTINUE;
         END IF;
+        v_most := v_left;
+        IF v_queue = ANY (v_limited) THEN
+            -- Who counts now must see what the others have taken; where one of them is at it, the
+            -- worker looks again a little later, since pgqueue.waiting says that there is work.
+            CONTINUE WHEN NOT pg_try_advisory_xact_lock(
+                70677107, (hashtextextended(v_queue, 0) & 2147483647)::integer);
+            v_most := least(v_left, greatest(0, pgqueue.queue_room(v_queue, work.at)));
+            IF v_most = 0 THEN
+                PERFORM pgqueue.rest(v_queue, work.at);
+                CONTINUE;
+            END IF;
+        END IF;
+        IF v_fair THEN
+            -- No more than this call takes: what is ready keeps its place.
+            PERFORM pgqueue.take_turns(v_queue, v_most - (
+                SELECT count(*)::integer
+                FROM (
+                    SELECT FROM pgqueue.ready_jobs AS r WHERE r.queue = v_queue LIMIT v_most
+                ) AS r
+            ));
+        END IF;
         SELECT
             coalesce(array_agg(h.priority ORDER BY h.priority DESC), '{}'),
             coalesce(array_agg(h.floor ORDER BY h.priority DESC), '{}')
@@ -159,7 +232,7 @@ BEGIN
             LIMIT 32
         ) AS h;
         SELECT c.* INTO v_claim
-        FROM pgqueue.claim(work.worker_id, work.batch_no, v_queue, v_left, v_bytes,
+        FROM pgqueue.claim(work.worker_id, work.batch_no, v_queue, v_most, v_bytes,
             v_priorities, v_floors, work.at) AS c;
         IF v_claim.taken > 0 THEN
             v_known := v_known || jsonb_build_object(
@@ -169,12 +242,21 @@ BEGIN
                 work.attempts := work.attempts || v_claim.attempts;
                 work.payload := concat_ws(E'\n', work.payload, v_claim.payload);
                 v_bytes := v_bytes - octet_length(v_claim.payload);
+                IF v_queue = ANY (v_limited) THEN
+                    PERFORM pgqueue.take_slots(v_queue, v_claim.job_ids, work.at);
+                    IF v_most < v_left THEN
+                        PERFORM pgqueue.rest(v_queue, work.at);
+                    END IF;
+                END IF;
             END IF;
             v_left := v_left - v_claim.taken;
             v_cut := v_claim.cut OR v_bytes <= 0;
             EXIT WHEN v_left <= 0 OR v_cut;
         END IF;
     END LOOP;
+    IF v_admitted IS NOT NULL AND (v_left <= 0 OR v_cut OR NOT v_queues @> v_admitted) THEN
+        PERFORM pgqueue.ring(v_admitted);
+    END IF;
     work.hint_out := (coalesce(v_hint, '{}') || v_known)::text;
     work.drained := v_left > 0 AND NOT v_cut;
 END

@@ -1,6 +1,6 @@
 -- Purpose: stop a job: at once where it waits, by request where it runs.
--- Called by: people and programs. Moves ready_jobs, scheduled_jobs, blocked_jobs to finished_jobs;
--- writes cancel_requests and notifies pgqueue_control for a running job.
+-- Called by: people and programs. Moves ready_jobs, scheduled_jobs, blocked_jobs to finished_jobs
+-- (end_waiting); writes cancel_requests and notifies pgqueue_control for a running job.
 -- Locks: the position row. Where a claim holds it just now, the request is written, and the attempt
 -- that begins is told. Errors: PQ002.
 CREATE FUNCTION pgqueue.cancel(
@@ -14,39 +14,11 @@ AS $$
 DECLARE
     v_state text;
 BEGIN
-    WITH ready AS (
-        DELETE FROM pgqueue.ready_jobs AS r
-        WHERE r.ctid = ANY (ARRAY(
-            SELECT k.ctid FROM pgqueue.ready_jobs AS k
-            WHERE k.job_id = cancel.job_id FOR UPDATE SKIP LOCKED))
-        RETURNING r.queue, r.attempt, r.lost, r.crashes
-    ),
-    scheduled AS (
-        DELETE FROM pgqueue.scheduled_jobs AS s
-        WHERE s.ctid = ANY (ARRAY(
-            SELECT k.ctid FROM pgqueue.scheduled_jobs AS k
-            WHERE k.job_id = cancel.job_id FOR UPDATE SKIP LOCKED))
-        RETURNING s.queue, s.attempt, s.lost, s.crashes
-    ),
-    blocked AS (
-        DELETE FROM pgqueue.blocked_jobs AS b
-        WHERE b.ctid = ANY (ARRAY(
-            SELECT k.ctid FROM pgqueue.blocked_jobs AS k
-            WHERE k.job_id = cancel.job_id FOR UPDATE SKIP LOCKED))
-        RETURNING b.queue, b.attempt, b.lost, b.crashes
-    )
-    INSERT INTO pgqueue.finished_jobs AS f
-        (job_id, state, attempt, lost, crashes, finished_at, keep_until, error)
-    SELECT
-        cancel.job_id, 'cancelled', w.attempt, w.lost, w.crashes, cancel.at,
-        cancel.at + pgqueue.retention(w.queue, 'cancelled'),
-        concat_ws(': ', 'cancelled', left(cancel.reason, 500))
-    FROM (
-        SELECT * FROM ready UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM blocked
-    ) AS w
-    RETURNING f.state INTO v_state;
-    IF FOUND THEN
-        RETURN v_state;
+    IF pgqueue.end_waiting(
+        ARRAY[cancel.job_id], 'cancelled', concat_ws(': ', 'cancelled', left(cancel.reason, 500)),
+        cancel.at
+    ) <> '{}' THEN
+        RETURN 'cancelled';
     END IF;
     SELECT f.state INTO v_state FROM pgqueue.finished_jobs AS f WHERE f.job_id = cancel.job_id;
     IF FOUND THEN

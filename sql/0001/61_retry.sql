@@ -1,7 +1,9 @@
 -- Purpose: run a job again, or a waiting one now.
--- Called by: people and programs. Moves finished_jobs or scheduled_jobs to ready_jobs or
--- scheduled_jobs. Locks: the job against being deleted meanwhile, which would leave the position
--- behind; the position row; those of ring. Errors: PQ002, PQ003.
+-- Called by: people and programs; retry_group. Moves finished_jobs or scheduled_jobs to ready_jobs
+-- or scheduled_jobs; counts it as not over for its group and for the jobs that run after it.
+-- Locks: the job against being deleted meanwhile, which would leave the position behind; the
+-- position row; rows of job_waits and groups; the key of a unique job; those of ring.
+-- Errors: PQ002, PQ003, PQ006.
 -- Why not KEY SHARE: such locks overtake a waiting DELETE for ever; these stand in line with it.
 -- Why lost grows: attempt numbers never fall, so a job that has used up its budget gets it back by
 -- counting the past attempts as lost.
@@ -23,12 +25,13 @@ DECLARE
     v_queue text;
     v_priority integer;
     v_state text;
+    v_keys record;
+    v_was record;
 BEGIN
     SELECT
-        j.queue, j.priority,
-        coalesce(j.expires_at > greatest(retry.at, retry.run_at), false)::integer
-            + 2 * (j.timeout IS NOT NULL OR j.max_attempts IS NOT NULL
-                OR j.meta IS NOT NULL)::integer AS flags,
+        j.queue, j.priority, j.group_id,
+        pgqueue.job_flags(j)
+            - coalesce(j.expires_at <= greatest(retry.at, retry.run_at), false)::integer AS flags,
         pgqueue.refusal(j) AS refusal
     INTO v_job
     FROM pgqueue.jobs AS j
@@ -48,10 +51,46 @@ BEGIN
     END IF;
     DELETE FROM pgqueue.finished_jobs AS f
     WHERE f.job_id = retry.job_id
-    RETURNING f.attempt, f.attempt, 0 INTO v_attempt, v_lost, v_crashes;
+    RETURNING
+        f.attempt,
+        CASE WHEN f.state = 'expired' THEN 'failed'
+            WHEN f.state = 'cancelled' AND f.error LIKE 'skipped:%' THEN 'skipped'
+            ELSE f.state END AS state
+    INTO v_was;
     IF FOUND THEN
+        v_attempt := v_was.attempt;
+        v_lost := v_was.attempt;
+        v_crashes := 0;
+        -- What waits for it, or counts it, must do so again.
+        IF (v_job.flags & 1024) <> 0 THEN
+            UPDATE pgqueue.job_waits AS w
+            SET remaining = w.remaining + 1,
+                failed = w.failed - (v_was.state IN ('failed', 'cancelled'))::integer
+            WHERE w.job_id IN (
+                SELECT d.child_id FROM pgqueue.job_dependencies AS d
+                WHERE d.parent_id = retry.job_id
+            );
+        END IF;
+        IF v_job.group_id IS NOT NULL THEN
+            PERFORM pgqueue.reopen_groups(v_job.group_id, (v_was.state = 'succeeded')::integer,
+                (v_was.state = 'failed')::integer, (v_was.state = 'cancelled')::integer,
+                (v_was.state = 'skipped')::integer);
+        END IF;
+        IF (v_job.flags & 4096) <> 0 THEN
+            DELETE FROM pgqueue.job_waits AS w WHERE w.job_id = retry.job_id;
+        END IF;
         v_queue := v_job.queue;
         v_priority := v_job.priority;
+        IF (v_job.flags & 4) <> 0 THEN
+            v_keys := pgqueue.take_unique_keys(ARRAY[retry.job_id], true, retry.at);
+            IF v_keys.undecided IS NOT NULL OR v_keys.dropped <> '{}' THEN
+                RAISE EXCEPTION USING
+                    ERRCODE = 'PQ006',
+                    MESSAGE = format('the unique_key of job %s must be free for it to be retried; '
+                        'another job has it', retry.job_id),
+                    HINT = 'wait for the other job, or cancel it first';
+            END IF;
+        END IF;
     ELSE
         DELETE FROM pgqueue.scheduled_jobs AS s
         WHERE s.job_id = retry.job_id
@@ -96,6 +135,10 @@ BEGIN
         v_crashes, v_job.flags
     );
     PERFORM pgqueue.ring(ARRAY[v_queue]);
+    IF (v_job.flags & 48) <> 0 THEN
+        PERFORM pgqueue.hold_back(ARRAY[retry.job_id]);
+        RETURN 'blocked';
+    END IF;
     RETURN 'ready';
 END
 $$;
@@ -105,7 +148,7 @@ COMMENT ON FUNCTION pgqueue.retry(bigint, timestamptz, timestamptz) IS
 
 Args: job_id; run_at: when, or null for now; at: the time it is. A job whose expires_at has passed
 by then runs all the same: somebody asked for it.
-Returns: ready or scheduled.
+Returns: ready, scheduled, or blocked where it waits in the line of its concurrency_key.
 Errors: PQ002 when there is no such job; PQ003 when it is running or blocked, or was filed by
-pgqueue.file_strays as one that could never run.
+pgqueue.file_strays as one that could never run; PQ006 when another job has its unique_key now.
 Locks: the job, FOR NO KEY UPDATE; the position row.';

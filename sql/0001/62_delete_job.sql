@@ -16,6 +16,8 @@ BEGIN
             MESSAGE = format('job %s must not be running to be deleted', delete_job.job_id),
             HINT = 'cancel it first, or wait for it';
     END IF;
+    -- Also where its period is not over: nothing is to be left of it.
+    DELETE FROM pgqueue.unique_keys AS u WHERE u.job_id = delete_job.job_id;
     DELETE FROM pgqueue.jobs AS j WHERE j.id = delete_job.job_id;
     RETURN FOUND;
 END

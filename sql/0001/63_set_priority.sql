@@ -11,6 +11,7 @@ AS $$
 DECLARE
     v_queue text;
     v_state text;
+    v_line record;
 BEGIN
     IF set_priority.priority IS NULL OR set_priority.priority NOT BETWEEN -32768 AND 32767 THEN
         RAISE EXCEPTION USING
@@ -60,13 +61,19 @@ BEGIN
             WHERE b.job_id = set_priority.job_id
             RETURNING b.*
         )
-        INSERT INTO pgqueue.blocked_jobs
-            (job_id, reason, key, queue, priority, attempt, lost, crashes, flags)
+        INSERT INTO pgqueue.blocked_jobs AS b
+            (job_id, reason, key, queue, priority, seq, attempt, lost, crashes, flags)
         SELECT
-            m.job_id, m.reason, m.key, m.queue, set_priority.priority, m.attempt, m.lost,
+            m.job_id, m.reason, m.key, m.queue, set_priority.priority, m.seq, m.attempt, m.lost,
             m.crashes, m.flags
-        FROM moved AS m;
+        FROM moved AS m
+        RETURNING b.reason, b.key, b.queue INTO v_line;
         IF FOUND THEN
+            IF v_line.reason = 'concurrency' THEN
+                -- The first of the line, whose max_running counts, may be another now.
+                INSERT INTO pgqueue.offers (key) VALUES (v_line.key);
+                PERFORM pgqueue.ring(ARRAY[v_line.queue]);
+            END IF;
             RETURN 'blocked';
         END IF;
         SELECT o.state INTO v_state FROM pgqueue.job_overview AS o WHERE o.id = set_priority.job_id;

@@ -1,7 +1,8 @@
 -- Purpose: make the scheduled jobs ready whose time has come.
 -- Called by: the leader, at each due time and at most a second apart; idempotent, anybody may.
--- Moves scheduled_jobs to ready_jobs. Locks: the rows it moves, by run_at, skipping those that
--- others hold; those of ring.
+-- Moves scheduled_jobs to ready_jobs (hold_back: blocked_jobs); counts what others could not
+-- (advance); rings the queues whose rate permits jobs again, and deletes that from offers.
+-- Locks: the rows it moves, by run_at, skipping those that others hold; those of ring and advance.
 -- Why floor: dead entries of jobs promoted before lie at the low end of the index; a scan that
 -- starts where the last one ended does not walk them. null scans from the beginning, which the
 -- leader does once a second, for rows that committed late.
@@ -22,6 +23,8 @@ AS $$
 DECLARE
     v_queues text[];
     v_next timestamptz;
+    v_flags integer;
+    v_keyed bigint[];
 BEGIN
     WITH picked AS MATERIALIZED (
         SELECT s.ctid AS tid, s.*
@@ -43,16 +46,38 @@ BEGIN
             p.crashes, p.flags
         FROM (SELECT * FROM picked ORDER BY run_at, job_id) AS p
     )
-    SELECT count(*), array_agg(DISTINCT p.queue), max(p.run_at)
-    INTO promote.moved, v_queues, promote.reached
+    SELECT count(*), array_agg(DISTINCT p.queue), max(p.run_at), bit_or(p.flags),
+        array_agg(p.job_id) FILTER (WHERE (p.flags & 48) <> 0)
+    INTO promote.moved, v_queues, promote.reached, v_flags, v_keyed
     FROM picked AS p;
+    IF (v_flags & 48) <> 0 THEN
+        PERFORM pgqueue.hold_back(v_keyed);
+    END IF;
+    IF EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.at <= promote.at) THEN
+        WITH due AS (
+            DELETE FROM pgqueue.offers AS o
+            WHERE o.ctid = ANY (ARRAY(
+                SELECT k.ctid FROM pgqueue.offers AS k WHERE k.at <= promote.at
+                FOR UPDATE SKIP LOCKED
+            ))
+            RETURNING o.queue
+        )
+        SELECT v_queues || array_agg(d.queue) INTO v_queues FROM due AS d;
+    END IF;
     PERFORM pgqueue.ring(v_queues);
+    IF EXISTS (SELECT FROM pgqueue.group_deltas)
+        OR EXISTS (SELECT FROM pgqueue.wait_deltas)
+        OR EXISTS (SELECT FROM pgqueue.job_waits AS w WHERE w.late)
+    THEN
+        PERFORM pgqueue.advance(promote.max_jobs, promote.at);
+    END IF;
     promote.reached := coalesce(promote.reached, promote.floor);
     SELECT s.run_at INTO v_next
     FROM pgqueue.scheduled_jobs AS s
     WHERE s.run_at > promote.at
     ORDER BY s.run_at
     LIMIT 1;
+    v_next := least(v_next, (SELECT min(o.at) FROM pgqueue.offers AS o WHERE o.at IS NOT NULL));
     promote.due_in := CASE
         WHEN promote.moved = promote.max_jobs THEN 0
         WHEN v_next < 'infinity' THEN extract(epoch FROM v_next - clock_timestamp())

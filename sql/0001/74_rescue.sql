@@ -28,6 +28,12 @@ DECLARE
     v_worker record;
     v_queues text[];
     v_count integer;
+    v_ended bigint[];
+    v_featured bigint[];
+    v_features integer;
+    v_all bigint[];
+    v_limited boolean := EXISTS (
+        SELECT FROM pgqueue.queues AS q WHERE q.max_running IS NOT NULL);
     v_old_enough boolean := (
         SELECT a.backend_start < rescue.at - interval '10 s'
         FROM pg_stat_get_activity(pg_backend_pid()) AS a
@@ -123,9 +129,18 @@ BEGIN
             WHERE NOT p.cancelled
             RETURNING queue
         )
-        SELECT count(*), (SELECT array_agg(DISTINCT b.queue) FROM back AS b)
-        INTO v_count, v_queues
+        SELECT
+            count(*), (SELECT array_agg(DISTINCT b.queue) FROM back AS b),
+            array_agg(p.job_id) FILTER (WHERE p.cancelled),
+            array_agg(p.job_id) FILTER (WHERE p.cancelled AND p.flags > 3),
+            coalesce(bit_or(p.flags) FILTER (WHERE p.cancelled), 0),
+            array_agg(p.job_id)
+        INTO v_count, v_queues, v_ended, v_featured, v_features, v_all
         FROM picked AS p;
+        IF v_limited THEN
+            PERFORM pgqueue.release_slots(v_all, 'q', rescue.at);
+        END IF;
+        PERFORM pgqueue.settle(v_ended, v_featured, v_features, rescue.at);
         PERFORM pgqueue.ring(v_queues);
         rescue.jobs_rescued := rescue.jobs_rescued + v_count;
         IF NOT EXISTS (

@@ -26,6 +26,9 @@ DECLARE
     v_ids bigint[];
     v_last timestamptz;
     v_moved integer;
+    v_ended bigint[];
+    v_featured bigint[];
+    v_features integer;
 BEGIN
     expire.expired := 0;
     expire.reached := expire.floor;
@@ -49,7 +52,7 @@ BEGIN
                 LIMIT expire.max_jobs - expire.expired
                 FOR UPDATE SKIP LOCKED
             ))
-            RETURNING r.job_id, r.queue, r.attempt, r.lost, r.crashes
+            RETURNING r.job_id, r.queue, r.attempt, r.lost, r.crashes, r.flags
         ),
         scheduled AS (
             DELETE FROM pgqueue.scheduled_jobs AS s
@@ -59,7 +62,7 @@ BEGIN
                 LIMIT expire.max_jobs - expire.expired
                 FOR UPDATE SKIP LOCKED
             ))
-            RETURNING s.job_id, s.queue, s.attempt, s.lost, s.crashes
+            RETURNING s.job_id, s.queue, s.attempt, s.lost, s.crashes, s.flags
         ),
         blocked AS (
             DELETE FROM pgqueue.blocked_jobs AS b
@@ -69,17 +72,25 @@ BEGIN
                 LIMIT expire.max_jobs - expire.expired
                 FOR UPDATE SKIP LOCKED
             ))
-            RETURNING b.job_id, b.queue, b.attempt, b.lost, b.crashes
-        )
-        INSERT INTO pgqueue.finished_jobs
-            (job_id, state, attempt, lost, crashes, finished_at, keep_until, error)
-        SELECT
-            w.job_id, 'expired', w.attempt, w.lost, w.crashes, expire.at,
-            expire.at + pgqueue.retention(w.queue, 'expired'), 'expired before it could start'
-        FROM (
+            RETURNING b.job_id, b.queue, b.attempt, b.lost, b.crashes, b.flags
+        ),
+        waited AS (
             SELECT * FROM ready UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM blocked
-        ) AS w;
-        GET DIAGNOSTICS v_moved = ROW_COUNT;
+        ),
+        ended AS (
+            INSERT INTO pgqueue.finished_jobs
+                (job_id, state, attempt, lost, crashes, finished_at, keep_until, error)
+            SELECT
+                w.job_id, 'expired', w.attempt, w.lost, w.crashes, expire.at,
+                expire.at + pgqueue.retention(w.queue, 'expired'), 'expired before it could start'
+            FROM waited AS w
+        )
+        SELECT
+            count(*), array_agg(w.job_id), array_agg(w.job_id) FILTER (WHERE w.flags > 3),
+            coalesce(bit_or(w.flags), 0)
+        INTO v_moved, v_ended, v_featured, v_features
+        FROM waited AS w;
+        PERFORM pgqueue.settle(v_ended, v_featured, v_features, expire.at);
         expire.expired := expire.expired + v_moved;
         -- Full: there may be more at or below v_last, and the next call begins where this one did.
         EXIT WHEN expire.expired >= expire.max_jobs;

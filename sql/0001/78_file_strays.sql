@@ -1,7 +1,7 @@
 -- Purpose: file the jobs that came in without the trigger (logical replication, a restored table).
 -- Called by: the leader every few seconds, with the id up to which it has looked; people, with 0.
 -- Reads jobs and the position tables; writes ready_jobs, scheduled_jobs and, for a job that the
--- trigger would have refused, finished_jobs.
+-- trigger would have refused, or dropped as a duplicate, finished_jobs.
 -- Locks: advisory (70677104, 1) until the end of the transaction, tried, so that two callers do not
 -- file one job: the later one would file it again after a worker had taken it; the jobs it files,
 -- skipping those that others hold, so that a DELETE meanwhile leaves no position behind; those of
@@ -22,6 +22,10 @@ AS $$
 DECLARE
     v_queues text[];
     v_soon boolean;
+    v_ended bigint[];
+    v_unique bigint[];
+    v_keyed bigint[];
+    v_keys record;
 BEGIN
     file_strays.filed := 0;
     file_strays.reached := file_strays.above;
@@ -36,7 +40,7 @@ BEGIN
         LIMIT file_strays.max_jobs
     ),
     stray AS MATERIALIZED (
-        SELECT (x.job).*, pgqueue.refusal(x.job) AS refusal
+        SELECT (x.job).*, pgqueue.refusal(x.job) AS refusal, pgqueue.job_flags(x.job) AS flags
         FROM (
             SELECT s.id
             FROM seen AS s
@@ -59,11 +63,9 @@ BEGIN
         INSERT INTO pgqueue.scheduled_jobs (job_id, run_at, queue, priority, flags)
         SELECT
             n.id, n.run_at, n.queue, n.priority,
-            (n.expires_at IS NOT NULL)::integer
-                + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
-                    OR n.meta IS NOT NULL)::integer
+            n.flags
         FROM stray AS n
-        WHERE n.refusal IS NULL AND n.run_at > file_strays.at
+        WHERE n.refusal IS NULL AND n.run_at > file_strays.at AND (n.flags & 4096) = 0
         RETURNING run_at
     ),
     refused AS (
@@ -74,25 +76,64 @@ BEGIN
             file_strays.at + pgqueue.retention(n.queue, 'failed'), 'refused: ' || n.refusal
         FROM stray AS n
         WHERE n.refusal IS NOT NULL
-        RETURNING 1
+        RETURNING job_id
     ),
     ready AS (
         INSERT INTO pgqueue.ready_jobs (queue, priority, seq, job_id, flags)
         SELECT
             n.queue, n.priority, n.id, n.id,
-            (n.expires_at IS NOT NULL)::integer
-                + 2 * (n.timeout IS NOT NULL OR n.max_attempts IS NOT NULL
-                    OR n.meta IS NOT NULL)::integer
+            n.flags
         FROM stray AS n
-        WHERE n.refusal IS NULL AND (n.run_at IS NULL OR n.run_at <= file_strays.at)
+        WHERE n.refusal IS NULL
+            AND (n.run_at IS NULL OR n.run_at <= file_strays.at)
+            AND (n.flags & 4096) = 0
         RETURNING queue
+    ),
+    -- Whether what they run after told them anything nobody knows: the leader looks.
+    blocked AS (
+        INSERT INTO pgqueue.blocked_jobs (job_id, reason, queue, priority, flags)
+        SELECT n.id, 'after', n.queue, n.priority, n.flags
+        FROM stray AS n
+        WHERE n.refusal IS NULL AND (n.flags & 4096) <> 0
+    ),
+    waits AS (
+        INSERT INTO pgqueue.job_waits (job_id, remaining, run_if, late)
+        SELECT
+            n.id, (SELECT count(DISTINCT a.id) FROM unnest(n.after) AS a (id)),
+            coalesce(n.run_if, 'succeeded'), true
+        FROM stray AS n
+        WHERE n.refusal IS NULL AND (n.flags & 4096) <> 0
+    ),
+    members AS (
+        INSERT INTO pgqueue.group_deltas (group_id, total)
+        SELECT n.group_id, count(*)::integer
+        FROM stray AS n
+        WHERE n.refusal IS NULL AND n.group_id IS NOT NULL
+        GROUP BY n.group_id
     )
     SELECT
         (SELECT count(*) FROM stray),
         coalesce((SELECT max(s.id) FROM seen AS s), file_strays.above),
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
-        (SELECT min(l.run_at) < file_strays.at + interval '2 s' FROM later AS l)
-    INTO file_strays.filed, file_strays.reached, v_queues, v_soon;
+        (SELECT min(l.run_at) < file_strays.at + interval '2 s' FROM later AS l),
+        (SELECT array_agg(r.job_id) FROM refused AS r),
+        (
+            SELECT array_agg(n.id)
+            FROM stray AS n
+            WHERE n.refusal IS NULL AND (n.flags & 4) <> 0
+        ),
+        (SELECT array_agg(n.id) FROM stray AS n WHERE (n.flags & 48) <> 0)
+    INTO file_strays.filed, file_strays.reached, v_queues, v_soon, v_ended, v_unique, v_keyed;
+    IF v_unique IS NOT NULL THEN
+        v_keys := pgqueue.take_unique_keys(v_unique, true, file_strays.at);
+        PERFORM pgqueue.end_waiting(
+            v_keys.dropped || coalesce(v_keys.undecided, '{}'), 'cancelled',
+            'cancelled: duplicate of a job with the same unique_key', file_strays.at);
+    END IF;
+    PERFORM pgqueue.settle(v_ended, NULL, 0, file_strays.at);
+    IF v_keyed IS NOT NULL THEN
+        PERFORM pgqueue.hold_back(v_keyed);
+    END IF;
     PERFORM pgqueue.ring(v_queues);
     IF v_soon THEN
         PERFORM pgqueue.ring_leader();

@@ -32,7 +32,12 @@ SELECT
     f.error,
     coalesce(s.reason, b.reason) AS reason,
     p.fraction AS progress,
-    p.note AS progress_note
+    p.note AS progress_note,
+    j.unique_key,
+    j.group_id,
+    j.after,
+    j.concurrency_key,
+    j.fair_key
 FROM pgqueue.jobs AS j
 LEFT JOIN pgqueue.finished_jobs AS f ON f.job_id = j.id
 LEFT JOIN pgqueue.running_jobs AS u ON u.job_id = j.id

@@ -21,7 +21,10 @@ SELECT
         LIMIT 1
     ) AS first_waits_seconds,
     max(q.retention_succeeded) AS retention_succeeded,
-    max(q.retention_other) AS retention_other
+    max(q.retention_other) AS retention_other,
+    max(q.max_running) AS max_running,
+    max(q.rate_jobs || '/' || q.rate_seconds || 's') AS rate,
+    max(q.max_pending) AS max_pending
 FROM (
     SELECT r.queue, 'ready' AS state, count(*) AS n FROM pgqueue.ready_jobs AS r GROUP BY r.queue
     UNION ALL

@@ -35,7 +35,10 @@ AS $$
                 'planned_at', to_char(
                     schedule_job.slot AT TIME ZONE 'UTC',
                     'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))),
-        clock_timestamp()
+        clock_timestamp(),
+        -- What only single jobs have: a unique key, a group, callbacks, others before them, a
+        -- concurrency key, a fair key.
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     )::pgqueue.jobs
 $$;
 

@@ -44,7 +44,8 @@ AS $$
         ELSE pgqueue.refusal(ROW(
             0, (schedule).task, (schedule).args, (schedule).kwargs, (schedule).queue,
             (schedule).priority, NULL, NULL, (schedule).timeout, (schedule).max_attempts,
-            (schedule).meta, NULL)::pgqueue.jobs)
+            (schedule).meta, NULL, NULL, NULL, NULL, NULL,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::pgqueue.jobs)
     END
 $$;
 

@@ -145,6 +145,17 @@ def note_and_gate(text: str, number: int) -> None:
 
 
 @task
+def spanned(key: str) -> None:
+    """Write when it begins, and when it ends."""
+    with psycopg.connect(os.environ["PGQUEUE_DSN"], autocommit=True) as connection:
+        row = connection.execute(
+            "INSERT INTO spans (key) VALUES (%s) RETURNING n", (key,)
+        ).fetchone()
+        time.sleep(0.005)
+        connection.execute("UPDATE spans SET ended = clock_timestamp() WHERE n = %s", row)
+
+
+@task
 def gate_where(number: int) -> dict[str, int]:
     pass_gate(number)
     return {"pid": os.getpid(), "thread": threading.get_ident()}
@@ -458,6 +469,55 @@ def spin_in_c_once(context: Context) -> int:
 @task(timeout=0.000001)
 def too_short() -> None:
     """Have no time at all."""
+
+
+@task(context=True)
+def report(context: Context, gate: int) -> str:
+    """Say how far it is, wait for a gate, say more, and end."""
+    context.progress(0.5, "half\0way \ud800")
+    context.log("began")
+    pass_gate(gate)
+    context.log("goes on", level="warning")
+    context.progress(1)
+    return "reported"
+
+
+@task(context=True, atomic=True)
+def report_atomically(context: Context) -> None:
+    context.log("at last")
+    context.progress(0.75)
+
+
+@task(context=True)
+def chatter(context: Context, count: int) -> int:
+    for number in range(count):
+        context.progress(number / count, f"{number}")
+        context.log(f"line {number}")
+    return count
+
+
+@task(context=True, timeout=2)
+def take_longer(context: Context) -> bool:
+    """Ask for more time, and use more than there was at first."""
+    first = context.remaining() or 0
+    assert (context.extend_timeout("1m") or 0) > 50
+    assert (context.extend_timeout(1) or 0) > 50, "a limit further away stays"
+    until = time.monotonic() + 2.2
+    while time.monotonic() < until:
+        time.sleep(0.01)
+    return first <= 2 and (context.remaining() or 0) > 30
+
+
+@task(context=True, timeout=2)
+async def atake_longer(context: Context) -> bool:
+    assert (context.extend_timeout(60) or 0) > 50
+    await asyncio.sleep(2.2)
+    return True
+
+
+@task(context=True)
+def extend_nothing(context: Context) -> float | None:
+    return context.extend_timeout("1m")
 
 
 @task

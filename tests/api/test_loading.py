@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue.api.app import registry
+from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
 from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.core.errors import ConfigurationError

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pgqueue.api.app import registry
 from pgqueue.api.clients import Clients
+from pgqueue.api.decorating import registry
 from pgqueue.api.registry import Registry
 from pgqueue.api.task import Task
 from pgqueue.core.errors import TaskAlreadyRegisteredError, TaskNotFoundError

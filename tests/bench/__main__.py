@@ -1,10 +1,10 @@
-"""Run a benchmark: ``python -m tests.bench drain|latency [--json]``."""
+"""Run a benchmark: ``python -m tests.bench drain|latency|features [--json]``."""
 
 import argparse
 import json
 import os
 
-from tests.bench import drain, latency
+from tests.bench import drain, features, latency
 
 
 def main() -> None:
@@ -21,9 +21,16 @@ def main() -> None:
     two.add_argument("--jobs", type=int, default=500)
     two.add_argument("--gap", type=float, default=0.02, help="seconds between two jobs")
     two.add_argument("--json", action="store_true")
+    three = commands.add_parser("features", help="CPU of the server a job, as ratio to a plain one")
+    three.add_argument("--jobs", type=int, default=20_000)
+    three.add_argument("--rounds", type=int, default=5)
+    three.add_argument("--batch", type=int, default=100)
+    three.add_argument("--json", action="store_true")
     words = parser.parse_args()
     if words.command == "drain":
         found = drain.run(words.jobs, words.rounds, words.batch, words.processes)
+    elif words.command == "features":
+        found = features.run(words.jobs, words.rounds, words.batch)
     else:
         found = latency.run(words.jobs, words.gap)
     if words.json:

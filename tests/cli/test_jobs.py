@@ -13,7 +13,8 @@ from tests.fixtures.databases import Database
 FACTS = {
     "id", "task", "queue", "priority", "state", "attempt", "lost", "crashes", "max_attempts",
     "run_at", "expires_at", "timeout", "created_at", "started_at", "finished_at", "worker_id",
-    "error", "reason",
+    "error", "reason", "progress", "progress_note", "unique_key",
+    "concurrency_key", "fair_key",
 }  # fmt: skip
 OUTCOME = {
     "id": 1,
@@ -27,7 +28,7 @@ OWN = {"args", "kwargs", "result", "meta"}
 
 
 def test_enqueue(cli: Cli, app: PgQueue) -> None:
-    assert answer(cli("enqueue", "t", "--json")) == {"id": 1, "task": "t"}
+    assert answer(cli("enqueue", "t", "--json")) == {"id": 1, "task": "t", "duplicate": False}
     done = cli(
         "enqueue", "shop.send", '[1, {"$t":"decimal","v":"1.5"}]', "--kwargs", '{"to": "you"}',
         "--in", "1d12h", "--queue", "mail", "--priority", "-7", "--expires", "3600",
@@ -140,15 +141,15 @@ def test_show(cli: Cli, app: PgQueue, db: Database) -> None:
         [worker_id, json.dumps([{"batch": 0, "rest": [OUTCOME]}])],
     )
     shown = answer(cli("jobs", "show", 1, "--json"))
-    assert set(shown) == FACTS | OWN | {"errors"}
+    assert set(shown) == FACTS | OWN | {"errors", "logs"}
     assert shown["args"] == [1, {"$t": "tuple", "v": [2]}]
     assert (shown["state"], shown["timeout"]) == ("failed", 90)
     [error] = shown["errors"]
     assert (error["attempt"], error["kind"], error["message"]) == (1, "ValueError", "no")
     assert error["traceback"].endswith("ValueError: no\n")
     said = cli("jobs", "show", 1).stdout
-    assert 'call          (1, {"$t":"tuple","v":[2]}, k="v")\n' in said
-    assert "timeout       90s\n" in said
+    assert 'call             (1, {"$t":"tuple","v":[2]}, k="v")\n' in said
+    assert "timeout          90s\n" in said
     assert "\nattempt 1 at 20" in said
     assert said.endswith("Z: ValueError\n\nTraceback\n  in \u241b[31mf\nValueError: no\n")
 
@@ -182,3 +183,26 @@ def test_moving_by_hand(cli: Cli, app: PgQueue, db: Database) -> None:
     assert cli("jobs", "cancel", 3).stdout == (
         "job 3 is running; its worker was asked to stop it\n"
     )
+
+
+def test_cancel_matching(cli: Cli, app: PgQueue) -> None:
+    app.enqueue("a", [{"x": 1, "y": 2}])
+    app.enqueue("a", [2], unique_key="u", queue="mail")
+    words = ("jobs", "cancel-matching")
+    said = cli(*words, "--task", "a", "--args", '[{"y":2,"x":1}]', "--reason", "no").stdout
+    assert said == "1 jobs cancelled, 0 that run asked to stop\n"
+    found = answer(cli(*words, "--unique-key", "u", "--queue", "mail", "--kwargs", "{}", "--json"))
+    assert found == {"cancelled": 1, "asked": 0}
+    assert "must be told what to match" in sentence(cli(*words, "--reason", "all", code=2))
+
+
+def test_enqueue_with_keys(cli: Cli, app: PgQueue) -> None:
+    words = ("enqueue", "t", "--unique-key", "u", "--unique-while", "waiting", "--unique-for", "1h")
+    assert cli(*words, "--concurrency-key", "k", "--max-running", "3").stdout == "job 1 enqueued\n"
+    again = cli("enqueue", "t", "--unique-key", "u")
+    assert again.stdout == "job 1 has this unique key already; nothing enqueued\n"
+    assert "job 1 has it" in sentence(
+        cli("enqueue", "t", "--unique-key", "u", "--on-duplicate", "error", code=1)
+    )
+    cli("enqueue", "t", "--fair-key", "f")
+    assert [job.state for job in app.jobs()] == ["blocked", "blocked"]

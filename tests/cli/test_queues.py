@@ -48,7 +48,8 @@ def test_list(cli: Cli, app: PgQueue) -> None:
     mail, slow = answer(cli("queues", "list", "--json"))
     assert set(mail) == {
         "queue", "ready", "scheduled", "blocked", "running", "unknown_task", "paused", "resume_at",
-        "first_waits", "retention_succeeded", "retention_other",
+        "first_waits", "retention_succeeded", "retention_other", "max_running", "rate",
+        "max_pending",
     }  # fmt: skip
     assert (mail["queue"], mail["ready"], mail["scheduled"]) == ("mail", 1, 1)
     assert mail["first_waits"] >= 0
@@ -66,10 +67,25 @@ def test_list(cli: Cli, app: PgQueue) -> None:
         (["pause", "*"], "'*' stands for every queue"),
         (["pause", ""], "queue must be a non-empty string"),
         (["pause", "mail", "--resume-in", "0"], "resume_in must be longer than nothing"),
-        (["configure", "mail"], "needs --retention, --retention-succeeded or --retention-other"),
+        (
+            ["configure", "mail"],
+            "needs a limit, --retention, --retention-succeeded or --retention-other",
+        ),
         (["configure", "mail", "--reset", "--retention", "1d"], "or --reset alone"),
         (["configure", "mail", "--retention", "1d", "--retention-other", "1d"], "leave those out"),
     ],
 )
 def test_wrong_words(cli: Cli, words: list[str], said: str) -> None:
     assert said in sentence(cli("queues", *words, code=2))
+
+
+def test_limits(cli: Cli, app: PgQueue) -> None:
+    words = ("queues", "configure", "mail")
+    said = answer(cli(*words, "--max-running", "20", "--rate", "100/m", "--json"))
+    assert said == {"queue": "mail", "max_running": 20, "rate": "100/m"}
+    cli(*words, "--rate", "none", "--max-pending", "5")
+    [queue] = app.queues.list()
+    assert (queue.max_running, queue.rate, queue.max_pending) == (20, None, 5)
+    assert "max_running must be a whole number" in sentence(
+        cli(*words, "--max-running", "many", code=2)
+    )

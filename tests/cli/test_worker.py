@@ -131,7 +131,8 @@ def test_enqueue_with_the_application(run: Cli, app: PgQueue, application: Path)
     def enqueue(*words: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
         return run("enqueue", *words, "--app", "mytasks", code=code, cwd=application)
 
-    assert answer(enqueue("mytasks.add", "[1, 2]", "--json")) == {"id": 1, "task": "mytasks.add"}
+    said = answer(enqueue("mytasks.add", "[1, 2]", "--json"))
+    assert said == {"id": 1, "task": "mytasks.add", "duplicate": False}
     assert "missing a required argument: 'b'" in sentence(enqueue("mytasks.add", "[1]", code=2))
     assert "did you mean 'mytasks.add'" in sentence(enqueue("mytasks.ad", "[1]", code=2))
     assert [job.id for job in app.jobs()] == [1]

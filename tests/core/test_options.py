@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pgqueue.core.errors import ConfigurationError, NotSerializableError
-from pgqueue.core.options import EnqueueOptions, QueueList, TaskOptions, parse_queues
+from pgqueue.core.options import EnqueueOptions, TaskOptions
+from pgqueue.core.queue_list import QueueList, parse_queues
 
 NOON = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 BOTH = [TaskOptions.from_kwargs, EnqueueOptions.from_kwargs]
@@ -29,13 +30,25 @@ def test_a_task_has_the_promised_defaults() -> None:
         "aliases": (),
         "schedule": (),
         "atomic": False,
+        "unique": False,
+        "unique_while": None,
+        "unique_for": None,
+        "on_duplicate": None,
+        "on_success": None,
+        "on_failure": None,
+        "on_finish": None,
+        "concurrency": False,
+        "max_running": None,
+        "fair_by": False,
+        "batch": 1,
+        "batch_wait": 0.05,
     }
     assert TaskOptions.from_kwargs() == options
 
 
 def test_an_enqueue_sets_nothing_by_default() -> None:
     options = EnqueueOptions()
-    assert set(dataclasses.asdict(options).values()) == {None}
+    assert set(dataclasses.asdict(options).values()) == {None, ()}
     assert EnqueueOptions.from_kwargs() == options
 
 

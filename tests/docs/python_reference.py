@@ -54,8 +54,9 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         "RunInfo",
     ),
     "The app": ("PgQueue", "default_app", "set_default_app", "queues"),
-    "Jobs": ("JobHandle", "Job", "FailedAttempt", "JobState", "QueueInfo", "WorkerInfo"),
-    "Inside a task": ("Context", "Retry", "Snooze", "Cancel", "JobTimeout"),
+    "Jobs": ("JobHandle", "Job", "FailedAttempt", "LogLine", "JobState", "QueueInfo", "WorkerInfo"),
+    "Groups and flows": ("group", "agroup", "GroupHandle", "Progress", "chain", "Flow", "Node"),
+    "Inside a task": ("Context", "BatchJob", "Retry", "Snooze", "Cancel", "JobTimeout"),
     "Errors": tuple(
         name
         for name in pgqueue.__all__
@@ -69,7 +70,7 @@ _BESIDE: Final[dict[str, dict[str, Any]]] = {
     "The app": {"What must not be": Problem},
 }
 #: Public in Python's sense only.
-_LEFT_OUT: Final = frozenset({"clients"})
+_LEFT_OUT: Final = frozenset({"clients", "as_callback"})
 _SECTIONS: Final = ("Args", "Returns", "Raises", "Attributes")
 
 

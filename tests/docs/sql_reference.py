@@ -28,7 +28,19 @@ error codes are listed in [errors](errors.md).
 _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "Jobs": (
         "For applications and people.",
-        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job"),
+        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job", "wait_for"),
+    ),
+    "Groups and flows": (
+        "Jobs that belong together, or run after each other.",
+        (
+            "create_group",
+            "close_group",
+            "enqueue_flow",
+            "group_results",
+            "cancel_group",
+            "retry_group",
+            "delete_group",
+        ),
     ),
     "Queues": ("Settings of queues.", ("pause", "resume", "configure_queue")),
     "Schedules": (
@@ -54,6 +66,7 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "beat",
             "forget_worker",
             "set_progress",
+            "add_log",
             "work",
             "held",
         ),
@@ -76,6 +89,8 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "prune_schedule_runs",
             "file_strays",
             "apply_cancels",
+            "tidy",
+            "advance",
         ),
     ),
 }

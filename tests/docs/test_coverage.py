@@ -143,7 +143,7 @@ def test_settings() -> None:
     code = sources(ROOT / "pgqueue", "*.py") + sources(ROOT / "tests" / "fixtures", "*.py")
     variables = set(re.findall(r"\bPGQUEUE_[A-Z_]+\b", code))
     settings = set(re.findall(r"current_setting\('(pgqueue\.\w+)'", sources(ROOT / "sql", "*.sql")))
-    assert settings == {"pgqueue.notify"}
+    assert settings == {"pgqueue.notify", "pgqueue.overfill"}
     assert missing(reference("settings"), variables | settings) == []
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     run = (DOCS / "howto" / "run-a-worker.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgqueue import PgQueue, default_app, set_default_app
 from pgqueue.__main__ import EXTRA, main
-from pgqueue.api.app import registry
+from pgqueue.api.decorating import registry
 from pgqueue.cli.main import make_parser
 from tests.docs.examples import Runner
 from tests.docs.pages import Page, pages

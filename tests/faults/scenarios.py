@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tests.faults.arena import Arena
 
 #: Modules of this folder that register scenarios.
-MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew", "versions")
+MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew", "storms", "versions")
 
 #: Modules that may be there.
 OPTIONAL: tuple[str, ...] = (

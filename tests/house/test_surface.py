@@ -7,32 +7,43 @@ import pgqueue
 from tests.helpers import ROOT
 
 PUBLIC = """
-    BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
-    FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
-    LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo Recurrence RefusedJobError
-    Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError SchemaMissingError
-    SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task TaskAlreadyRegisteredError
-    TaskNotFoundError WorkerInfo __version__ acopy_many aenqueue_many aschedule copy_many cron
-    default_app enqueue_many every queues rrule schedule schedules set_default_app task
+    BadArgumentsError BatchJob BoundTask Cancel ConfigurationError ConnectionLostError Context
+    DecodeError DuplicateJobError FailedAttempt Flow GroupHandle Job JobFailedError JobHandle
+    JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError LogLine Node
+    NotSerializableError PgQueue PgQueueError Progress QueueFullError QueueInfo Recurrence
+    RefusedJobError
+    ResultTimeoutError Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError
+    SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task
+    TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
+    aenqueue_many agroup aschedule chain copy_many cron default_app enqueue_many every group
+    queues rrule schedule schedules set_default_app task
 """
 
 METHODS = {
     "PgQueue": """
-        aclose acopy_many aenqueue aenqueue_many aget_job ajobs check clients close copy_many dsn
-        enqueue enqueue_many get_job health job jobs prune task workers
+        acancel_matching cancel_matching
+        aclose acopy_many aenqueue aenqueue_many aget_job agroup ajobs check clients close copy_many
+        dsn enqueue enqueue_flow enqueue_many get_group get_job group health job jobs prune task
+        workers
     """,
-    "Task": "aenqueue enqueue job using",
-    "BoundTask": "aenqueue enqueue job using",
+    "Task": "aenqueue amap as_callback enqueue job map using",
+    "BoundTask": "aenqueue amap as_callback enqueue job map using",
+    "Flow": "add aenqueue enqueue",
+    "GroupHandle": """
+        acancel aclose adelete aprogress aresults aretry await_ cancel close delete progress results
+        retry wait
+    """,
     "JobHandle": """
-        acancel adelete aerrors ainfo aretry aset_priority astate cancel delete errors info retry
-        set_priority state
+        acancel adelete aerrors ainfo alogs aresult aretry aset_priority astate cancel delete errors
+        info logs result retry set_priority state
     """,
     "Schedule": """
         adelete ahistory ainfo apause apreview aresume arun_now delete history info pause preview
         resume run_now
     """,
     "Context": """
-        areschedule cancelled check_cancelled connection planned_at remaining reschedule schedule
+        areschedule cancelled check_cancelled connection extend_timeout log planned_at progress
+        remaining reschedule schedule
     """,
 }
 

@@ -52,6 +52,50 @@ def test_a_hundred_thousand_future_jobs_cost_nothing(c: Connection, taker: Taker
     assert all(after[n] <= before[n] + 0.1 for n in BATCHES), (before, after)
 
 
+def test_jobs_behind_a_busy_key_cost_nothing(c: Connection, taker: Taker) -> None:
+    factories.job(c, concurrency_key="k")
+    taker.take(1)
+    factories.jobs(c, 1000)
+    before = costs(taker)
+    factories.jobs(c, 5_000, concurrency_key="k")
+    taker.take(0)  # whoever looks first finds the key busy
+    after = costs(taker)
+    assert all(after[n] <= before[n] + 0.1 for n in BATCHES), (before, after)
+
+
+def test_a_line_costs_what_it_does_however_many_there_are(c: Connection, taker: Taker) -> None:
+    found = []
+    for more in (100, 5_000):
+        c.execute(
+            "INSERT INTO pgqueue.jobs (task, concurrency_key)"
+            " SELECT 'task', 'k' || %s || n FROM generate_series(1, %s) AS n",
+            (f"{more}-", more),
+        )
+        found.append(cost_of_admitting(c, f"k{more}-", 20))
+    # But for one more level of the indexes.
+    assert found[1] <= 1.5 * found[0], found
+
+
+def cost_of_admitting(c: Connection, prefix: str, keys: int) -> float:
+    """Buffers a key of the last of three, which are rolled back."""
+    names = [f"{prefix}{n}" for n in range(1, keys + 1)]
+    for _ in range(3):
+        with c.transaction(force_rollback=True):
+            c.execute("SET LOCAL enable_seqscan = off")
+            query = "SELECT pgqueue.admit(%s, clock_timestamp())"
+            found = cost(c, query, (names,)).buffers
+    return found / keys
+
+
+def test_a_turn_costs_what_it_does_however_many_wait(c: Connection, taker: Taker) -> None:
+    found = []
+    for many in (10, 10_000):
+        factories.jobs(c, many, fair_key="a")
+        factories.jobs(c, many, fair_key="b")
+        found.append(costs(taker)[10])
+    assert found[1] <= 1.5 * found[0], found
+
+
 def test_two_hundred_thousand_finished_jobs_cost_nothing(c: Connection, taker: Taker) -> None:
     """But for one more level of the primary key of jobs."""
     factories.jobs(c, 1000)

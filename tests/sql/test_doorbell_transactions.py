@@ -244,7 +244,13 @@ def test_nothing_notifies_without_looking_at_the_queue_first(c: Connection) -> N
         WHERE pronamespace = 'pgqueue'::regnamespace AND prosrc LIKE '%%pg_notify(%%'
     """
     notifying = c.execute(query).fetchall()
-    assert {name for name, _ in notifying} == {"ring", "ring_leader", "cancel"}
+    assert {name for name, _ in notifying} == {
+        "ring",
+        "ring_leader",
+        "cancel",
+        "cancel_group",
+        "settle",
+    }
     for name, source in notifying:
         guard, first = source.find("pg_notification_queue_usage()"), source.find("pg_notify(")
         assert 0 < guard < first, name

@@ -15,7 +15,7 @@ Connection = psycopg.Connection[Any]
 
 TABLES = (
     "ready_jobs", "scheduled_jobs", "blocked_jobs", "running_jobs", "finished_jobs", "job_errors",
-    "job_progress", "cancel_requests",
+    "job_progress", "job_logs", "cancel_requests",
 )  # fmt: skip
 
 
@@ -210,6 +210,9 @@ def _full(c: Connection) -> None:
         )
         c.execute("INSERT INTO pgqueue.job_progress (job_id, fraction) VALUES (%s, 1)", (job_id,))
         c.execute("INSERT INTO pgqueue.cancel_requests (job_id) VALUES (%s)", (job_id,))
+        c.execute(
+            "INSERT INTO pgqueue.job_logs VALUES (%s, 1, 1, now(), 'info', 'began')", (job_id,)
+        )
 
 
 @pytest.mark.parametrize("how", ["DELETE FROM pgqueue.jobs", "TRUNCATE pgqueue.jobs"])
@@ -255,6 +258,7 @@ MOVES = {
     "promote": ("scheduled", "SELECT pgqueue.promote(at => 'infinity')"),
     "cancel": ("ready", "SELECT pgqueue.cancel(%(id)s)"),
     "set_priority": ("ready", "SELECT pgqueue.set_priority(%(id)s, 5)"),
+    "log": ("running", "SELECT pgqueue.add_log(%(id)s, 'line')"),
     "progress": ("running", "SELECT pgqueue.set_progress(%(id)s, 0.5)"),
     "request a cancel": ("running", "SELECT pgqueue.cancel(%(id)s)"),
 }

@@ -22,6 +22,9 @@ SIZE = (
     "args, kwargs and meta must each be at most 1048576 bytes of JSON, 1572864 as PostgreSQL"
     " prints it; got "
 )
+UNIQUE = "unique_key must be text of 1 to 1000 bytes; got "
+KEYLESS = "unique_key must be given with unique_while, unique_for or on_duplicate; got "
+RUNNING = "max_running must be at least 1 and given with a concurrency_key; got "
 MOST = 1572864
 
 #: A row's columns, and what the server says to it. SECRET becomes something that must not be said.
@@ -51,6 +54,31 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "366 days"}, TIMEOUT + "366 days"),
     ({"max_attempts": 0}, "max_attempts must be at least 1; got 0"),
     ({"max_attempts": -1}, "max_attempts must be at least 1; got -1"),
+    ({"unique_key": ""}, UNIQUE + "0 bytes"),
+    ({"unique_key": "é" * 501}, UNIQUE + "1002 bytes"),
+    (
+        {"unique_key": "k", "unique_while": "SECRET" * 0 + "x"},
+        "unique_while must be live or waiting; got 'x'",
+    ),
+    (
+        {"unique_key": "k", "unique_for": "0"},
+        "unique_for must be above 0 and at most 3660 days; got 00:00:00",
+    ),
+    (
+        {"unique_key": "k", "on_duplicate": "x"},
+        "on_duplicate must be ignore, replace, reschedule or error; got 'x'",
+    ),
+    ({"unique_for": "1 s"}, KEYLESS + "null"),
+    ({"concurrency_key": ""}, "concurrency_key must be text of 1 to 1000 bytes; got 0 bytes"),
+    ({"concurrency_key": "k", "max_running": 0}, RUNNING + "0"),
+    ({"max_running": 5}, RUNNING + "5"),
+    ({"fair_key": ""}, "fair_key must be text of 1 to 1000 bytes; got 0 bytes"),
+    (
+        {"fair_key": "f", "concurrency_key": "k"},
+        "fair_key must not be given with a concurrency_key; got both",
+    ),
+    ({"unique_while": "live"}, KEYLESS + "null"),
+    ({"on_duplicate": "ignore"}, KEYLESS + "null"),
     ({"args": f'["{"x" * (MOST - 3)}"]'}, SIZE + str(MOST + 1)),
     ({"kwargs": f'{{"k": "{"x" * (MOST - 8)}"}}'}, SIZE + str(MOST + 1)),
     ({"meta": f'{{"k": "{"x" * (MOST - 8)}"}}'}, SIZE + str(MOST + 1)),
@@ -60,7 +88,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 #: Of every column that a row above may have.
 GOOD = {"task": "task", "queue": "default", "args": "[]", "kwargs": "{}", "meta": "{}",
-        "priority": 0, "timeout": "1 s", "max_attempts": 1}  # fmt: skip
+        "priority": 0, "timeout": "1 s", "max_attempts": 1, "unique_key": None,
+        "unique_while": None, "unique_for": None, "on_duplicate": None,
+        "concurrency_key": None, "max_running": None, "fair_key": None}  # fmt: skip
 
 ACCEPTED: list[dict[str, Any]] = [
     {"task": "é" * 250},
@@ -73,6 +103,12 @@ ACCEPTED: list[dict[str, Any]] = [
     {"priority": 32767, "max_attempts": 32767, "timeout": "365 days"},
     {"run_at": "infinity", "expires_at": "-infinity"},
     {"created_at": None},
+    {
+        "unique_key": "é" * 500,
+        "unique_while": "waiting",
+        "unique_for": "3660 days",
+        "on_duplicate": "error",
+    },
 ]
 
 
@@ -193,7 +229,8 @@ def test_enqueue_takes_null_as_the_default(c: Connection) -> None:
         (
             '[{"task": "t"}, {"task": "t", "arguments": ["SECRET"]}]',
             "jobs[1] must have no keys but task, args, kwargs, queue, priority, run_at, expires_at,"
-            " timeout, max_attempts, meta; got 'arguments'",
+            " timeout, max_attempts, meta, unique_key, unique_while, unique_for, on_duplicate,"
+            " concurrency_key, max_running, fair_key; got 'arguments'",
         ),
         (
             '[{"task": "t", "args": ["SECRET"], "priority": 32768}]',

@@ -22,6 +22,7 @@ from pgqueue.worker.frames import (
     pack_batch,
     pack_ids,
     unpack_answer,
+    unpack_ids,
 )
 from tests.helpers import ROOT
 
@@ -33,7 +34,9 @@ class Host:
 
     Attributes:
         outcomes: the last object told about each job; `{"state": "succeeded"}` without a result.
+        notes: what jobs have said of themselves.
         answers: how many frames with outcomes have come.
+        wants: how many jobs more calls of batch tasks have waited for.
         worn: how often it has asked to be replaced.
         exit_code: of the process, once it has ended.
     """
@@ -66,8 +69,10 @@ class Host:
         self._batch_no = 0
         self.outcomes: dict[int, dict[str, Any]] = {}
         self.answers = 0
+        self.notes: list[dict[str, Any]] = []
         self.ready = False
         self.worn = 0
+        self.wants: list[int] = []
         self.exit_code: int | None = None
 
     def __enter__(self) -> Self:
@@ -106,6 +111,8 @@ class Host:
                 self.ready = True
             elif kind is Kind.WORN:
                 self.worn += 1
+            elif kind is Kind.WANT:
+                self.wants += unpack_ids(body)
             else:
                 assert kind is Kind.ANSWER
                 self._take(body)
@@ -117,6 +124,9 @@ class Host:
             self.outcomes.update({job: {"state": "stored"} for job in answer.ids})
             return
         told = json.loads(answer.document)
+        if not answer.ids:
+            self.notes += told["notes"]
+            return
         assert told["batch"] == answer.batch_no
         ok = [int(job) for job in told["ok"][1:-1].split(",") if job]
         rest = {one["id"]: one for one in told["rest"]}

@@ -1,15 +1,16 @@
 """Statements that add jobs: one, or many."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from json import dumps as quoted
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 
 from pgqueue.core import codec
-from pgqueue.core.errors import ConfigurationError, RefusedJobError
+from pgqueue.core.composition import callbacks_of
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, RefusedJobError
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.db.statements.base import Rows, Statement, as_int, first_int
 
@@ -27,6 +28,13 @@ class JobSpec:
         args: a JSON array.
         kwargs: a JSON object.
         options: what its row says beyond that; what is None keeps the column's default.
+        unique_key: what no other live job may have; None for no such limit.
+        complaint: why it cannot be enqueued alone: arguments are missing that the results of other
+            jobs may be.
+        complain: tells what is wrong with it when so many results stand before its arguments,
+            empty for nothing; None where nobody can tell.
+        concurrency_key: in whose line it runs; None for no such limit.
+        fair_key: in whose turn it is taken; None for no turns.
     """
 
     task: str
@@ -34,6 +42,52 @@ class JobSpec:
     args: str = field(default="[]", repr=False)
     kwargs: str = field(default="{}", repr=False)
     options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
+    unique_key: str | None = field(default=None, repr=False)
+    concurrency_key: str | None = field(default=None, repr=False)
+    fair_key: str | None = field(default=None, repr=False)
+    complaint: str = field(default="", repr=False)
+    complain: Callable[[int], str] | None = field(default=None, repr=False, compare=False)
+
+    def as_callback(self) -> dict[str, Any]:
+        """Give it in the form of `pgqueue.jobs.callbacks`: what it is told comes before its own
+        arguments.
+
+        Raises:
+            ConfigurationError: it has options that a callback cannot have.
+            BadArgumentsError: its task cannot be called so.
+        """
+        wrong = self.complain(1) if self.complain is not None else ""
+        if wrong:
+            raise BadArgumentsError(f"{wrong}; a callback is told what ended as first argument")
+        found: dict[str, Any] = {"task": self.task}
+        if self.args != "[]":
+            found["args"] = codec.loads(self.args)
+        if self.kwargs != "{}":
+            found["kwargs"] = codec.loads(self.kwargs)
+        for item in fields(self.options):
+            value = getattr(self.options, item.name)
+            if value is None or value == item.default:
+                continue
+            if item.name not in ("queue", "priority", "meta"):
+                raise ConfigurationError(
+                    f"a callback may have a queue, a priority and meta of its own; got {item.name}"
+                )
+            found[item.name] = value
+        if self.unique_key is not None:
+            raise ConfigurationError("a callback must have no unique key")
+        return found
+
+
+class Enqueued(NamedTuple):
+    """Hold what became of a job that may be a duplicate.
+
+    Attributes:
+        id: the job's id; of a duplicate, that of the job that was there.
+        duplicate: whether it is one.
+    """
+
+    id: int
+    duplicate: bool
 
 
 # For every parameter of a new job its column and how the text becomes its value. Times that count
@@ -63,7 +117,17 @@ NEW: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     ),
     "max_attempts": ("max_attempts", "CAST(CAST(%(max_attempts)s AS text) AS smallint)"),
     "meta": ("meta", "CAST(CAST(%(meta)s AS text) AS jsonb)"),
+    "group_id": ("group_id", "CAST(CAST(%(group_id)s AS text) AS bigint)"),
+    "callbacks": ("callbacks", "CAST(CAST(%(callbacks)s AS text) AS jsonb)"),
+    "after": ("after", "CAST(CAST(%(after)s AS text) AS bigint[])"),
+    "run_if": ("run_if", "CAST(%(run_if)s AS text)"),
+    "results_as": ("results_as", "CAST(%(results_as)s AS text)"),
+    "concurrency_key": ("concurrency_key", "CAST(%(concurrency_key)s AS text)"),
+    "max_running": ("max_running", "CAST(CAST(%(max_running)s AS text) AS integer)"),
+    "fair_key": ("fair_key", "CAST(%(fair_key)s AS text)"),
 }
+#: Those whose text is JSON already.
+_JSON: Final = ("meta", "callbacks")
 
 # Jobs that are alike but for their arguments travel as one object with all their arguments: 100,000
 # of them took 0.37 s on the server, without triggers, against 0.60 s as one object each, 0.75 s as
@@ -71,28 +135,36 @@ NEW: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
 # function inside the other, so the rows are inserted, numbered and returned in the order given.
 _MANY: Final = """
 INSERT INTO pgqueue.jobs
-    (task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta)
+    (task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta, group_id,
+    callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key)
 SELECT
     r.task, coalesce(c.args, '[]'), coalesce(c.kwargs, '{}'), coalesce(r.queue, 'default'),
     coalesce(r.priority, 0),
     coalesce(r.run_at, clock_timestamp() + make_interval(secs => r.run_in)),
     coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
-    make_interval(secs => r.timeout), r.max_attempts, r.meta
+    make_interval(secs => r.timeout), r.max_attempts, r.meta, r.group_id, r.callbacks, r.after,
+    r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key
 FROM jsonb_to_recordset(CAST(CAST(%(runs)s AS text) AS jsonb)) AS r (
     task text, args jsonb, kwargs jsonb, queue text, priority smallint, run_at timestamptz,
     run_in double precision, expires_at timestamptz, expires_in double precision,
-    timeout double precision, max_attempts smallint, meta jsonb
+    timeout double precision, max_attempts smallint, meta jsonb, group_id bigint, callbacks jsonb,
+    after bigint[], run_if text, results_as text, concurrency_key text, max_running integer,
+    fair_key text
 )
 CROSS JOIN LATERAL
     ROWS FROM (jsonb_array_elements(r.args), jsonb_array_elements(r.kwargs)) AS c (args, kwargs)
 RETURNING id
 """
 
+#: Columns that say how a unique key is kept.
+UNIQUENESS: Final = ("unique_while", "unique_for", "on_duplicate")
+
 
 def enqueue(job: JobSpec) -> Statement[int]:
-    """Insert one job; gives its id."""
+    """Insert one job that has no unique key; gives its id."""
     params = columns_of(job.options)
     params["task"] = job.task
+    _set_concurrency(params, job)
     if job.args != "[]":
         params["args"] = job.args
     if job.kwargs != "{}":
@@ -101,18 +173,40 @@ def enqueue(job: JobSpec) -> Statement[int]:
 
 
 def enqueue_many(jobs: Sequence[JobSpec]) -> Statement[list[int]]:
-    """Insert many jobs with one statement; gives their ids in the same order.
+    """Insert many jobs that have no unique keys with one statement; gives their ids in order.
 
     Raises:
         RefusedJobError: they are too large for one statement.
     """
-    text = "[" + ",".join(_runs(jobs)) + "]"
-    if len(text) > MAX_MANY_BYTES:
-        raise RefusedJobError(
-            f"enqueue_many() can send at most {MAX_MANY_BYTES} bytes of JSON at once; got "
-            f"{len(text)}; send fewer jobs a call, or use copy_many()"
-        )
+    text = _sized("[" + ",".join(_runs(jobs)) + "]")
     return Statement(text=_MANY, params={"runs": text}, decode=_ids)
+
+
+def enqueue_each(jobs: Iterable[JobSpec]) -> Statement[list[Enqueued]]:
+    """Insert jobs that may be duplicates; gives what became of each, in order.
+
+    Raises:
+        RefusedJobError: they are too large for one statement.
+    """
+    text = _sized("[" + ",".join([_object(job) for job in jobs]) + "]")
+    return Statement(
+        text="SELECT e.job_id, e.duplicate"
+        " FROM pgqueue.enqueue_each(CAST(CAST(%(jobs)s AS text) AS jsonb)) AS e",
+        params={"jobs": text},
+        decode=_enqueued,
+    )
+
+
+def uniqueness_of(options: EnqueueOptions) -> dict[str, str]:
+    """Give the columns that say how a unique key is kept, as text; only those that are set."""
+    found: dict[str, str] = {}
+    if options.unique_while is not None:
+        found["unique_while"] = options.unique_while
+    if options.unique_for is not None:
+        found["unique_for"] = f"{options.unique_for.total_seconds():.6f} seconds"
+    if options.on_duplicate is not None:
+        found["on_duplicate"] = options.on_duplicate
+    return found
 
 
 def columns_of(options: EnqueueOptions) -> dict[str, str | None]:
@@ -136,6 +230,15 @@ def columns_of(options: EnqueueOptions) -> dict[str, str | None]:
         params["max_attempts"] = str(options.max_attempts)
     if options.meta is not None:
         params["meta"] = codec.dumps(options.meta, path="$.meta", name="meta").decode()
+    if options.group is not None:
+        params["group_id"] = str(options.group)
+    callbacks = callbacks_of(options)
+    if callbacks:
+        params["callbacks"] = codec.dumps(callbacks, path="$", name="callbacks").decode()
+    if options.after:
+        params["after"] = "{" + ",".join(map(str, options.after)) + "}"
+        params["run_if"] = options.run_if
+        params["results_as"] = options.results
     return params
 
 
@@ -161,21 +264,78 @@ def _set_times(params: dict[str, str | None], options: EnqueueOptions) -> None:
 
 def _runs(jobs: Iterable[JobSpec]) -> Iterable[str]:
     """Write jobs as JSON objects, one for each stretch of jobs that differ by arguments only."""
-    heads: dict[tuple[str, int], str] = {}
-    for key, run in groupby(jobs, key=lambda job: (job.task, id(job.options))):
+    heads: dict[tuple[str, int, str | None, str | None], str] = {}
+    for key, run in groupby(
+        jobs, key=lambda job: (job.task, id(job.options), job.concurrency_key, job.fair_key)
+    ):
         members = list(run)
         head = heads.get(key)
         if head is None:
-            params = columns_of(members[0].options)
-            meta = params.pop("meta", None)
-            params["task"] = key[0]
-            head = quoted(params)[:-1] + (f',"meta":{meta}' if meta is not None else "")
-            heads[key] = head
+            params = columns_of(members[0].options) | {"task": key[0]}
+            _set_concurrency(params, members[0])
+            head = heads[key] = _head(params)
         args = ",".join([job.args for job in members])
         kwargs = ""
         if any(job.kwargs != "{}" for job in members):
             kwargs = ',"kwargs":[' + ",".join([job.kwargs for job in members]) + "]"
         yield f'{head},"args":[{args}]{kwargs}}}'
+
+
+def _object(job: JobSpec) -> str:
+    """Write one job as a JSON object, as `pgqueue.enqueue_each` takes it."""
+    params = columns_of(job.options) | {"task": job.task}
+    _set_concurrency(params, job)
+    if "timeout" in params:
+        params["timeout"] = f"{float(params['timeout'] or 0):.6f} seconds"
+    if job.unique_key is not None:
+        params |= {"unique_key": job.unique_key, **uniqueness_of(job.options)}
+    return f'{_head(params)},"args":{job.args},"kwargs":{job.kwargs}}}'
+
+
+def flow_item(job: JobSpec, *, name: str | None, after: Sequence[int], **more: str | None) -> str:
+    """Write one job as a JSON object, as `pgqueue.enqueue_flow` takes it.
+
+    Args:
+        name: what the flow calls it.
+        after: places of those that it runs after.
+        more: `run_if` and `results_as`.
+    """
+    params = columns_of(job.options) | {"task": job.task, **_set(more)}
+    if "timeout" in params:
+        params["timeout"] = f"{float(params['timeout'] or 0):.6f} seconds"
+    if name is not None:
+        params["name"] = name
+    places = f',"after":[{",".join(map(str, after))}]' if after else ""
+    return f'{_head(params)}{places},"args":{job.args},"kwargs":{job.kwargs}}}'
+
+
+def _set(values: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _head(params: dict[str, str | None]) -> str:
+    """Write columns as a JSON object that is not closed yet."""
+    plain = {name: value for name, value in params.items() if name not in _JSON}
+    raw = "".join(f',"{name}":{params[name]}' for name in _JSON if name in params)
+    return quoted(plain)[:-1] + raw
+
+
+def _set_concurrency(params: dict[str, str | None], job: JobSpec) -> None:
+    if job.fair_key is not None:
+        params["fair_key"] = job.fair_key
+    if job.concurrency_key is not None:
+        params["concurrency_key"] = job.concurrency_key
+        if job.options.max_running is not None:
+            params["max_running"] = str(job.options.max_running)
+
+
+def _sized(text: str) -> str:
+    if len(text) > MAX_MANY_BYTES:
+        raise RefusedJobError(
+            f"enqueue_many() can send at most {MAX_MANY_BYTES} bytes of JSON at once; got "
+            f"{len(text)}; send fewer jobs a call, or use copy_many()"
+        )
+    return text
 
 
 @lru_cache(maxsize=1024)
@@ -184,6 +344,10 @@ def _insert(names: tuple[str, ...]) -> LiteralString:
     values = ", ".join([NEW[name][1] for name in names])
     # Put together from the table above only.
     return "INSERT INTO pgqueue.jobs (" + columns + ") VALUES (" + values + ") RETURNING id"  # noqa: S608
+
+
+def _enqueued(rows: Rows) -> list[Enqueued]:
+    return [Enqueued(as_int(row[0]), bool(row[1])) for row in rows]
 
 
 def _ids(rows: Rows) -> list[int]:

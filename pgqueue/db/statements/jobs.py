@@ -3,11 +3,12 @@
 What adds jobs is in ``adding``; what a worker says is not here.
 """
 
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, LiteralString
+from typing import Final, LiteralString, NamedTuple
 
 from pgqueue.core.errors import JobNotFoundError
-from pgqueue.core.job import FailedAttempt, Job
+from pgqueue.core.job import FailedAttempt, Job, LogLine
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db.statements.adding import NEW, columns_of
@@ -30,7 +31,9 @@ SELECT
     o.attempt, o.lost, o.crashes, o.max_attempts, EXTRACT(EPOCH FROM o.run_at),
     EXTRACT(EPOCH FROM o.expires_at), EXTRACT(EPOCH FROM o.timeout), CAST(o.meta AS text),
     EXTRACT(EPOCH FROM o.created_at), EXTRACT(EPOCH FROM o.started_at),
-    EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason
+    EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason,
+    o.progress, o.progress_note, o.unique_key,
+    o.concurrency_key, o.fair_key
 FROM pgqueue.job_overview AS o
 """
 
@@ -110,6 +113,17 @@ def job_errors(job_id: int) -> Statement[list[FailedAttempt]]:
     )
 
 
+def job_logs(job_id: int) -> Statement[list[LogLine]]:
+    """Read what a job has logged, the first line first."""
+    return Statement(
+        text="SELECT l.attempt, l.level, l.message, EXTRACT(EPOCH FROM l.at)"
+        " FROM pgqueue.job_logs AS l"
+        " WHERE l.job_id = CAST(CAST(%(id)s AS text) AS bigint) ORDER BY l.attempt, l.n",
+        params={"id": str(job_id)},
+        decode=_logs,
+    )
+
+
 def cancel(job_id: int, reason: str | None) -> Statement[JobState]:
     """Cancel a job, or ask its worker to; gives its state after that."""
     return Statement(
@@ -117,6 +131,66 @@ def cancel(job_id: int, reason: str | None) -> Statement[JobState]:
         " reason => CAST(%(reason)s AS text))",
         params={"id": str(job_id), "reason": reason},
         decode=_state,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Say which jobs are meant; what is None matches all.
+
+    Attributes:
+        task: the task's name.
+        args: a JSON array, compared as a value.
+        kwargs: a JSON object, compared as a value.
+        queue: the queue.
+        unique_key: the unique key.
+        concurrency_key: the concurrency key.
+        older_than: enqueued at least so many seconds ago.
+    """
+
+    task: str | None = None
+    args: str | None = field(default=None, repr=False)
+    kwargs: str | None = field(default=None, repr=False)
+    queue: str | None = None
+    unique_key: str | None = None
+    concurrency_key: str | None = None
+    older_than: float | None = None
+
+
+class CancelCounts(NamedTuple):
+    """Hold how many jobs a match has cancelled.
+
+    Attributes:
+        cancelled: those that waited.
+        asked: those that run, whose workers were asked to stop them.
+    """
+
+    cancelled: int
+    asked: int
+
+
+def cancel_matching(match: Match, reason: str | None) -> Statement[CancelCounts]:
+    """Cancel all jobs that match and are not over."""
+    return Statement(
+        text="SELECT c.cancelled, c.asked FROM pgqueue.cancel_matching("
+        "task => CAST(%(task)s AS text), args => CAST(CAST(%(args)s AS text) AS jsonb),"
+        " kwargs => CAST(CAST(%(kwargs)s AS text) AS jsonb), queue => CAST(%(queue)s AS text),"
+        " unique_key => CAST(%(unique_key)s AS text),"
+        " concurrency_key => CAST(%(concurrency_key)s AS text),"
+        " older_than => make_interval(secs =>"
+        " CAST(CAST(%(older_than)s AS text) AS double precision)),"
+        " reason => CAST(%(reason)s AS text)) AS c",
+        params={
+            "task": match.task,
+            "args": match.args,
+            "kwargs": match.kwargs,
+            "queue": match.queue,
+            "unique_key": match.unique_key,
+            "concurrency_key": match.concurrency_key,
+            "older_than": None if match.older_than is None else repr(match.older_than),
+            "reason": reason,
+        },
+        decode=lambda rows: CancelCounts(as_int(rows[0][0]), as_int(rows[0][1])),
     )
 
 
@@ -204,6 +278,11 @@ def _job(row: Row) -> Job:
         result=from_json(row[19]),
         error=None if row[20] is None else str(row[20]),
         reason=None if row[21] is None else str(row[21]),
+        progress=None if row[22] is None else float(str(row[22])),
+        progress_note=None if row[23] is None else str(row[23]),
+        unique_key=None if row[24] is None else str(row[24]),
+        concurrency_key=None if row[25] is None else str(row[25]),
+        fair_key=None if row[26] is None else str(row[26]),
     )
 
 
@@ -215,6 +294,15 @@ def _errors(rows: Rows) -> list[FailedAttempt]:
             message=str(row[2]),
             traceback=str(row[3] or ""),
             at=as_moment(row[4]),
+        )
+        for row in rows
+    ]
+
+
+def _logs(rows: Rows) -> list[LogLine]:
+    return [
+        LogLine(
+            attempt=as_int(row[0]), level=str(row[1]), message=str(row[2]), at=as_moment(row[3])
         )
         for row in rows
     ]

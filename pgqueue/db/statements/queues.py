@@ -1,6 +1,8 @@
 """Statements about queues: pause, resume, configure, list."""
 
 import datetime as dt
+import json
+from collections.abc import Mapping
 from typing import Final
 
 from pgqueue.core.job import QueueInfo
@@ -17,7 +19,8 @@ _LIST: Final = """
 SELECT
     s.queue, s.ready, s.scheduled, s.blocked, s.running, s.unknown_task, s.paused,
     EXTRACT(EPOCH FROM s.resume_at), s.first_waits_seconds,
-    EXTRACT(EPOCH FROM s.retention_succeeded), EXTRACT(EPOCH FROM s.retention_other)
+    EXTRACT(EPOCH FROM s.retention_succeeded), EXTRACT(EPOCH FROM s.retention_other),
+    s.max_running, s.rate, s.max_pending
 FROM pgqueue.queue_stats AS s
 ORDER BY s.queue
 """
@@ -55,6 +58,26 @@ def configure(queue: str, succeeded: float | None, other: float | None) -> State
     )
 
 
+def limit(queue: str, limits: Mapping[str, int | str | None]) -> Statement[None]:
+    """Change the limits of a queue that are named; None takes one away."""
+    return Statement(
+        text="SELECT pgqueue.limit_queue(queue => CAST(%(queue)s AS text),"
+        " limits => CAST(CAST(%(limits)s AS text) AS jsonb))",
+        params={"queue": queue, "limits": json.dumps(limits)},
+        decode=nothing,
+    )
+
+
+def limit_key(key: str, max_running: int | None) -> Statement[None]:
+    """Say how many jobs of a concurrency key may run at once; None for what they say."""
+    return Statement(
+        text="SELECT pgqueue.limit_key(key => CAST(%(key)s AS text),"
+        " max_running => CAST(CAST(%(max_running)s AS text) AS integer))",
+        params={"key": key, "max_running": None if max_running is None else str(max_running)},
+        decode=nothing,
+    )
+
+
 def list_queues() -> Statement[list[QueueInfo]]:
     """Read every queue that has jobs waiting or running, or settings."""
     return Statement(text=_LIST, params={}, decode=_queues)
@@ -78,6 +101,9 @@ def _queues(rows: Rows) -> list[QueueInfo]:
             first_waits=None if row[8] is None else float(str(row[8])),
             retention_succeeded=_span(row[9]),
             retention_other=_span(row[10]),
+            max_running=None if row[11] is None else as_int(row[11]),
+            rate=None if row[12] is None else str(row[12]),
+            max_pending=None if row[13] is None else as_int(row[13]),
         )
         for row in rows
     ]

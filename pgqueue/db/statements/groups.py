@@ -1,0 +1,194 @@
+"""Statements about groups and flows: make them, look at them, move them by hand."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, LiteralString, TypeVar
+
+from pgqueue.core.errors import JobNotFoundError
+from pgqueue.core.group import Progress
+from pgqueue.core.states import JobState
+from pgqueue.db.statements.base import (
+    Row,
+    Rows,
+    Statement,
+    as_int,
+    as_moment,
+    as_time,
+    first_int,
+    first_str,
+    from_json,
+)
+from pgqueue.db.statements.results import End
+
+T = TypeVar("T")
+
+_ID: Final = "CAST(CAST(%(id)s AS text) AS bigint)"
+
+
+def create_group(
+    name: str | None, callbacks: str | None, meta: str | None, parent: int | None
+) -> Statement[int]:
+    """Make a group; gives its id.
+
+    Args:
+        callbacks: JSON, as `pgqueue.jobs.callbacks`.
+        meta: JSON.
+    """
+    return Statement(
+        text="SELECT pgqueue.create_group(name => CAST(%(name)s AS text),"
+        " callbacks => CAST(CAST(%(callbacks)s AS text) AS jsonb),"
+        " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
+        " parent_id => CAST(CAST(%(parent)s AS text) AS bigint))",
+        params={
+            "name": name,
+            "callbacks": callbacks,
+            "meta": meta,
+            "parent": None if parent is None else str(parent),
+        },
+        decode=first_int,
+    )
+
+
+def close_group(group_id: int) -> Statement[str]:
+    """Let a group end when all its jobs have; gives its state."""
+    return _call("SELECT pgqueue.close_group(" + _ID + ")", group_id, first_str)
+
+
+def cancel_group(group_id: int, reason: str | None) -> Statement[int]:
+    """Cancel the jobs of a group that are not over; gives how many."""
+    return Statement(
+        text="SELECT pgqueue.cancel_group(" + _ID + ", reason => CAST(%(reason)s AS text))",
+        params={"id": str(group_id), "reason": reason},
+        decode=first_int,
+    )
+
+
+def retry_group(group_id: int) -> Statement[int]:
+    """Run the jobs of a group again that did not succeed; gives how many."""
+    return _call("SELECT pgqueue.retry_group(" + _ID + ")", group_id, first_int)
+
+
+def delete_group(group_id: int) -> Statement[int]:
+    """Delete a group with its jobs; gives how many."""
+    return _call("SELECT pgqueue.delete_group(" + _ID + ")", group_id, first_int)
+
+
+def progress(group_id: int) -> Statement[Progress]:
+    """Read how far a group is.
+
+    Raises:
+        JobNotFoundError: when decoded, if there is no such group.
+    """
+
+    def decode(rows: Rows) -> Progress:
+        if not rows:
+            raise JobNotFoundError(
+                f"there is no group {group_id}; the transaction that made it has not committed, or "
+                "it was deleted"
+            )
+        return _progress(rows[0])
+
+    return _call(
+        "SELECT o.id, o.name, o.state, o.total, o.waiting, o.running, o.succeeded, o.failed,"
+        " o.cancelled, o.skipped, o.remaining_seconds, EXTRACT(EPOCH FROM o.created_at),"
+        " EXTRACT(EPOCH FROM o.ended_at)"
+        " FROM pgqueue.group_overview AS o WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
+        group_id,
+        decode,
+    )
+
+
+def group_ends(group_id: int) -> Statement[list[End]]:
+    """Read what became of the jobs of a group, in the order in which they were enqueued."""
+    return _call(
+        "SELECT g.job_id, g.task, g.state, CAST(g.result AS text), g.error,"
+        " e.kind, e.message, e.traceback, e.attempt"
+        " FROM pgqueue.group_results(CAST(CAST(%(id)s AS text) AS bigint)) AS g"
+        " LEFT JOIN LATERAL (SELECT e.* FROM pgqueue.job_errors AS e"
+        " WHERE e.job_id = g.job_id AND g.state <> 'succeeded'"
+        " ORDER BY e.at DESC, e.attempt DESC LIMIT 1) AS e ON true"
+        " ORDER BY g.job_id",
+        group_id,
+        _ends,
+    )
+
+
+def enqueue_flow(
+    items: Sequence[str],
+    *,
+    name: str | None = None,
+    callbacks: str | None = None,
+    meta: str | None = None,
+    group: int | None = None,
+    before: Sequence[int] = (),
+) -> Statement[tuple[int, list[int]]]:
+    """Enqueue jobs that run after each other; gives the group and the ids in order.
+
+    Args:
+        items: JSON objects, from `adding.flow_item`.
+        callbacks: JSON, of the group that is made.
+        meta: JSON, likewise.
+        group: the group they join instead.
+        before: jobs that wait for these too.
+    """
+    return Statement(
+        text="SELECT f.flow_id, CAST(f.job_ids AS text) FROM pgqueue.enqueue_flow("
+        "CAST(CAST(%(jobs)s AS text) AS jsonb), name => CAST(%(name)s AS text),"
+        " callbacks => CAST(CAST(%(callbacks)s AS text) AS jsonb),"
+        " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
+        " group_id => CAST(CAST(%(group)s AS text) AS bigint),"
+        " before => CAST(CAST(%(before)s AS text) AS bigint[])) AS f",
+        params={
+            "jobs": "[" + ",".join(items) + "]",
+            "name": name,
+            "callbacks": callbacks,
+            "meta": meta,
+            "group": None if group is None else str(group),
+            "before": "{" + ",".join(map(str, before)) + "}" if before else None,
+        },
+        decode=_flow,
+    )
+
+
+def _call(text: LiteralString, group_id: int, decode: Callable[[Rows], T]) -> Statement[T]:
+    return Statement(text=text, params={"id": str(group_id)}, decode=decode)
+
+
+def _flow(rows: Rows) -> tuple[int, list[int]]:
+    ids = str(rows[0][1]).strip("{}")
+    return as_int(rows[0][0]), [int(one) for one in ids.split(",")]
+
+
+def _progress(row: Row) -> Progress:
+    return Progress(
+        id=as_int(row[0]),
+        name=None if row[1] is None else str(row[1]),
+        state=str(row[2]),
+        total=as_int(row[3]),
+        waiting=as_int(row[4]),
+        running=as_int(row[5]),
+        succeeded=as_int(row[6]),
+        failed=as_int(row[7]),
+        cancelled=as_int(row[8]),
+        skipped=as_int(row[9]),
+        remaining=None if row[10] is None else float(str(row[10])),
+        created_at=as_moment(row[11]),
+        ended_at=as_time(row[12]),
+    )
+
+
+def _ends(rows: Rows) -> list[End]:
+    return [
+        End(
+            job_id=as_int(row[0]),
+            exists=True,
+            task=str(row[1]),
+            state=None if row[2] is None else JobState(str(row[2])),
+            result=from_json(row[3]),
+            error=str(row[4] or ""),
+            kind=str(row[5] or ""),
+            message=str(row[6] or ""),
+            traceback=str(row[7] or ""),
+            attempt=as_int(row[8] or 0),
+        )
+        for row in rows
+    ]

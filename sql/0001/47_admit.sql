@@ -1,0 +1,120 @@
+-- Purpose: let the first jobs of concurrency keys that have a free slot go on to be ready.
+-- Called by: work, for keys on offer; release_slots, for the slots that were given back.
+-- Moves blocked_jobs to ready_jobs; writes slots; deletes from offers, or writes them where more is
+-- to be done later. Reads jobs, key_limits.
+-- Locks: advisory (70677106, hash of the key) until the end of the transaction, tried, so that two
+-- do not count the same free slot; the rows it moves, by key, priority and seq, skipping those that
+-- others hold. So it waits for nobody.
+--
+-- Why nothing is lost: a key that has a line has an offer, or all its slots are taken. Whoever adds
+-- to the line leaves an offer. An offer is deleted by who holds the key's lock, in a statement
+-- before the one that counts, so that the line and the slots are those of after the offer. Who
+-- gives back a slot admits the next one himself, or leaves an offer where he does not get the lock:
+-- the other one may have counted before.
+-- Why no bitmaps and no sorts: a table that was small when it was analysed is not worth its index
+-- to the planner, and it would read all lines for each key.
+-- Why at most 128 locks: they stand in a table of the server's that all sessions share.
+CREATE FUNCTION pgqueue.admit(keys text[], at timestamptz, OUT queues text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+DECLARE
+    v_some text[] := keys[1:128];
+    v_mine text[] := ARRAY(
+        SELECT k.key
+        FROM unnest(v_some) AS k (key)
+        WHERE pg_try_advisory_xact_lock(
+            70677106, (hashtextextended(k.key, 0) & 2147483647)::integer)
+    );
+    v_again text[];
+BEGIN
+    DELETE FROM pgqueue.offers AS o WHERE o.key = ANY (v_mine);
+    WITH lines AS MATERIALIZED (
+        SELECT
+            k.key,
+            coalesce(l.max_running, h.max_running, 1)
+                - (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'k:' || k.key) AS free
+        FROM unnest(v_mine) AS k (key)
+        LEFT JOIN LATERAL (
+            SELECT l.max_running FROM pgqueue.key_limits AS l WHERE l.key = k.key OFFSET 0
+        ) AS l ON true
+        CROSS JOIN LATERAL (
+            SELECT (
+                SELECT j.max_running FROM pgqueue.jobs AS j WHERE j.id = b.job_id
+            ) AS max_running
+            FROM pgqueue.blocked_jobs AS b
+            WHERE b.reason = 'concurrency' AND b.key = k.key
+            ORDER BY b.priority DESC, b.seq
+            LIMIT 1
+        ) AS h
+    ),
+    picked AS MATERIALIZED (
+        SELECT b.*
+        FROM lines AS l
+        CROSS JOIN LATERAL (
+            SELECT b.ctid AS tid, b.*
+            FROM pgqueue.blocked_jobs AS b
+            WHERE b.reason = 'concurrency' AND b.key = l.key
+            ORDER BY b.priority DESC, b.seq
+            LIMIT greatest(l.free, 0)
+            FOR UPDATE SKIP LOCKED
+        ) AS b
+        WHERE l.free > 0
+    ),
+    gone AS (
+        DELETE FROM pgqueue.blocked_jobs AS b
+        WHERE b.ctid = ANY (ARRAY(SELECT p.tid FROM picked AS p))
+    ),
+    ready AS (
+        INSERT INTO pgqueue.ready_jobs
+            (queue, priority, seq, job_id, attempt, lost, crashes, flags)
+        SELECT
+            p.queue, p.priority, nextval('pgqueue.jobs_id_seq'), p.job_id, p.attempt, p.lost,
+            p.crashes, p.flags
+        FROM picked AS p
+        RETURNING queue
+    ),
+    taken AS (
+        INSERT INTO pgqueue.slots (key, job_id)
+        SELECT 'k:' || p.key, p.job_id FROM picked AS p
+    )
+    SELECT
+        (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
+        -- Where somebody holds the row of a job that could have gone on.
+        (
+            SELECT array_agg(l.key)
+            FROM lines AS l
+            WHERE l.free > 0
+                -- A hashed list: comparing each line with each job picked is quadratic.
+                AND (l.key, l.free) NOT IN (SELECT p.key, count(*) FROM picked AS p GROUP BY p.key)
+                AND EXISTS (
+                    SELECT
+                    FROM pgqueue.blocked_jobs AS b
+                    WHERE b.reason = 'concurrency' AND b.key = l.key
+                        AND b.job_id <> ALL (ARRAY(SELECT p.job_id FROM picked AS p))
+                )
+        )
+    INTO admit.queues, v_again;
+    IF v_again IS NOT NULL OR cardinality(v_mine) < cardinality(keys) THEN
+        INSERT INTO pgqueue.offers (key)
+        SELECT k.key FROM unnest(v_again) AS k (key)
+        UNION
+        SELECT k.key
+        FROM unnest(keys) AS k (key)
+        WHERE k.key <> ALL (v_mine)
+            AND NOT EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key = k.key);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.admit(text[], timestamptz) IS
+'Let the first jobs of concurrency keys that have a free slot go on to be ready. Internal.
+
+Args: keys: distinct ones; at: the time it is.
+Returns: the queues that got ready jobs; the caller rings them.
+Locks: advisory (70677106, hash of the key) until the end of the transaction, tried.';

@@ -1,0 +1,49 @@
+-- Purpose: enqueue the callbacks of jobs that are over, in the transaction that ends them.
+-- Called by: settle. Reads jobs and finished_jobs; writes jobs (and, by its triggers, positions).
+-- Why exactly once: whoever ends a job does so by deleting its position row, which one transaction
+-- alone can; this is a part of that transaction.
+-- Why a queue may be overfilled: a callback that is refused would keep the job from ending.
+-- Why a large result is left out: the arguments of a job may be 1 MiB, and a callback that is
+-- refused would keep the job itself from ending.
+CREATE FUNCTION pgqueue.call_back(ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_overfill text := coalesce(current_setting('pgqueue.overfill', true), '');
+BEGIN
+    PERFORM set_config('pgqueue.overfill', 'on', true);
+    INSERT INTO pgqueue.jobs (task, args, kwargs, queue, priority, meta)
+    SELECT c.task, c.args, c.kwargs, c.queue, c.priority, c.meta
+    FROM unnest(call_back.ids) WITH ORDINALITY AS i (id, n)
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.task, j.queue, j.callbacks, j.meta, j.group_id
+        FROM pgqueue.jobs AS j
+        WHERE j.id = i.id AND j.callbacks IS NOT NULL
+        OFFSET 0
+    ) AS j
+    CROSS JOIN LATERAL (
+        SELECT f.*, octet_length(f.result::text) > 524288 AS is_large
+        FROM pgqueue.finished_jobs AS f
+        WHERE f.job_id = j.id
+        OFFSET 0
+    ) AS f
+    CROSS JOIN LATERAL pgqueue.callback_jobs(
+        j.callbacks,
+        f.state,
+        jsonb_build_object(
+            'id', j.id, 'task', j.task, 'queue', j.queue, 'state', f.state, 'attempt', f.attempt,
+            'result', CASE WHEN NOT f.is_large THEN f.result END,
+            'result_left_out', coalesce(f.is_large, false),
+            'error', f.error, 'group_id', j.group_id, 'meta', j.meta
+        )
+    ) AS c
+    ORDER BY i.n, c.n;
+    PERFORM set_config('pgqueue.overfill', v_overfill, true);
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.call_back(bigint[]) IS
+'Enqueue the callbacks of jobs that are over. Internal.
+
+Args: ids: jobs, each once, of which any may have callbacks.
+Returns: nothing.';

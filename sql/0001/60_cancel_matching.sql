@@ -1,0 +1,88 @@
+-- Purpose: stop all jobs that look like this.
+-- Called by: people and programs. Moves ready_jobs, scheduled_jobs, blocked_jobs to finished_jobs
+-- (end_waiting); writes cancel_requests and notifies pgqueue_control for running ones (cancel).
+-- Reads jobs and the positions of all that are not over.
+-- Locks: the position rows, skipping those that a worker is just taking, whose attempt is told.
+-- Errors: PQ004.
+-- Why jsonb equality: the order of keys and the spaces of a JSON text mean nothing.
+CREATE FUNCTION pgqueue.cancel_matching(
+    task text DEFAULT NULL,
+    args jsonb DEFAULT NULL,
+    kwargs jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    unique_key text DEFAULT NULL,
+    concurrency_key text DEFAULT NULL,
+    older_than interval DEFAULT NULL,
+    reason text DEFAULT NULL,
+    at timestamptz DEFAULT clock_timestamp(),
+    OUT cancelled integer,
+    OUT asked integer
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+AS $$
+DECLARE
+    v_ids bigint[];
+    v_ended bigint[];
+    v_id bigint;
+    v_state text;
+BEGIN
+    IF num_nonnulls(cancel_matching.task, cancel_matching.args, cancel_matching.kwargs,
+        cancel_matching.queue, cancel_matching.unique_key, cancel_matching.concurrency_key,
+        cancel_matching.older_than) = 0
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ004',
+            MESSAGE = 'cancel_matching must be told what to match: task, args, kwargs, queue, '
+                'unique_key, concurrency_key or older_than';
+    END IF;
+    SELECT array_agg(j.id ORDER BY j.id) INTO v_ids
+    FROM (
+        SELECT r.job_id, r.queue FROM pgqueue.ready_jobs AS r
+        UNION ALL
+        SELECT s.job_id, s.queue FROM pgqueue.scheduled_jobs AS s
+        UNION ALL
+        SELECT b.job_id, b.queue FROM pgqueue.blocked_jobs AS b
+        UNION ALL
+        SELECT u.job_id, u.queue FROM pgqueue.running_jobs AS u
+    ) AS p
+    JOIN pgqueue.jobs AS j ON j.id = p.job_id
+    WHERE (cancel_matching.task IS NULL OR j.task = cancel_matching.task)
+        AND (cancel_matching.args IS NULL OR j.args = cancel_matching.args)
+        AND (cancel_matching.kwargs IS NULL OR j.kwargs = cancel_matching.kwargs)
+        AND (cancel_matching.queue IS NULL OR p.queue = cancel_matching.queue)
+        AND (cancel_matching.unique_key IS NULL OR j.unique_key = cancel_matching.unique_key)
+        AND (cancel_matching.concurrency_key IS NULL
+            OR j.concurrency_key = cancel_matching.concurrency_key)
+        AND (cancel_matching.older_than IS NULL
+            OR j.created_at <= cancel_matching.at - cancel_matching.older_than);
+    v_ended := pgqueue.end_waiting(
+        v_ids, 'cancelled', concat_ws(': ', 'cancelled', left(cancel_matching.reason, 500)),
+        cancel_matching.at);
+    cancel_matching.cancelled := cardinality(v_ended);
+    cancel_matching.asked := 0;
+    FOR v_id IN
+        SELECT i.id FROM unnest(v_ids) AS i (id) WHERE i.id <> ALL (v_ended)
+        INTERSECT
+        SELECT j.id FROM pgqueue.jobs AS j WHERE j.id = ANY (v_ids)
+    LOOP
+        v_state := pgqueue.cancel(v_id, cancel_matching.reason, cancel_matching.at);
+        cancel_matching.asked := cancel_matching.asked + (v_state = 'running')::integer;
+        cancel_matching.cancelled :=
+            cancel_matching.cancelled + (v_state = 'cancelled')::integer;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.cancel_matching(
+    text, jsonb, jsonb, text, text, text, interval, text, timestamptz
+) IS
+'Stop all jobs that are not over and look like this. Whatever is null matches everything, but not
+all may be null.
+
+Args: task, args, kwargs, queue, unique_key, concurrency_key: as their jobs have them, JSON compared
+as values; older_than: enqueued at least so long ago; reason: a line for people, or null; at: the
+time it is.
+Returns: cancelled: how many were waiting; asked: how many are running and were asked to stop.
+Errors: PQ004 when nothing is given.
+Locks: the position rows, skipping those that a worker is just taking.';

@@ -1,0 +1,183 @@
+"""Groups, chains and flows from Python: what is refused where it is written, and what is sent."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pgqueue import (
+    BadArgumentsError,
+    ConfigurationError,
+    Flow,
+    JobNotFoundError,
+    JobState,
+    PgQueue,
+    RefusedJobError,
+    chain,
+    default_app,
+    group,
+    set_default_app,
+    task,
+)
+from tests.fixtures.databases import Database
+
+
+@task(name="flows.one")
+def one(value: int, more: int = 0) -> int:
+    return value + more
+
+
+@task(name="flows.none")
+def none() -> None: ...
+
+
+@task(name="flows.told", queue="calls")
+def told(what: dict[str, Any], word: str = "") -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def app(db: Database) -> Iterator[PgQueue]:
+    before = default_app()
+    with PgQueue(db.dsn) as made:
+        set_default_app(made)
+        yield made
+    set_default_app(before)
+
+
+def rows(db: Database, columns: str) -> list[tuple[Any, ...]]:
+    return db.execute(f"SELECT {columns} FROM pgqueue.jobs ORDER BY id")
+
+
+def test_a_chain_gives_results_where_they_fit(db: Database) -> None:
+    made = chain(one.job(1), one.job(), none.job(), one.job(7)).enqueue()
+    assert rows(db, "task, args, results_as") == [
+        ("flows.one", [1], None), ("flows.one", [], "args"), ("flows.none", [], None),
+        ("flows.one", [7], "args"),
+    ]  # fmt: skip
+    assert len(made.job_ids) == 4
+    assert made.progress().state == "closed"
+
+
+def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
+    flow = Flow()
+    first, second, third = (flow.add(one.job(n)) for n in range(3))
+    with pytest.raises(BadArgumentsError, match="missing a required argument: 'value'"):
+        flow.add(one.job())
+    with pytest.raises(BadArgumentsError, match="results of 3 jobs before; say results='list'"):
+        flow.add(one.job(), after=[first, second, third])
+    with pytest.raises(BadArgumentsError, match="at most 0 positional"):
+        flow.add(none.job(), after=first, results="args")
+    with pytest.raises(BadArgumentsError, match=r"made of what task.job\(…\) makes"):
+        flow.add(one)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="after must name jobs of this flow"):
+        flow.add(none.job(), after=[7])  # type: ignore[list-item]
+    with pytest.raises(ConfigurationError, match="run_if must be one of"):
+        flow.add(none.job(), after=first, run_if="fail")
+    with pytest.raises(ConfigurationError, match="must have no unique key"):
+        flow.add(none.using(unique_key="a").job())
+    flow.add(none.job(), name="a", after="b")
+    with pytest.raises(ConfigurationError, match="names in a flow must differ; got 'a' twice"):
+        flow.add(none.job(), name="a")
+    with pytest.raises(ConfigurationError, match="no job of the flow is named 'b'"):
+        flow.enqueue()
+    with pytest.raises(ConfigurationError, match="at least one job"):
+        Flow().enqueue()
+    # What a flow may leave out, nobody else may.
+    for call in (default_app().enqueue_many, default_app().copy_many):
+        with pytest.raises(BadArgumentsError, match="missing a required argument: 'value'"):
+            call([one.job()])  # type: ignore[call-arg]
+
+
+def test_a_circle_is_named(db: Database) -> None:
+    flow = Flow()
+    flow.add(none.job(), name="egg", after="hen")
+    flow.add(none.job(), name="hen", after="egg")
+    with pytest.raises(RefusedJobError, match="'egg' after 'hen' after 'egg'"):
+        flow.enqueue()
+    assert rows(db, "id") == []
+
+
+def test_callbacks_take_every_form(db: Database) -> None:
+    one.using(on_success=told, on_failure="some.task", on_finish=told.job(word="x")).enqueue(1)
+    assert rows(db, "callbacks") == [({
+        "on_success": {"task": "flows.told", "queue": "calls"},
+        "on_failure": "some.task",
+        "on_finish": {"task": "flows.told", "queue": "calls", "kwargs": {"word": "x"}},
+    },)]  # fmt: skip
+    with pytest.raises(BadArgumentsError, match="told what ended as first argument"):
+        one.using(on_success=none)
+    with pytest.raises(ConfigurationError, match="on_finish must be a task"):
+        one.using(on_finish=7)
+    with pytest.raises(ConfigurationError, match="a queue, a priority and meta of its own"):
+        one.using(on_finish=told.using(run_at="5m"))
+    specs = [one.using(on_success="a.task").job(n) for n in range(2)]
+    default_app().enqueue_many(specs)
+    default_app().copy_many(specs)
+    assert [row[0] for row in rows(db, "callbacks")[1:]] == [{"on_success": "a.task"}] * 4
+
+
+def test_a_group_in_a_transaction_of_the_callers(db: Database) -> None:
+    with db.connect(autocommit=False) as mine:
+        with group("g", connection=mine, meta={"a": 1}) as made:
+            one.using(group=made, connection=mine).enqueue(1)
+        with pytest.raises(JobNotFoundError, match="has not committed"):
+            made.progress()
+        mine.commit()
+        assert made.progress().total == 1
+        with pytest.raises(ZeroDivisionError), group(connection=mine) as failed:
+            _ = 1 // 0
+        mine.rollback()
+    with pytest.raises(JobNotFoundError):
+        failed.wait(timeout=0)
+
+
+def test_a_block_that_raises_cancels_what_it_enqueued() -> None:
+    made = group()
+
+    def fill() -> None:
+        with made:
+            one.using(group=made).enqueue(1)
+            _ = 1 // 0
+
+    with pytest.raises(ZeroDivisionError):
+        fill()
+    [job] = default_app().jobs()
+    assert job.state is JobState.CANCELLED
+    assert made.progress().state == "cancelled"
+    assert made.retry() == 1
+    assert made.cancel() == 1
+    assert made.delete() == 1
+
+
+def test_coroutines_have_the_same(db: Database) -> None:
+    async def main() -> None:
+        app = default_app()
+        async with await app.agroup("g") as made:
+            await one.using(group=made.id).aenqueue(1)
+        assert (await made.aprogress()).total == 1
+        assert await made.acancel("no") == 1
+        assert (await made.await_(timeout=5)).state == "cancelled"
+        assert [type(e).__name__ for e in await made.aresults(return_errors=True)] == [
+            "JobFailedError"
+        ]
+        flow = Flow()
+        flow.add(one.job(1))
+        assert len((await flow.aenqueue()).job_ids) == 1
+        mapped = await one.amap([1, (2, 3)])
+        assert await mapped.aretry() == 0
+        await mapped.acancel()
+        assert await mapped.adelete() == 2
+        await app.aclose()
+
+    asyncio.run(main())
+
+
+def test_ten_thousand_jobs_that_run_after_each_other(db: Database) -> None:
+    flow = Flow()
+    last = flow.add(none.job(), name="0")
+    for number in range(1, 10_000):
+        last = flow.add(none.job(), after=last, name=str(number))
+    made = flow.enqueue()
+    assert made.progress().total == len(made.job_ids) == 10_000
+    db.execute("TRUNCATE pgqueue.jobs")

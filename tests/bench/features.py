@@ -1,0 +1,100 @@
+"""What a job costs the server that uses a feature, as a ratio to a plain one.
+
+CPU time of the server's process, not the clock: it is steadier beside others. A round enqueues the
+jobs by one statement, takes and answers them in batches by a bare loop, and begins anew with the
+next feature, so that whatever the machine does meanwhile meets all of them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.bench import rig
+
+#: What each is called, the columns that its jobs have, and what is done before.
+FEATURES: dict[str, tuple[dict[str, str], str]] = {
+    "plain": ({}, "SELECT 1"),
+    "unique_key": ({"unique_key": "'k' || n"}, "SELECT 1"),
+    "unique_for": ({"unique_key": "'k' || n", "unique_for": "interval '1 day'"}, "SELECT 1"),
+    "concurrency_key": ({"concurrency_key": "'k' || n"}, "SELECT 1"),
+    "concurrency_key of 10": (
+        {"concurrency_key": "'k' || n % 10", "max_running": "100"},
+        "SELECT 1",
+    ),
+    "max_running": ({}, """SELECT pgqueue.limit_queue('bench', '{"max_running": 1000}')"""),
+    "rate": ({}, """SELECT pgqueue.limit_queue('bench', '{"rate": "10000000/s"}')"""),
+}
+_OFF = """SELECT pgqueue.limit_queue('bench', '{"max_running": null, "rate": null}')"""
+_WORK = "SELECT job_ids::text, hint_out FROM pgqueue.work(%s, %s, '{bench}', %s, %s, %s)"
+
+
+def run(jobs: int, rounds: int, batch: int) -> dict[str, Any]:
+    """Measure; gives microseconds a job and the ratios to plain, medians over the rounds."""
+    enqueue: dict[str, list[float]] = {name: [] for name in FEATURES}
+    work: dict[str, list[float]] = {name: [] for name in FEATURES}
+    with (
+        rig.server() as server,
+        psycopg.connect(server.dsn(), autocommit=True) as connection,
+    ):
+        for number in range(rounds + 1):
+            for name, (columns, before) in FEATURES.items():
+                rig.clean(connection)
+                connection.execute(before.encode())
+                costs = _once(connection, columns, jobs, batch)
+                connection.execute(_OFF.encode())
+                if number:  # the first round makes plans and files
+                    enqueue[name].append(costs[0])
+                    work[name].append(costs[1])
+    found: dict[str, Any] = {"jobs": jobs, "rounds": rounds, "batch": batch}
+    plain = rig.median(enqueue["plain"]), rig.median(work["plain"])
+    for name in FEATURES:
+        costs = rig.median(enqueue[name]), rig.median(work[name])
+        found[name] = {
+            "enqueue_us": round(costs[0], 1),
+            "work_us": round(costs[1], 1),
+            "ratio": round(sum(costs) / sum(plain), 2),
+            "ratio_enqueue": round(costs[0] / plain[0], 2),
+            "ratio_work": round(costs[1] / plain[1], 2),
+        }
+    return found
+
+
+def _once(
+    connection: rig.Connection, columns: dict[str, str], jobs: int, batch: int
+) -> tuple[float, float]:
+    """Enqueue, and work off; gives CPU microseconds a job of each."""
+    names = "".join(f", {name}" for name in columns)
+    values = "".join(f", {value}" for value in columns.values())
+    begun = _cpu(connection)
+    connection.execute(
+        f"INSERT INTO pgqueue.jobs (task, queue{names})"
+        f" SELECT 'bench.noop', 'bench'{values} FROM generate_series(1, {jobs}) AS n".encode()
+    )
+    enqueued = _cpu(connection)
+    worker_id = int(rig.number(connection, "SELECT pgqueue.register_worker('bench')"))
+    hint: object = None
+    outcomes, number, done = None, 0, 0
+    while done < jobs or outcomes:
+        number += 1
+        row = connection.execute(
+            _WORK, (worker_id, number, batch, outcomes, hint), prepare=True
+        ).fetchone()
+        assert row is not None
+        ids, hint = str(row[0] or "{}"), row[1]
+        count = ids.count(",") + 1 if ids != "{}" else 0
+        done += count
+        outcomes = (
+            f'[{{"batch":{number},"ok":"{ids}","us":"{{{",".join(["10"] * count)}}}"}}]'
+            if count
+            else None
+        )
+    worked = _cpu(connection)
+    connection.execute("SELECT pgqueue.forget_worker(%s)", (worker_id,))
+    return (enqueued - begun) / jobs, (worked - enqueued) / jobs
+
+
+def _cpu(connection: rig.Connection) -> float:
+    """Microseconds of CPU that the server's process has used."""
+    stat = Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text(encoding="ascii")
+    return int(stat.split()[0]) / 1000
