@@ -31,6 +31,7 @@ from pgqueue.core.context import Context
 
 # What went wrong.
 from pgqueue.core.errors import (
+    ArgumentGoneError,
     BadArgumentsError,
     ConfigurationError,
     ConnectionLostError,
@@ -89,6 +90,7 @@ __all__ = [
     "QueueInfo",
     "WorkerInfo",
     # What went wrong.
+    "ArgumentGoneError",
     "BadArgumentsError",
     "ConfigurationError",
     "ConnectionLostError",

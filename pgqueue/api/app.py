@@ -16,6 +16,7 @@ from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import EnqueueOptions, TaskOptions, check_task_name
 from pgqueue.core.states import JobState
 from pgqueue.db import connections
+from pgqueue.db.callers import Lender
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.stats import Problem
 
@@ -36,6 +37,7 @@ class PgQueue:
     Args:
         dsn: where the database is: what libpq understands, or `embedded:` or `embedded:./data` for
             a private server. None for the environment variable PGQUEUE_DSN, or libpq's own.
+        lender: whose connections are used instead of our own, as Django's; None for nobody's.
 
     Raises:
         ConfigurationError: the DSN cannot be read.
@@ -45,8 +47,8 @@ class PgQueue:
         registry: the tasks of this process.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
-        self._clients = Clients(connections.check(dsn))
+    def __init__(self, dsn: str | None = None, *, lender: Lender | None = None) -> None:
+        self._clients = Clients(connections.check(dsn), lender)
         self.queues = Queues(self._own_clients)
         self.registry = registry
 

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
+import orjson
+
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
-from pgqueue.core import codec
+from pgqueue.core import codec, tagged
 from pgqueue.core.backoff import Backoff
 from pgqueue.core.binding import Signature
 from pgqueue.core.errors import NotSerializableError
@@ -17,6 +19,7 @@ from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
 
+_OBJECT: Final = f'"{tagged.TAG}":"{tagged.OBJECT_TAG}"'.encode()
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 P = ParamSpec("P")
@@ -220,10 +223,18 @@ def spec_of(
     """
     positional = codec.dumps(list(args), path="$.args") if args else b"[]"
     named = codec.dumps(kwargs, path="$.kwargs") if kwargs else b"{}"
+    if _OBJECT in positional or _OBJECT in named:
+        options = _with_objects(options, positional, named)
     meta = b"" if options.meta is None else codec.dumps(options.meta, path="$.meta", name="meta")
     if len(positional) + len(named) + len(meta) > codec.MAX_BYTES // 2:
         _check_size(positional, named, meta)
     return JobSpec(task=name, args=positional.decode(), kwargs=named.decode(), options=options)
+
+
+def _with_objects(options: EnqueueOptions, *parts: bytes) -> EnqueueOptions:
+    """Note in the job's meta which rows it was given: an index finds it there."""
+    names = tagged.object_names([orjson.loads(part) for part in parts])
+    return options.updated(meta={**(options.meta or {}), tagged.OBJECTS: names})
 
 
 def _check_size(*parts: bytes) -> None:

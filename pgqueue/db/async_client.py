@@ -17,6 +17,8 @@ from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.callers import Lender
+from pgqueue.db.client import Client
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.base import Statement
@@ -40,10 +42,12 @@ class AsyncClient:
 
     Args:
         dsn: where our own connections go; see `connections.resolve`.
+        lender: whose connections are used instead of our own; None for nobody's.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
+    def __init__(self, dsn: str | None = None, lender: Lender | None = None) -> None:
         self._dsn = dsn
+        self._lender = lender
         self._pid = os.getpid()
         self._own: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Own] = (
             weakref.WeakKeyDictionary()
@@ -53,6 +57,8 @@ class AsyncClient:
         """Make one call; see `Client.run`."""
         if connection is not None:
             return await callers.arun(connection, statement)
+        if (lender := self._lender) is not None:
+            return await lender.aside(lambda: callers.run(lender.connection(), statement))
         own = self._of_this_loop()
         async with own.lock:
             open_one = own.connection
@@ -73,6 +79,8 @@ class AsyncClient:
         if connection is not None:
             callers.must_copy(connection, callers.Kind.PSYCOPG_ASYNC)
             return await callers.acopy(cast("psycopg.AsyncConnection[Any]", connection), new)
+        if (lender := self._lender) is not None:
+            return await lender.aside(lambda: Client(lender=lender).copy(new))
         async with await self._connect() as one:
             try:
                 return await callers.acopy(one, new)

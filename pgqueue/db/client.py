@@ -18,6 +18,7 @@ from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.callers import Lender
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.base import Statement
@@ -55,10 +56,12 @@ class Client:
 
     Args:
         dsn: where our own connection goes; see `connections.resolve`.
+        lender: whose connection is used instead of one of our own; None for nobody's.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
+    def __init__(self, dsn: str | None = None, lender: Lender | None = None) -> None:
         self._dsn = dsn
+        self._lender = lender
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
 
@@ -75,6 +78,8 @@ class Client:
             PgQueueError: the server refused the call.
             Exception: what the driver raises otherwise.
         """
+        if connection is None and self._lender is not None:
+            connection = self._lender.connection()
         if connection is not None:
             return callers.run(connection, statement)
         own = self._of_this_process()
@@ -98,9 +103,12 @@ class Client:
             new: the jobs, read as they are sent.
             connection: the caller's psycopg connection; None for one that is opened for this.
         """
+        if connection is None and self._lender is not None:
+            connection = self._lender.connection()
         if connection is not None:
-            callers.must_copy(connection, callers.Kind.PSYCOPG)
-            return callers.copy(cast("psycopg.Connection[Any]", connection), new)
+            driver = callers.on_driver(connection)
+            callers.must_copy(driver, callers.Kind.PSYCOPG)
+            return callers.copy(cast("psycopg.Connection[Any]", driver), new)
         # Not the shared one: what gives the jobs may well make calls of its own meanwhile.
         with connections.connect(connections.resolve(self._dsn)) as one:
             try:

@@ -1,0 +1,94 @@
+"""The schema in Django's database: installed, emptied and removed over Django's connection."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import connections
+
+from pgqueue.core.errors import SchemaMissingError
+from pgqueue.db import schema
+from pgqueue.django import conf
+from pgqueue.django.router import LABEL
+
+# Most are empty, and a TRUNCATE makes a new file. That of jobs empties what hangs on jobs.
+_EMPTY: Final = """
+DO $$
+DECLARE
+    v_name text;
+    v_full boolean;
+BEGIN
+    FOR v_name IN
+        SELECT t.tablename FROM pg_tables AS t
+        WHERE t.schemaname = 'pgqueue' AND t.tablename <> 'schema_versions'
+        ORDER BY t.tablename <> 'jobs'
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM pgqueue.%I)', v_name) INTO v_full;
+        IF v_full THEN
+            EXECUTE format('TRUNCATE pgqueue.%I', v_name);
+        END IF;
+    END LOOP;
+END
+$$
+"""
+
+
+def is_ours(connection: Any) -> bool:
+    """Tell whether a connection of Django's leads to the database of the queue."""
+    return bool(connection.alias == conf.database() and connection.vendor == "postgresql")
+
+
+def upgrade(connection: Any) -> None:
+    """Bring the schema to the newest version; part of the transaction that is under way, if any.
+
+    Raises:
+        SchemaError: it cannot be.
+    """
+    with _driver(connection) as driver:
+        schema.upgrade(driver)
+
+
+def uninstall(connection: Any) -> None:
+    """Remove the schema with all jobs; nothing to do where there is none.
+
+    Raises:
+        SchemaError: workers are alive, or jobs are not finished.
+    """
+    with _driver(connection) as driver, contextlib.suppress(SchemaMissingError):
+        schema.uninstall(driver)
+
+
+def is_installed(connection: Any) -> bool:
+    """Tell whether there is a schema."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('pgqueue.jobs') IS NOT NULL")
+        return bool(cursor.fetchone()[0])
+
+
+def after_migrate(using: str, **details: Any) -> None:
+    """Do what Django does to tables that it manages; a receiver of `post_migrate`.
+
+    `flush`, and each test of a TransactionTestCase, empties the tables; without migrations, as
+    with `--nomigrations`, tables are made at once. Both are known by what the signal carries.
+    """
+    connection = connections[using]
+    if not is_ours(connection):
+        return
+    if "plan" not in details:
+        empty(connection)
+    elif LABEL in settings.MIGRATION_MODULES and settings.MIGRATION_MODULES[LABEL] is None:
+        upgrade(connection)
+
+
+def empty(connection: Any) -> None:
+    """Delete all jobs, settings of queues and workers, if there are any."""
+    if is_installed(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(_EMPTY)
+
+
+@contextlib.contextmanager
+def _driver(connection: Any) -> Iterator[Any]:
+    connection.ensure_connection()
+    yield connection.connection
