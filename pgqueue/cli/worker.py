@@ -12,7 +12,7 @@ from pgqueue.cli.parser import Parser, duration, size, whole
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.options import parse_queues
 from pgqueue.db import connections, schema
-from pgqueue.worker.config import WorkerConfig
+from pgqueue.worker.config import LEVEL_VARIABLE, WorkerConfig
 from pgqueue.worker.supervisor import run
 
 #: The environment variable that holds the DSN of the listener where none was given.
@@ -184,6 +184,7 @@ def _configure_logging(words: Namespace) -> None:
             f"--log-level must be one of {', '.join(_LEVELS)}; "
             f"got {shown(words.log_level)}{suggest(level, _LEVELS)}"
         )
+    os.environ[LEVEL_VARIABLE] = level
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     handler.setFormatter(_JsonLines() if words.json else text)

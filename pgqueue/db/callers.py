@@ -336,6 +336,13 @@ def _in_savepoint(connection: Any, statement: Statement[Any]) -> Rows:
             raise
 
 
+def has_failed(connection: object) -> bool:
+    """Tell whether the transaction of a connection of Django's can only be rolled back."""
+    driver = cast("Any", connection).connection
+    failed = psycopg.pq.TransactionStatus.INERROR
+    return driver is not None and driver.info.transaction_status == failed
+
+
 def on_driver(connection: object) -> object:
     """Give the driver's connection for what only that can do, as COPY; for others, themselves."""
     if kind_of(connection) is not Kind.DJANGO:

@@ -9,6 +9,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -140,6 +141,16 @@ class Client:
     def enqueue_many(self, new: Sequence[JobSpec], connection: object = None) -> list[int]:
         """Insert many jobs with one statement; gives their ids in order."""
         return self.run(adding.enqueue_many(new), connection)
+
+    def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[int, datetime]:
+        """Insert one job; gives its id and when that was."""
+        return self.run(adding.enqueue_dated(job), connection)
+
+    def get_history(
+        self, job_id: int, connection: object = None
+    ) -> tuple[Job, list[FailedAttempt]] | None:
+        """Read one job and what went wrong with it; None where there is none."""
+        return self.run(jobs.get_history(job_id), connection)
 
     def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""

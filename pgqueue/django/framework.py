@@ -1,5 +1,91 @@
-"""What the worker does around each job in a Django project."""
+"""What the worker does around each job in a Django project; a `pgqueue.api.framework.Framework`."""
+
+import contextlib
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.core.cache import close_caches
+from django.db import connections, reset_queries, transaction
+
+from pgqueue.api.atomic import use_transactions
+from pgqueue.api.framework import use_framework
+from pgqueue.db.callers import has_failed
+from pgqueue.django import conf, references
+from pgqueue.django.transactions import DjangoTransaction
+
+log = logging.getLogger("pgqueue.worker")
 
 
 def install() -> None:
-    """Hand it to the worker."""
+    """Hand it to the worker, with Django's transactions for atomic tasks."""
+    use_framework(DjangoFramework())
+    use_transactions(lambda: DjangoTransaction(conf.database()))
+
+
+class DjangoFramework:
+    """Connections, caches, model instances and tasks as a Django project expects them."""
+
+    def find(self, name: str) -> None:
+        """Import the module of a task that is in an app of the project, unless it was."""
+        module = name.rpartition(".")[0]
+        if not module or module in sys.modules or apps.get_containing_app_config(module) is None:
+            return
+        try:
+            importlib.import_module(module)
+        except Exception:
+            # Of a name in a row of a table; it may be there for another version of the code.
+            log.debug("the module of task %s cannot be imported", name, exc_info=True)
+
+    def fill(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Put model instances in the place of references."""
+        return references.fetch(args, kwargs)
+
+    @contextlib.contextmanager
+    def around(self) -> Iterator[None]:
+        """Close connections that are broken or too old, before and after; and forget queries."""
+        close_old()
+        try:
+            yield
+        finally:
+            tidy()
+
+    async def on_loop(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Do the same in the thread that has the connections of coroutines."""
+        await sync_to_async(close_old, thread_sensitive=True)()
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            await sync_to_async(tidy, thread_sensitive=True)()
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """Run a job of a test as a savepoint; what a failed statement has broken is rolled back."""
+        alias = conf.database()
+        with transaction.atomic(using=alias):
+            yield
+            if has_failed(connections[alias]):
+                transaction.set_rollback(True, using=alias)
+
+
+def close_old() -> None:
+    """Close the connections of this thread that are unusable or too old.
+
+    Not those in a transaction: an atomic task's, or a test's, in which a job is run.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
+def tidy() -> None:
+    """Do what Django does after a request."""
+    close_old()
+    reset_queries()
+    close_caches()

@@ -2,9 +2,13 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import Final
 
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.options import QueueList
+
+#: In the environment of a worker's children: the level of its log.
+LEVEL_VARIABLE: Final = "PGQUEUE_LOG_LEVEL"
 
 
 def _cores() -> int:

@@ -3,6 +3,7 @@
 What adds jobs is in ``adding``; what a worker says is not here.
 """
 
+import json
 from functools import lru_cache
 from typing import Final, LiteralString
 
@@ -24,15 +25,27 @@ from pgqueue.db.statements.base import (
     from_json,
 )
 
-_SELECT: Final = """
-SELECT
+_COLUMNS: Final = """
     o.id, o.task, CAST(o.args AS text), CAST(o.kwargs AS text), o.queue, o.priority, o.state,
     o.attempt, o.lost, o.crashes, o.max_attempts, EXTRACT(EPOCH FROM o.run_at),
     EXTRACT(EPOCH FROM o.expires_at), EXTRACT(EPOCH FROM o.timeout), CAST(o.meta AS text),
     EXTRACT(EPOCH FROM o.created_at), EXTRACT(EPOCH FROM o.started_at),
     EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason
-FROM pgqueue.job_overview AS o
 """
+
+_SELECT: Final = "SELECT" + _COLUMNS + "FROM pgqueue.job_overview AS o\n"
+
+_FAILURES: Final = """, (
+    SELECT CAST(json_agg(
+        json_build_array(e.attempt, e.kind, e.message, e.traceback, EXTRACT(EPOCH FROM e.at))
+        ORDER BY e.at, e.attempt) AS text)
+    FROM pgqueue.job_errors AS e WHERE e.job_id = o.id
+)
+FROM pgqueue.job_overview AS o
+WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)
+"""
+
+_HISTORY: Final = "SELECT" + _COLUMNS + _FAILURES
 
 _FILTERS: Final[dict[str, LiteralString]] = {
     "state": "o.state = CAST(%(state)s AS text)",
@@ -110,6 +123,15 @@ def job_errors(job_id: int) -> Statement[list[FailedAttempt]]:
     )
 
 
+def get_history(job_id: int) -> Statement[tuple[Job, list[FailedAttempt]] | None]:
+    """Read one job and what went wrong with it, the first attempt first; None for no such job."""
+    return Statement(
+        text=_HISTORY,
+        params={"id": str(job_id)},
+        decode=_history,
+    )
+
+
 def cancel(job_id: int, reason: str | None) -> Statement[JobState]:
     """Cancel a job, or ask its worker to; gives its state after that."""
     return Statement(
@@ -174,6 +196,13 @@ def _position(state: object) -> JobState:
 
 def _one_job(rows: Rows) -> Job | None:
     return _job(rows[0]) if rows else None
+
+
+def _history(rows: Rows) -> tuple[Job, list[FailedAttempt]] | None:
+    if not rows:
+        return None
+    told = json.loads(str(rows[0][-1] or "[]"), parse_float=str)
+    return _job(rows[0]), _errors(told)
 
 
 def _jobs(rows: Rows) -> list[Job]:

@@ -1,0 +1,50 @@
+"""Django's Tasks framework: Django's own from 6.0 on, else the backport `django-tasks`.
+
+Every name that differs between them is settled here.
+"""
+
+import importlib
+from typing import Any, Final
+
+import django
+from django.core.exceptions import ImproperlyConfigured
+
+_ROOT: Final = "django.tasks" if django.VERSION >= (6,) else "django_tasks"
+
+
+def _module(name: str = "") -> Any:
+    try:
+        return importlib.import_module(f"{_ROOT}{name}")
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            "Django before 6.0 has no Tasks framework; install its backport: pip install "
+            '"pgqueue[django-tasks]", and add "django_tasks" to INSTALLED_APPS'
+        ) from error
+
+
+_base: Any = _module(".base")
+_errors: Any = _module(".exceptions")
+_signals: Any = _module(".signals")
+
+Task: Any = _base.Task
+TaskContext: Any = _base.TaskContext
+TaskError: Any = _base.TaskError
+TaskResult: Any = _base.TaskResult
+TaskResultStatus: Any = _base.TaskResultStatus
+BaseTaskBackend: Any = _module(".backends.base").BaseTaskBackend
+
+InvalidTask: Any = getattr(_errors, "InvalidTask", None) or _errors.InvalidTaskError
+TaskResultDoesNotExist: Any = _errors.TaskResultDoesNotExist
+
+task_enqueued: Any = _signals.task_enqueued
+task_started: Any = _signals.task_started
+task_finished: Any = _signals.task_finished
+
+normalize_json: Any = (
+    importlib.import_module("django.utils.json") if django.VERSION >= (6,) else _module(".utils")
+).normalize_json
+
+
+def backends() -> Any:
+    """Give the backends of TASKS, by alias."""
+    return _module().task_backends

@@ -1,0 +1,3 @@
+"""No pages; only so that there is such a module."""
+
+urlpatterns: list[object] = []
