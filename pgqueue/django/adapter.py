@@ -166,7 +166,7 @@ class _Attempt:
     def normal(self, value: Any) -> Any:
         """Give what the task returned as plain JSON."""
         try:
-            return task_api.normalize_json(value)
+            return task_api.normal(value)
         except (TypeError, ValueError) as error:
             raise ResultNotJson(f"what the task returned cannot be stored: {error}") from error
 

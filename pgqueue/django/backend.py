@@ -185,7 +185,11 @@ class PgQueueBackend(task_api.BaseTaskBackend):
             "worker_ids": [],
         }
         return task_api.TaskResult(
-            task=task, args=args, kwargs=kwargs, backend=self.alias, **{**blank, **values}
+            task=task,
+            args=task_api.normal(args),
+            kwargs=task_api.normal(kwargs),
+            backend=self.alias,
+            **{**blank, **values},
         )
 
     def _stored(self, declared: Any, job: Job, failed: list[FailedAttempt]) -> Any:

@@ -3,6 +3,7 @@
 Every name that differs between them is settled here.
 """
 
+import enum
 import importlib
 from typing import Any, Final
 
@@ -40,9 +41,30 @@ task_enqueued: Any = _signals.task_enqueued
 task_started: Any = _signals.task_started
 task_finished: Any = _signals.task_finished
 
-normalize_json: Any = (
+_normalize_json: Any = (
     importlib.import_module("django.utils.json") if django.VERSION >= (6,) else _module(".utils")
 ).normalize_json
+
+
+def normal(value: Any) -> Any:
+    """Give a value as plain JSON, the way Django's rule has it; choices as their values.
+
+    Raises:
+        TypeError: there is something in it that is not JSON.
+        ValueError: there are bytes in it that are not UTF-8.
+    """
+    return _without_enums(_normalize_json(value))
+
+
+def _without_enums(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    kind = type(value)
+    if kind is list:
+        return [_without_enums(item) for item in value]
+    if kind is dict:
+        return {_without_enums(key): _without_enums(item) for key, item in value.items()}
+    return value
 
 
 def backends() -> Any:

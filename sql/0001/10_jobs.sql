@@ -23,6 +23,10 @@ CREATE TABLE pgqueue.jobs (
 -- Only jobs that can expire are in it: a plain job does not pay for it.
 CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at IS NOT NULL;
 
+-- Which jobs were given a certain row of the application's; only jobs that were given any are in it.
+CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objects'))
+    WHERE meta ? 'pgqueue_objects';
+
 COMMENT ON TABLE pgqueue.jobs IS
 'One row a job: run this task with these arguments. INSERT here to enqueue; never UPDATE.';
 COMMENT ON COLUMN pgqueue.jobs.id IS 'Given by the database; not the order of commits.';
@@ -42,5 +46,6 @@ COMMENT ON COLUMN pgqueue.jobs.timeout IS
 COMMENT ON COLUMN pgqueue.jobs.max_attempts IS
 'How many attempts may fail before the job does, at least 1. Null means the number of the task.';
 COMMENT ON COLUMN pgqueue.jobs.meta IS
-'A JSON object of the producer''s own, shown beside the job and given to the task''s context.';
+'A JSON object of the producer''s own, shown beside the job and given to the task''s context. Under
+pgqueue_objects stand the rows that the arguments mean, such as shop.order:42, for its index.';
 COMMENT ON COLUMN pgqueue.jobs.created_at IS 'When the row was inserted, not when it committed.';

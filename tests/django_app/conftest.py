@@ -1,5 +1,6 @@
 """A Django project inside the test's process, on the database of the test."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ def _project(database: Database) -> Iterator[None]:
     """Set Django up once; take back after each test what its apps have set up for the process."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django_app.full"
     import django
+    from asgiref.sync import sync_to_async
 
     from pgqueue.api import atomic, default, framework
     from pgqueue.api.app import registry
@@ -51,6 +53,8 @@ def _project(database: Database) -> Iterator[None]:
         yield
     finally:
         connections.close_all()
+        # And those of the thread in which coroutines have them.
+        asyncio.run(sync_to_async(connections.close_all)())
         default._apps[:], atomic._makers[:], framework._frameworks[:] = held
         registry._tasks.clear()
         registry._tasks.update(tasks)
