@@ -5,6 +5,17 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 
+class Part(Protocol):
+    """A part of the caller's transaction."""
+
+    @property
+    def connection(self) -> Any:
+        """What an atomic task gets as `context.connection`."""
+
+    def roll_back(self) -> None:
+        """Let it be rolled back at its end."""
+
+
 class Framework(Protocol):
     """What the worker, and `pgqueue.testing`, ask of a framework."""
 
@@ -26,9 +37,19 @@ class Framework(Protocol):
     ) -> Any:
         """Call a coroutine function on the event loop, doing the same around it as `around`."""
 
-    def part(self) -> AbstractContextManager[None]:
+    def wait(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a coroutine function and wait for it, so that it uses the caller's connections; for
+        `pgqueue.testing`."""
+
+    def part(self, *, always: bool) -> AbstractContextManager[Part]:
         """Enter a part of the transaction that is under way, as a savepoint, which is rolled back
-        where it cannot be committed; for `pgqueue.testing`, which runs jobs in the caller's."""
+        where it cannot be committed; for `pgqueue.testing`, which runs jobs in the caller's.
+
+        Args:
+            always: begin a transaction where none is under way.
+        """
 
 
 _frameworks: list[Framework] = []

@@ -7,7 +7,7 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -89,6 +89,12 @@ class AsyncClient:
                     raise
                 failure = connections.lost(error)
         raise failure
+
+    async def aside(self, call: Callable[[], T]) -> T:
+        """Make calls of the sync client from a coroutine, in a thread where they may be made."""
+        if self._lender is not None:
+            return await self._lender.aside(call)
+        return await asyncio.to_thread(call)
 
     async def close(self) -> None:
         """Close our connection of the running loop; the next call opens another."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.apps import apps
 from django.core.cache import close_caches
 from django.db import connections, reset_queries, transaction
@@ -64,14 +64,43 @@ class DjangoFramework:
         finally:
             await sync_to_async(tidy, thread_sensitive=True)()
 
+    def wait(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a coroutine function, whose use of the ORM comes back to this thread."""
+        return async_to_sync(function)(*args, **kwargs)
+
     @contextlib.contextmanager
-    def part(self) -> Iterator[None]:
+    def part(self, *, always: bool) -> Iterator["DjangoPart"]:
         """Run a job of a test as a savepoint; what a failed statement has broken is rolled back."""
-        alias = conf.database()
-        with transaction.atomic(using=alias):
-            yield
-            if has_failed(connections[alias]):
-                transaction.set_rollback(True, using=alias)
+        part = DjangoPart(conf.database())
+        if not (always or connections[part.alias].in_atomic_block):
+            yield part
+            return
+        with transaction.atomic(using=part.alias):
+            yield part
+            if has_failed(connections[part.alias]):
+                part.roll_back()
+
+
+class DjangoPart:
+    """A savepoint of Django's; a `pgqueue.api.framework.Part`.
+
+    Args:
+        alias: of the database.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection that Django uses."""
+        return connections[self.alias].connection
+
+    def roll_back(self) -> None:
+        """Let it be rolled back at its end."""
+        transaction.set_rollback(True, using=self.alias)
 
 
 def close_old() -> None:

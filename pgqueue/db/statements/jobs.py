@@ -33,7 +33,7 @@ _COLUMNS: Final = """
     EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason
 """
 
-_SELECT: Final = "SELECT" + _COLUMNS + "FROM pgqueue.job_overview AS o\n"
+SELECT_JOB: Final = "SELECT" + _COLUMNS + "FROM pgqueue.job_overview AS o\n"
 
 _FAILURES: Final = """, (
     SELECT CAST(json_agg(
@@ -58,7 +58,7 @@ _FILTERS: Final[dict[str, LiteralString]] = {
 def get_job(job_id: int) -> Statement[Job | None]:
     """Read one job; None where there is none."""
     return Statement(
-        text=_SELECT + "WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
+        text=SELECT_JOB + "WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
         params={"id": str(job_id)},
         decode=_one_job,
     )
@@ -109,7 +109,7 @@ def list_jobs(
         params["before"] = str(before)
     where = _where(tuple(params))
     params["limit"] = str(limit)
-    return Statement(text=where, params=params, decode=_jobs)
+    return Statement(text=where, params=params, decode=jobs_of)
 
 
 def job_errors(job_id: int) -> Statement[list[FailedAttempt]]:
@@ -181,7 +181,7 @@ def set_priority(job_id: int, priority: int) -> Statement[JobState]:
 def _where(names: tuple[str, ...]) -> LiteralString:
     conditions = " AND ".join([_FILTERS[name] for name in names])
     where = "WHERE " + conditions if names else ""
-    return _SELECT + where + " ORDER BY o.id DESC LIMIT CAST(CAST(%(limit)s AS text) AS bigint)"
+    return SELECT_JOB + where + " ORDER BY o.id DESC LIMIT CAST(CAST(%(limit)s AS text) AS bigint)"
 
 
 def _state(rows: Rows) -> JobState:
@@ -205,7 +205,8 @@ def _history(rows: Rows) -> tuple[Job, list[FailedAttempt]] | None:
     return _job(rows[0]), _errors(told)
 
 
-def _jobs(rows: Rows) -> list[Job]:
+def jobs_of(rows: Rows) -> list[Job]:
+    """Read the rows of `SELECT_JOB`."""
     return [_job(row) for row in rows]
 
 
