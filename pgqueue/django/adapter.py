@@ -78,6 +78,8 @@ def _runner(adapted: Adapted) -> Any:
         task_api.task_started.send_robust(attempt.sender, task_result=attempt.result)
         try:
             value = attempt.normal(function(*first, *args, **kwargs))
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             if attempt.fail(error):
                 task_api.task_finished.send_robust(attempt.sender, task_result=attempt.result)
@@ -96,6 +98,8 @@ def _runner(adapted: Adapted) -> Any:
         await task_api.task_started.asend_robust(attempt.sender, task_result=attempt.result)
         try:
             value = attempt.normal(await function(*first, *args, **kwargs))
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             if attempt.fail(error):
                 await task_api.task_finished.asend_robust(
@@ -178,9 +182,10 @@ class _Attempt:
         """Note that it has raised; gives whether that was its last attempt."""
         ends = self._ends(error)
         if not isinstance(error, TaskControl):
+            kind = TypeError if isinstance(error, ResultNotJson) else type(error)
             self.result.errors.append(
                 task_api.TaskError(
-                    exception_class_path=f"{type(error).__module__}.{type(error).__qualname__}",
+                    exception_class_path=f"{kind.__module__}.{kind.__qualname__}",
                     traceback="".join(format_exception(error)),
                 )
             )

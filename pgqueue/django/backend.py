@@ -24,7 +24,7 @@ from pgqueue.core.options import EnqueueOptions, TaskOptions
 from pgqueue.core.states import FINAL, JobState
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.django import conf, task_api
-from pgqueue.django.adapter import SOMEBODY, Adapted, adapt
+from pgqueue.django.adapter import SOMEBODY, Adapted, ResultNotJson, adapt
 from pgqueue.django.pgtask import JOB_WORDS, TASK_WORDS, PgTask, said, task
 
 __all__ = ["PgQueueBackend", "PgTask", "task"]
@@ -35,8 +35,9 @@ _STATUS: Final = {
     JobState.SUCCEEDED: _Status.SUCCESSFUL,
     **dict.fromkeys(FINAL - {JobState.SUCCEEDED}, _Status.FAILED),
 }
-#: What happened to an attempt that raised nothing, as an exception.
+#: Words for what happened to an attempt, and errors of ours, as exceptions.
 _KINDS: Final = {
+    f"{ResultNotJson.__module__}.{ResultNotJson.__qualname__}": "builtins.TypeError",
     "JobTimeout": "pgqueue.JobTimeout",
     "ArgumentGone": "pgqueue.ArgumentGoneError",
     "BadArguments": "pgqueue.BadArgumentsError",
@@ -244,7 +245,8 @@ def _errors(job: Job, failed: list[FailedAttempt], status: Any) -> list[Any]:
     errors = [
         task_api.TaskError(
             exception_class_path=_class_path(attempt.kind),
-            traceback=attempt.traceback or f"{attempt.kind}: {attempt.message}",
+            # Ended as Python ends it.
+            traceback=(attempt.traceback or f"{attempt.kind}: {attempt.message}").rstrip() + "\n",
         )
         for attempt in failed
     ]
@@ -260,10 +262,10 @@ def _errors(job: Job, failed: list[FailedAttempt], status: Any) -> list[Any]:
 
 
 def _class_path(kind: str) -> str:
-    if "." in kind:
-        return kind
     if kind in _KINDS:
         return _KINDS[kind]
+    if "." in kind:
+        return kind
     # A class of Python's own; or a word for what became of the process.
     is_class = isinstance(getattr(builtins, kind, None), type)
     return f"builtins.{kind}" if is_class else "pgqueue.PgQueueError"

@@ -90,8 +90,8 @@ def drain(
                     continue
                 outcome = record(ticket.job_id, ending, 0)
             client.run(trial.store(worker_id, batch_no + 1, batch_no, outcome))
-            if raise_errors and isinstance(prepared, Prepared) and isinstance(ending, Failed):
-                bench.raise_again()
+            if isinstance(prepared, Prepared) and isinstance(ending, Failed):
+                bench.raise_again(always=raise_errors)
     finally:
         _draining.reset(token)
         bench.close()
@@ -135,9 +135,9 @@ class _Bench:
         """Close what atomic tasks have opened."""
         self._atomic.close()
 
-    def raise_again(self) -> None:
-        """Raise what the last task has raised."""
-        if self._raised is not None:
+    def raise_again(self, *, always: bool) -> None:
+        """Raise what the last task has raised; where not always, only Ctrl-C."""
+        if self._raised is not None and (always or isinstance(self._raised, KeyboardInterrupt)):
             raise self._raised
 
     def _within(self, framework: Framework, job: Prepared) -> Outcome:
