@@ -39,6 +39,7 @@ class WorkerConfig:
         max_rss: bytes of memory above which a child is replaced between jobs; None for never.
         max_outage: seconds that the database may be away before the worker ends; None for any time.
         listen_dsn: where the listener connects, past a transaction pooler; None for `dsn`.
+        reload: import the application anew when its source changes.
     """
 
     dsn: str
@@ -59,6 +60,7 @@ class WorkerConfig:
     max_rss: int | None = None
     max_outage: float | None = None
     listen_dsn: str | None = None
+    reload: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -31,6 +31,7 @@ class Nursery:
         apps: modules that it imports.
         threads: slots of each child.
         timeout: seconds that its children give to jobs that name no limit; None for any time.
+        reload: whether it asks for another zygote, by SIGHUP, when files of the application change.
         on_ended: called with a child and its status as of `os.waitpid`.
         on_refused: called with a child that could not be forked, and why.
         on_lost: called with this and its children when the zygote is gone, and they with it.
@@ -42,6 +43,7 @@ class Nursery:
         apps: Sequence[str],
         threads: int,
         timeout: float | None,
+        reload: bool = False,
         on_ended: Callable[[ChildProcess, int], None],
         on_refused: Callable[[ChildProcess, str], None],
         on_lost: Callable[["Nursery", list[ChildProcess]], None],
@@ -49,6 +51,7 @@ class Nursery:
         self._apps = apps
         self._threads = threads
         self._timeout = timeout
+        self._reload = reload
         self._on_ended = on_ended
         self._on_refused = on_refused
         self._on_lost = on_lost
@@ -78,13 +81,14 @@ class Nursery:
             OSError: there is no room for another process.
         """
         ours, theirs = socket.socketpair()
-        limit = () if self._timeout is None else ("--timeout", repr(self._timeout))
+        more = [] if self._timeout is None else ["--timeout", repr(self._timeout)]
+        more += ["--reload"] if self._reload else []
         try:
             self._process = subprocess.Popen(
                 [
                     sys.executable, "-m", "pgqueue.worker.zygote",
                     "--fd", str(theirs.fileno()), "--parent", str(os.getpid()),
-                    "--threads", str(self._threads), *limit, "--", *self._apps,
+                    "--threads", str(self._threads), *more, "--", *self._apps,
                 ],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -133,6 +137,12 @@ class Nursery:
         child = ChildProcess(connection=ours, slots=slots)
         self._forking.append(child)
         return child
+
+    def look_away(self) -> None:
+        """Have it watch files no more: another does."""
+        if self._reload and self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.send(zygote.LOOK_AWAY)
 
     def show_stacks(self) -> None:
         """Have the zygote and its children write to standard error where they are."""

@@ -293,6 +293,7 @@ class Pool:
                 log.error("%s; the children that there are go on", error)
                 return
         self._old.append(self._nursery)
+        self._nursery.look_away()
         self._nursery = made
         before = [child for child in self._children if not child.retiring]
         log.info("the application was imported anew; %d children are replaced", len(before))
@@ -307,6 +308,7 @@ class Pool:
             apps=self._config.apps,
             threads=self._config.threads,
             timeout=self._config.timeout,
+            reload=self._config.reload,
             on_ended=self._ended,
             on_refused=self._refused,
             on_lost=self._lost,

@@ -1,5 +1,6 @@
 """The settings of a Django project that has the queue among its apps."""
 
+import json
 import os
 
 import django
@@ -9,13 +10,20 @@ os.environ.setdefault("PGQUEUE_DSN", "dbname=postgres")
 from tests.django_app.settings import DATABASES as _DATABASES
 from tests.django_app.settings import DEFAULT_AUTO_FIELD, SECRET_KEY, USE_TZ  # noqa: F401
 
-DATABASES = {**_DATABASES, "other": {**_DATABASES["default"], "NAME": "postgres"}}
+_default = {
+    **_DATABASES["default"],
+    "CONN_MAX_AGE": int(os.environ.get("TEST_CONN_MAX_AGE", "0")),
+    "CONN_HEALTH_CHECKS": "TEST_HEALTH" in os.environ,
+}
+DATABASES = {**_DATABASES, "default": _default, "other": {**_default, "NAME": "postgres"}}
+PGQUEUE = json.loads(os.environ.get("TEST_PGQUEUE", "{}"))
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     *([] if django.VERSION >= (6,) else ["django_tasks"]),
     "pgqueue.django",
     "tests.django_app.store",
+    *filter(None, os.environ.get("TEST_APPS", "").split(",")),
 ]
 TASKS = {
     "default": {

@@ -44,11 +44,13 @@ class Command(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         """Run what was typed, and end the program as `python -m pgqueue` would."""
         own, arguments = _split(argv[2:])
+        unchecked = "--skip-checks" in own
+        own = [word for word in own if word != "--skip-checks"]
         options = self.create_parser("manage.py", "pgqueue").parse_args(own)
         handle_default_options(options)
         try:
             if arguments[:1] == ["worker"]:
-                if not options.skip_checks:
+                if not unchecked:
                     self.check(databases=[conf.database()])
                 _become_worker(arguments[1:])
             with _environment():
