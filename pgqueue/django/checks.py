@@ -131,7 +131,7 @@ def _database() -> Iterator[checks.CheckMessage]:
             hint='Name another in PGQUEUE["DATABASE"].',
             id="pgqueue.E006",
         )
-    if alias != DEFAULT_DB_ALIAS and router.allow_migrate(DEFAULT_DB_ALIAS, LABEL) is not False:
+    elif alias != DEFAULT_DB_ALIAS and router.allow_migrate(DEFAULT_DB_ALIAS, LABEL):
         yield checks.Warning(
             f"the queue is in the database {shown(alias)}, and no router says so",
             hint='Add "pgqueue.django.Router" to DATABASE_ROUTERS.',
