@@ -7,8 +7,8 @@ import pgqueue
 from tests.helpers import ROOT
 
 PUBLIC = """
-    BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
-    FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
+    ArgumentGoneError BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError
+    Context DecodeError FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
     LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError Retry
     SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze
     Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
@@ -29,7 +29,7 @@ METHODS = {
     "Context": "cancelled check_cancelled connection remaining",
 }
 
-EXTRAS = {"binary", "django", "embedded", "demo", "test", "lint"}
+EXTRAS = {"binary", "django", "django-tasks", "embedded", "demo", "test", "lint"}
 
 
 def test_public_names() -> None:
