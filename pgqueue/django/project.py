@@ -6,8 +6,10 @@ every app, or in those that `PGQUEUE["AUTODISCOVER"]` names.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import django
+from asgiref.sync import SyncToAsync
 from django.apps import apps
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
@@ -26,6 +28,10 @@ if not apps.is_installed("pgqueue.django"):
 if conf.autodiscover():
     autodiscover_modules(conf.autodiscover())
 printing.set_up()
+# The thread in which coroutines use the ORM stays; its name tells it from those that tasks leave.
+SyncToAsync.single_thread_executor = ThreadPoolExecutor(
+    max_workers=1, thread_name_prefix="pgqueue-django"
+)
 # Children are forked from here: none may share a connection, or a pool of them, with another.
 for _connection in connections.all(initialized_only=True):
     _connection.close()

@@ -104,6 +104,7 @@ def test_a_worker(project: Database, tasks: Any, start: Start) -> None:
     # The password, or any other part of the DSN, is in no command line.
     assert not [word for word in maps if b"dbname" in word or b"://" in word]
     assert running.stop() == 0
+    assert "WARNING" not in running.log()
 
 
 def test_connections_around_each_job(project: Database, tasks: Any, start: Start) -> None:
