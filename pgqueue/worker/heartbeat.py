@@ -21,6 +21,8 @@ from pgqueue.worker.lease import Lease
 from pgqueue.worker.progress import Progress
 from pgqueue.worker.trouble import Trouble
 
+#: Seconds until those are asked for again that should stop and are not known here yet.
+_ASK_AGAIN = 0.05
 #: Seconds after which a sign of life is also given over the other connection.
 _PATIENCE = 1.5
 
@@ -32,7 +34,7 @@ class Heartbeat:
         queues: a text array of what the worker takes.
         every: seconds.
         fallback: seconds between looks that nobody rang for.
-        on_cancels: called with jobs that should stop.
+        on_cancels: called with jobs that should stop; true if one of them is not known here yet.
         on_unknown: called when the worker was given up as lost.
         progress: told at each beat whether jobs are ready.
         lease: told of each beat that was taken.
@@ -47,7 +49,7 @@ class Heartbeat:
         fetcher: Fetcher,
         doorbell: Doorbell,
         leader: Leader,
-        on_cancels: Callable[[list[int]], None],
+        on_cancels: Callable[[list[int]], bool],
         on_unknown: Callable[[], None],
         progress: Progress,
         lease: Lease,
@@ -74,6 +76,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         leads_on: object = None
+        again = _ASK_AGAIN
         while True:
             await self._doorbell.connected.wait()
             session = self._doorbell.session
@@ -106,15 +109,18 @@ class Heartbeat:
                 if was_over and not self._lease.is_over():
                     self._fetcher.look("look")
             self._progress.beaten(beat.waiting)
-            if beat.cancels:
-                self._on_cancels(beat.cancels)
+            # A job is seen to run before the answer to its claim arrives here.
+            early = bool(beat.cancels) and self._on_cancels(beat.cancels)
+            again = 2 * again if early else _ASK_AGAIN
             if beat.waiting and not self._fetcher.may_have_work:
                 now = time.monotonic()
                 if now - self._looked_at >= self._fallback:
                     self._looked_at = now
                     self._fetcher.look("fallback")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._now.wait(), self._every)
+                await asyncio.wait_for(
+                    self._now.wait(), min(again, self._every) if early else self._every
+                )
             self._now.clear()
 
     async def _beat(self, session: Session, worker_id: int, leads: bool) -> worker_calls.Beat:

@@ -120,8 +120,8 @@ class Pool:
             self._recycle()
         return True
 
-    def cancel(self, ids: Iterable[int]) -> None:
-        """Tell the children that these jobs should stop; those that do not are killed later."""
+    def cancel(self, ids: Iterable[int]) -> bool:
+        """Tell children that these should stop, or be killed later; True if one is not here yet."""
         asked = list(ids)
         patience = time.monotonic() + self._config.cancel_grace
         for child in self._children:
@@ -129,6 +129,7 @@ class Pool:
             if mine:
                 child.cancels.update(dict.fromkeys(mine, patience))
                 child.send(pack(Kind.CANCEL, pack_ids(mine)))
+        return not all(any(job in child.held for child in self._children) for job in asked)
 
     def disown(self, ids: Iterable[int]) -> None:
         """Forget jobs that are no longer ours; their answers will be refused."""

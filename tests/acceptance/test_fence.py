@@ -181,6 +181,7 @@ def test_a_server_that_is_down_for_a_while_costs_no_job(
     path = tmp_path / "go on"
     ids = jobs.add_many(3, "until_file", str(path))
     eventually(lambda: jobs.states() == {"running": 3})
+    eventually(lambda: len(children(running)) == 2)
     before = children(running)
     jobs.close()
     own_server.stop("fast", keep=True)

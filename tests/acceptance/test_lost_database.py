@@ -59,9 +59,11 @@ def test_the_server_is_restarted(
     figures = stop(running)
     assert figures["by_fallback"] == 0
     assert figures["reconnects"] == 2
-    # The listener's connection and the other were lost, once; and nobody could connect.
+    # The listener's connection and the other were lost, once (of the other it is said if it was
+    # just used); and nobody could connect.
     said = warnings(running)
-    assert len(said) == 3, said
+    assert 2 <= len(said) <= 3, said
+    assert len(set(said)) == len(said), said
     assert running.log().count("connected again") == 1
     assert "Traceback" not in running.log()
 

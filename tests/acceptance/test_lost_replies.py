@@ -110,17 +110,14 @@ def test_a_backend_stands_still(jobs: Jobs, worker: StartWorker) -> None:
     listener = jobs.value("SELECT pid FROM pg_locks WHERE classid = 70677103")
     os.kill(listener, signal.SIGSTOP)
     try:
-        eventually(
-            lambda: (
-                "listener: the connection to PostgreSQL is gone: no answer came within"
-                in running.log()
-            ),
-            40,
-        )
+        # Whether it stood still at work or at rest is told in other words.
+        told = r"listener: the connection to PostgreSQL (is gone|was lost): no answer came within"
+        eventually(lambda: re.search(told, running.log()), 40)
         jobs.wait(jobs.add("noop"))
     finally:
         os.kill(listener, signal.SIGCONT)
     counted = stop(running)
-    assert counted["reconnects"] == 1
+    # If it holds the row of the worker, the other connection waits for that in vain.
+    assert 1 <= counted["reconnects"] <= 2
     said = [line for line in warnings(running) if "listener" in line]
     assert len(said) == 1, said

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.support import Jobs, closed_gate, descendants, is_running, stop
+from tests.faults.proxy import Proxy
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
 from tests.helpers import eventually
@@ -124,6 +125,25 @@ def test_a_running_job_is_cancelled(task: str, jobs: Jobs, worker: StartWorker) 
     jobs.query("SELECT pgqueue.cancel(%s)", ids[0])
     jobs.wait(ids[0], "cancelled", 7)
     stop(running)
+
+
+def test_a_job_is_cancelled_before_the_answer_to_its_claim_is_here(
+    db: Database, jobs: Jobs, worker: StartWorker
+) -> None:
+    with Proxy.before(db.tcp_dsn) as slow:
+        times = ("--heartbeat", "10", "--lease", "60")
+        running = worker(
+            "--processes", "1", "--listen-dsn", db.dsn, *times, dsn=slow.dsn(db.tcp_dsn)
+        )
+        jobs.wait(jobs.add("noop"))
+        slow.delay = 0.2
+        job = jobs.add("until_cancelled")
+        jobs.wait(job, "running")
+        jobs.query("SELECT pgqueue.cancel(%s)", job)
+        # Not only by the next heartbeat, which is far.
+        jobs.wait(job, "cancelled", 8)
+        slow.delay = 0
+        stop(running)
 
 
 def test_no_outcome_is_dropped_beside_meddling(

@@ -73,7 +73,8 @@ def test_a_long_job_keeps_its_child_and_nobody_else(
 
 def test_memory(jobs: Jobs, worker: StartWorker) -> None:
     running = worker("--processes", "2", "--max-rss", "300MB")
-    (small, other) = children(running)
+    eventually(lambda: len(children(running)) == 2)
+    small, other = children(running)
     grown = jobs.wait(jobs.add("grow", 400))["result"]
     assert grown in (small, other)
     eventually(lambda: not is_running(grown))
@@ -103,6 +104,7 @@ def test_no_numbers_are_left_for_a_child(jobs: Jobs, worker: StartWorker) -> Non
     jobs.wait_all(jobs.add_many(20, "noop"))
     limit = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
     used = max(int(fd) for fd in os.listdir(f"/proc/{running.pid}/fd"))
+    eventually(lambda: len(children(running)) == 2)
     first, second = children(running)
     resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (used - 1, limit[1]))
     os.kill(first, signal.SIGKILL)

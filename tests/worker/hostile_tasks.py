@@ -204,7 +204,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
     "alarm": lambda: signal.alarm(1),
     "handler": lambda: signal.signal(signal.SIGTERM, lambda _number, _frame: None),
-    "ignored": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    "ignored": lambda: signal.signal(signal.SIGTTOU, signal.SIG_IGN),
     "wakeup": lambda: signal.set_wakeup_fd(_wakeup_fd()),
 }
 
@@ -250,7 +250,7 @@ def describe_process() -> dict[str, object]:
         "garbage": gc.isenabled(),
         "locale": locale.setlocale(locale.LC_ALL),
         "alarm": signal.getitimer(signal.ITIMER_REAL)[0],
-        "handlers": [str(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGHUP)],
+        "handlers": [str(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGTTOU)],
         "wakeup": wakeup,
     }
 
