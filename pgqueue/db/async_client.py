@@ -7,7 +7,8 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -90,12 +91,6 @@ class AsyncClient:
                 failure = connections.lost(error)
         raise failure
 
-    async def aside(self, call: Callable[[], T]) -> T:
-        """Make calls of the sync client from a coroutine, in a thread where they may be made."""
-        if self._lender is not None:
-            return await self._lender.aside(call)
-        return await asyncio.to_thread(call)
-
     async def close(self) -> None:
         """Close our connection of the running loop; the next call opens another."""
         own = self._of_this_loop()
@@ -135,6 +130,16 @@ class AsyncClient:
     async def enqueue_many(self, new: Sequence[JobSpec], connection: object = None) -> list[int]:
         """Insert many jobs with one statement; gives their ids in order."""
         return await self.run(adding.enqueue_many(new), connection)
+
+    async def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[int, datetime]:
+        """Insert one job; gives its id and when that was."""
+        return await self.run(adding.enqueue_dated(job), connection)
+
+    async def get_history(
+        self, job_id: int, connection: object = None
+    ) -> tuple[Job, list[FailedAttempt]] | None:
+        """Read one job and what went wrong with it; None where there is none."""
+        return await self.run(jobs.get_history(job_id), connection)
 
     async def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""

@@ -1,12 +1,12 @@
 """Run jobs as they are enqueued."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from pgqueue.api.app import PgQueue
 from pgqueue.api.default import default_app
-from pgqueue.db.async_client import AsyncClient
 from pgqueue.testing.draining import drain, is_draining
 
 _ADDING: Final = frozenset({"enqueue", "enqueue_dated", "enqueue_many", "copy"})
@@ -32,7 +32,9 @@ def inline(*, raise_errors: bool = True, app: PgQueue | None = None) -> Iterator
             drain(app=found, raise_errors=raise_errors)
 
     clients.sync = _Inline(clients.sync, run)  # type: ignore[assignment]
-    clients.asynchronous = _AsyncInline(clients.asynchronous, run)  # type: ignore[assignment]
+    clients.asynchronous = _AsyncInline(  # type: ignore[assignment]
+        clients.asynchronous, partial(clients.aside, run)
+    )
     try:
         yield
     finally:
@@ -63,7 +65,7 @@ class _Inline:
 class _AsyncInline:
     """The same for the client of coroutines."""
 
-    def __init__(self, inner: AsyncClient, then: Callable[[], None]) -> None:
+    def __init__(self, inner: Any, then: Callable[[], Awaitable[None]]) -> None:
         self._inner = inner
         self._then = then
 
@@ -75,7 +77,7 @@ class _AsyncInline:
         async def adding(new: Any, connection: object = None) -> Any:
             given = await found(new, connection)
             if connection is None:
-                await self._inner.aside(self._then)
+                await self._then()
             return given
 
         return adding

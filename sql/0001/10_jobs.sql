@@ -23,7 +23,8 @@ CREATE TABLE pgqueue.jobs (
 -- Only jobs that can expire are in it: a plain job does not pay for it.
 CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at IS NOT NULL;
 
--- Which jobs were given a certain row of the application's; only jobs that were given any are in it.
+-- Which jobs were given a certain row of the application's. Only those that were given any are in
+-- it.
 CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objects'))
     WHERE meta ? 'pgqueue_objects';
 

@@ -8,10 +8,10 @@ from tests.helpers import ROOT
 
 PUBLIC = """
     ArgumentGoneError BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError
-    Context DecodeError FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
-    LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError Retry
-    SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze
-    Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
+    Context DecodeError FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError
+    JobTimeout LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError
+    Retry SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError
+    Snooze Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
     aenqueue_many copy_many default_app enqueue_many queues set_default_app task
 """
 
