@@ -12,11 +12,12 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.worker import zygote
 from pgqueue.worker.children import ChildProcess, in_words, shared_memory
+from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.frames import Slots
 
 
@@ -28,10 +29,9 @@ class Nursery:
     """One zygote and its children.
 
     Args:
-        apps: modules that it imports.
-        threads: slots of each child.
-        timeout: seconds that its children give to jobs that name no limit; None for any time.
-        reload: whether it asks for another zygote, by SIGHUP, when files of the application change.
+        config: the modules that it imports, the slots of each child, what its children give to jobs
+            that name no limit; and whether it asks for another zygote, by SIGHUP, when files of the
+            application change.
         on_ended: called with a child and its status as of `os.waitpid`.
         on_refused: called with a child that could not be forked, and why.
         on_lost: called with this and its children when the zygote is gone, and they with it.
@@ -40,18 +40,15 @@ class Nursery:
     def __init__(
         self,
         *,
-        apps: Sequence[str],
-        threads: int,
-        timeout: float | None,
-        reload: bool = False,
+        config: WorkerConfig,
         on_ended: Callable[[ChildProcess, int], None],
         on_refused: Callable[[ChildProcess, str], None],
         on_lost: Callable[["Nursery", list[ChildProcess]], None],
     ) -> None:
-        self._apps = apps
-        self._threads = threads
-        self._timeout = timeout
-        self._reload = reload
+        self._apps = config.apps
+        self._threads = config.threads
+        self._timeout = config.timeout
+        self._reload = config.reload
         self._on_ended = on_ended
         self._on_refused = on_refused
         self._on_lost = on_lost

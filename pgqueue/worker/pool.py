@@ -306,10 +306,7 @@ class Pool:
 
     def _make_nursery(self) -> Nursery:
         return Nursery(
-            apps=self._config.apps,
-            threads=self._config.threads,
-            timeout=self._config.timeout,
-            reload=self._config.reload,
+            config=self._config,
             on_ended=self._ended,
             on_refused=self._refused,
             on_lost=self._lost,
