@@ -330,9 +330,7 @@ def _in_savepoint(connection: Any, statement: Statement[Any]) -> Rows:
             return cast("Rows", cursor.fetchall())
         except Exception as error:
             if report(error)[0] is not None:
-                with contextlib.suppress(Exception):
-                    for text in _UNDO.split("; "):
-                        cursor.execute(text)
+                _undo(cursor)
             raise
 
 
@@ -343,13 +341,33 @@ def has_failed(connection: object) -> bool:
     return driver is not None and driver.info.transaction_status == failed
 
 
-def on_driver(connection: object) -> object:
-    """Give the driver's connection for what only that can do, as COPY; for others, themselves."""
+def copy_over(connection: object, jobs: Iterable[JobSpec]) -> int:
+    """Insert jobs by COPY over a caller's connection; gives how many.
+
+    Raises:
+        ConfigurationError: it is none that can.
+    """
     if kind_of(connection) is not Kind.DJANGO:
-        return connection
+        must_copy(connection, Kind.PSYCOPG)
+        return copy(cast("psycopg.Connection[Any]", connection), jobs)
     wrapper = cast("Any", connection)
-    wrapper.ensure_connection()
-    return wrapper.connection
+    with wrapper.cursor() as cursor:
+        if wrapper.get_autocommit():
+            return copy(wrapper.connection, jobs)
+        cursor.execute(_BEFORE.rstrip("; "))
+        try:
+            total = copy(wrapper.connection, jobs)
+        except BaseException:
+            _undo(cursor)
+            raise
+        cursor.execute(_AFTER.lstrip("; "))
+        return total
+
+
+def _undo(cursor: Any) -> None:
+    with contextlib.suppress(Exception):
+        for text in _UNDO.split("; "):
+            cursor.execute(text)
 
 
 @cache

@@ -10,7 +10,7 @@ import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -107,9 +107,7 @@ class Client:
         if connection is None and self._lender is not None:
             connection = self._lender.connection()
         if connection is not None:
-            driver = callers.on_driver(connection)
-            callers.must_copy(driver, callers.Kind.PSYCOPG)
-            return callers.copy(cast("psycopg.Connection[Any]", driver), new)
+            return callers.copy_over(connection, new)
         # Not the shared one: what gives the jobs may well make calls of its own meanwhile.
         with connections.connect(connections.resolve(self._dsn)) as one:
             try:

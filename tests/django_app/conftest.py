@@ -26,7 +26,8 @@ def _point(alias: str, database: Database) -> None:
 @contextlib.contextmanager
 def _project(database: Database) -> Iterator[None]:
     """Set Django up once; take back after each test what its apps have set up for the process."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django_app.full"
+    variable = "DJANGO_SETTINGS_MODULE"
+    before, os.environ[variable] = os.environ.get(variable), "tests.django_app.full"
     import django
     from asgiref.sync import sync_to_async
 
@@ -52,6 +53,10 @@ def _project(database: Database) -> Iterator[None]:
     try:
         yield
     finally:
+        # Programs that other tests start have settings of their own.
+        del os.environ[variable]
+        if before is not None:
+            os.environ[variable] = before
         connections.close_all()
         # And those of the thread in which coroutines have them.
         asyncio.run(sync_to_async(connections.close_all)())

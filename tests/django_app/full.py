@@ -5,8 +5,6 @@ import os
 
 import django
 
-os.environ.setdefault("PGQUEUE_DSN", "dbname=postgres")
-
 from tests.django_app.settings import DATABASES as _DATABASES
 from tests.django_app.settings import DEFAULT_AUTO_FIELD, SECRET_KEY, USE_TZ  # noqa: F401
 
@@ -14,6 +12,7 @@ _default = {
     **_DATABASES["default"],
     "CONN_MAX_AGE": int(os.environ.get("TEST_CONN_MAX_AGE", "0")),
     "CONN_HEALTH_CHECKS": "TEST_HEALTH" in os.environ,
+    "OPTIONS": {"pool": {"min_size": 1, "max_size": 1}} if "TEST_POOL" in os.environ else {},
 }
 DATABASES = {**_DATABASES, "default": _default, "other": {**_default, "NAME": "postgres"}}
 PGQUEUE = json.loads(os.environ.get("TEST_PGQUEUE", "{}"))

@@ -168,6 +168,8 @@ def test_many(project: Database, tasks: Any) -> None:
         assert len(made) == 1
         assert pgqueue.copy_many(tasks.whisper.job(str(n)) for n in range(50)) == 50
     assert len({handle.id for handle in handles}) == 100
+    with transaction.atomic(), pytest.raises(pgqueue.NotSerializableError):
+        pgqueue.copy_many(tasks.whisper.job("a" if n < 20 else float("nan")) for n in range(30))
     with rolled_back():
         pgqueue.copy_many(tasks.whisper.job(str(n)) for n in range(50))
     assert jobs(project) == 150

@@ -140,6 +140,12 @@ def test_connections_around_each_job(project: Database, tasks: Any, start: Start
         result_of(job, kept)
     assert kept.stop() == 0
 
+    pooled = start("--processes", "1", "--threads", "2", TEST_POOL="1")
+    first = result_of(tasks.backend_pid.enqueue(), pooled)
+    assert result_of(tasks.backend_pid.enqueue(), pooled) == first
+    assert result_of(tasks.close.enqueue(order), pooled) is True
+    assert pooled.stop() == 0
+
 
 def test_it_does_not_start_when_a_check_fails(start: Start) -> None:
     running = start(TEST_PGQUEUE='{"DATABSE": "default"}')
