@@ -14,8 +14,8 @@ from pgqueue.core.states import JobState
 class JobHandle:
     """Stand for one job; holds no connection and nothing that grows old.
 
-    Every call goes over pgqueue's own connection, so a job enqueued in a transaction of the
-    caller's is found once that has committed.
+    Every call goes over the connection of the app: pgqueue's own, so that a job enqueued in a
+    transaction of the caller's is found once that has committed; in Django, Django's.
 
     Attributes:
         id: the job's id.

@@ -1,7 +1,6 @@
 """The schema in Django's database: installed, emptied and removed over Django's connection."""
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 from django.conf import settings
@@ -45,8 +44,7 @@ def upgrade(connection: Any) -> None:
     Raises:
         SchemaError: it cannot be.
     """
-    with _driver(connection) as driver:
-        schema.upgrade(driver)
+    schema.upgrade(_driver(connection))
 
 
 def uninstall(connection: Any) -> None:
@@ -55,8 +53,8 @@ def uninstall(connection: Any) -> None:
     Raises:
         SchemaError: workers are alive, or jobs are not finished.
     """
-    with _driver(connection) as driver, contextlib.suppress(SchemaMissingError):
-        schema.uninstall(driver)
+    with contextlib.suppress(SchemaMissingError):
+        schema.uninstall(_driver(connection))
 
 
 def is_installed(connection: Any) -> bool:
@@ -88,7 +86,10 @@ def empty(connection: Any) -> None:
             cursor.execute(_EMPTY)
 
 
-@contextlib.contextmanager
-def _driver(connection: Any) -> Iterator[Any]:
-    connection.ensure_connection()
-    yield connection.connection
+def _driver(connection: Any) -> Any:
+    """Give the driver's connection, in the transaction that Django means to be in."""
+    with connection.cursor() as cursor:
+        # Django begins with the first statement; of a driver that is idle the upgrader would take
+        # the transaction for its own to end.
+        cursor.execute("SELECT 1")
+    return connection.connection

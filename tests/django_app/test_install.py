@@ -1,5 +1,6 @@
 """The app in a project: migrations, routers, flush, the models beside the catalog."""
 
+import contextlib
 from io import StringIO
 from typing import Any
 
@@ -56,6 +57,17 @@ def test_reversed_it_is_gone_unless_jobs_would_be_lost(bare_project: Database) -
     assert bare_project.execute("SELECT to_regnamespace('pgqueue')") == [(None,)]
     migrate("pgqueue")
     assert bare_project.execute("SELECT to_regclass('pgqueue.jobs') IS NULL") == [(False,)]
+
+
+def test_it_is_part_of_the_transaction_of_the_migration(bare_project: Database) -> None:
+    from django.db import connection, transaction
+
+    from pgqueue.django import install
+
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+        install.upgrade(connection)
+        raise ZeroDivisionError
+    assert bare_project.execute("SELECT to_regnamespace('pgqueue')") == [(None,)]
 
 
 def test_no_migration_is_missing(bare_project: Database) -> None:
