@@ -4,19 +4,26 @@ import contextlib
 import importlib
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.apps import apps
 from django.core.cache import close_caches
-from django.db import connections, reset_queries, transaction
+from django.db import connections, transaction
 
 from pgqueue.api.atomic import use_transactions
 from pgqueue.api.framework import use_framework
 from pgqueue.db.callers import has_failed
 from pgqueue.django import conf, references
 from pgqueue.django.transactions import DjangoTransaction
+
+#: Seconds for which what was looked at after a job need not be looked at before the next.
+_FRESH: Final = 1.0
+#: Of each thread: when that was.
+_looked: Final = threading.local()
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -104,17 +111,25 @@ class DjangoPart:
 
 
 def close_old() -> None:
-    """Close the connections of this thread that are unusable or too old.
+    """Close the connections of this thread that are unusable or too old, unless just looked at.
 
     Not those in a transaction: an atomic task's, or a test's, in which a job is run.
     """
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+    if monotonic() - getattr(_looked, "at", 0.0) > _FRESH:
+        for connection in connections.all(initialized_only=True):
+            _close_if_old(connection)
 
 
 def tidy() -> None:
     """Do what Django does after a request."""
-    close_old()
-    reset_queries()
+    # One look for all there is to do: finding the connections takes longest.
+    for connection in connections.all(initialized_only=True):
+        _close_if_old(connection)
+        connection.queries_log.clear()
     close_caches()
+    _looked.at = monotonic()
+
+
+def _close_if_old(connection: Any) -> None:
+    if connection.connection is not None and not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()

@@ -22,6 +22,10 @@ from pgqueue.django import conf
 KEY: Final = tagged.OBJECTS
 
 
+#: Not empty once any was read: where none ever is, arguments need not be looked through.
+_seen: Final[list[bool]] = []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """A row, by its model and primary key.
@@ -79,6 +83,8 @@ def fetch(args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str,
         Cancel: the same, where it is "cancel".
         BadArgumentsError: there is no such model.
     """
+    if not _seen:
+        return args, kwargs
     wanted = list(dict.fromkeys(_references([args, kwargs])))
     if not wanted:
         return args, kwargs
@@ -113,6 +119,8 @@ def _read(held: Any) -> Reference:
     label, pk, *using = held
     if len(using) > 1 or not all(type(part) is str for part in held):
         raise ValueError
+    if not _seen:
+        _seen.append(True)
     return Reference(label=label, pk=pk, using=using[0] if using else "")
 
 
