@@ -7,6 +7,7 @@ import builtins
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 from django.apps import apps
@@ -154,24 +155,11 @@ class PgQueueBackend(task_api.BaseTaskBackend):
     def _spec(self, task: Any, args: list[Any], kwargs: dict[str, Any]) -> JobSpec:
         adapted = adapt(task, self._defaults())
         adapted.signature.check(args, kwargs)
-        own = said(task, JOB_WORDS)
-        same = said(adapted.declared, TASK_WORDS)
-        words = {
-            # What the worker reads in the code is not sent: a change holds for jobs that wait.
-            name: value
-            for name, value in own.items()
-            if name not in same or same[name] is not value or name == "expires"
-        }
-        if "expires_at" in words:
-            words.pop("expires", None)
-        else:
-            words.setdefault("expires", adapted.options.expires)
-        options = EnqueueOptions.from_kwargs(
-            queue=task.queue_name,
-            priority=int(task.priority) or None,
-            run_at=_aware(task.run_after),
-            **words,
-        )
+        try:
+            # One with a time is of one job.
+            options = (_kept_options if task.run_after is None else _options)(adapted, task)
+        except TypeError:  # it has no hash, as with meta or a list of exceptions
+            options = _options(adapted, task)
         return spec_of(adapted.name, tuple(args), kwargs, options)
 
     def _result(self, task: Any, args: Any, kwargs: Any, **values: Any) -> Any:
@@ -187,8 +175,8 @@ class PgQueueBackend(task_api.BaseTaskBackend):
         }
         return task_api.TaskResult(
             task=task,
-            args=task_api.normal(args),
-            kwargs=task_api.normal(kwargs),
+            args=task_api.without_enums(args),
+            kwargs=task_api.without_enums(kwargs),
             backend=self.alias,
             **{**blank, **values},
         )
@@ -231,6 +219,30 @@ class PgQueueBackend(task_api.BaseTaskBackend):
         except task_api.InvalidTask:
             # Enqueued with other settings than there are now.
             return declared
+
+
+def _options(adapted: Adapted, task: Any) -> EnqueueOptions:
+    """Give what the row of a job says beyond its arguments."""
+    same = said(adapted.declared, TASK_WORDS)
+    words = {
+        # What the worker reads in the code is not sent: a change holds for jobs that wait.
+        name: value
+        for name, value in said(task, JOB_WORDS).items()
+        if name not in same or same[name] is not value or name == "expires"
+    }
+    if "expires_at" in words:
+        words.pop("expires", None)
+    else:
+        words.setdefault("expires", adapted.options.expires)
+    return EnqueueOptions.from_kwargs(
+        queue=task.queue_name,
+        priority=int(task.priority) or None,
+        run_at=_aware(task.run_after),
+        **words,
+    )
+
+
+_kept_options = lru_cache(maxsize=512)(_options)
 
 
 def _declared(name: str) -> Any:

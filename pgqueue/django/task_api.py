@@ -53,18 +53,20 @@ def normal(value: Any) -> Any:
         TypeError: there is something in it that is not JSON.
         ValueError: there are bytes in it that are not UTF-8.
     """
-    return _without_enums(_normalize_json(value))
+    return _normalize_json(without_enums(value))
 
 
-def _without_enums(value: Any) -> Any:
-    if isinstance(value, enum.Enum):
-        return value.value
+def without_enums(value: Any) -> Any:
+    """Put their values in the place of choices; Django's rule, which `TaskResult` applies by
+    itself, takes them for the text that they are too."""
     kind = type(value)
-    if kind is list:
-        return [_without_enums(item) for item in value]
+    if kind is str or kind is int:
+        return value
+    if kind is list or kind is tuple:
+        return [without_enums(item) for item in value]
     if kind is dict:
-        return {_without_enums(key): _without_enums(item) for key, item in value.items()}
-    return value
+        return {without_enums(key): without_enums(item) for key, item in value.items()}
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 def backends() -> Any:

@@ -105,7 +105,7 @@ def tell(context: Any, word: str) -> dict[str, Any]:
     }
 
 
-@django_task(max_attempts=3, backoff=0, takes_context=True)
+@django_task(max_attempts=3, backoff=0, takes_context=True, retry_on=[LookupError])
 def stumble(context: Any, times: int) -> int:
     """Fail for so many times."""
     if context.attempt <= times:
