@@ -133,9 +133,15 @@ def _become_worker(arguments: list[str]) -> None:
 
     The process stays the same, so that whoever watches it is right about its id.
     """
+    module = getattr(settings, "SETTINGS_MODULE", None)
+    if module is None:
+        raise CommandError(
+            "a worker imports the settings by their name, and these have none; set "
+            "DJANGO_SETTINGS_MODULE instead of calling settings.configure()"
+        )
     configure_queues()
     os.environ[DSN_VARIABLE] = connection.dsn()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings.SETTINGS_MODULE)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", module)
     # The program finds the project as manage.py did.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         path
