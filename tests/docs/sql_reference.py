@@ -28,7 +28,7 @@ error codes are listed in [errors](errors.md).
 _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "Jobs": (
         "For applications and people.",
-        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job"),
+        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "set_queue", "delete_job"),
     ),
     "Queues": ("Settings of queues.", ("pause", "resume", "configure_queue")),
     "Looking": ("Whether all is well; see also the views.", ("health", "check_invariants")),

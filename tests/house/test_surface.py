@@ -23,8 +23,8 @@ METHODS = {
     "Task": "aenqueue enqueue job using",
     "BoundTask": "aenqueue enqueue job using",
     "JobHandle": """
-        acancel adelete aerrors ainfo aretry aset_priority astate cancel delete errors info retry
-        set_priority state
+        acancel adelete aerrors ainfo aretry aset_priority aset_queue astate cancel delete errors
+        info retry set_priority set_queue state
     """,
     "Context": "cancelled check_cancelled connection remaining",
 }
