@@ -189,9 +189,9 @@ one first; all others by id, the newest first.
 
 Args: state; queue; task; task_part: a part of the task''s name, in any case; args, kwargs: JSON
 that those of the job contain, not looked for in more than 64 KiB; worker_id: who runs or ran it;
-since, until: of the end of failed, cancelled and expired jobs, of run_at for scheduled ones, else of the
-time of enqueueing; after: next of the page before; max_jobs: at most so many; max_looks: how many
-are looked at. Null stands for any.
+since, until: of the end of failed, cancelled and expired jobs, of run_at for scheduled ones, else
+of the time of enqueueing; after: next of the page before; max_jobs: at most so many; max_looks: how
+many are looked at. Null stands for any.
 Returns: job_ids, in order; next: where the next page begins, null at the end; reached: how far in
 time this page went, if there is a next one. A page may hold fewer jobs than asked for, even none,
 and have a next one.

@@ -31,7 +31,10 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "set_queue", "delete_job"),
     ),
     "Queues": ("Settings of queues.", ("pause", "resume", "configure_queue")),
-    "Looking": ("Whether all is well; see also the views.", ("health", "check_invariants")),
+    "Looking": (
+        "Whether all is well; see also the views.",
+        ("health", "history", "find_jobs", "check_invariants"),
+    ),
     "Workers": (
         "What a worker of any language calls; see "
         "[from other languages](../howto/from-other-languages.md).",

@@ -4,6 +4,7 @@ Each reads a bounded number of rows, however many jobs are kept.
 """
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +66,63 @@ SELECT CAST(json_build_object(
             SELECT q.name FROM pgqueue.queues AS q
         ) AS a)
 ) AS text)
+"""
+
+# Of the jobs that failed last, and of those that wait for another attempt, the last error.
+_FAILURES: Final = """
+WITH failed AS MATERIALIZED (
+    SELECT f.job_id, f.finished_at, f.error
+    FROM pgqueue.finished_jobs AS f
+    WHERE f.state = 'failed'
+        AND f.finished_at >= coalesce(CAST(CAST(%(since)s AS text) AS timestamptz), '-infinity')
+    ORDER BY f.finished_at DESC
+    LIMIT 1000
+),
+retrying AS MATERIALIZED (
+    SELECT s.job_id
+    FROM (
+        SELECT n.job_id, n.reason FROM pgqueue.scheduled_jobs AS n ORDER BY n.run_at LIMIT 5000
+    ) AS s
+    WHERE s.reason IN ('retry', 'crashed')
+    LIMIT 1000
+),
+involved AS (
+    SELECT f.job_id, f.finished_at, f.error, true AS failed FROM failed AS f
+    UNION ALL
+    SELECT r.job_id, NULL, NULL, false FROM retrying AS r
+),
+known AS (
+    SELECT
+        i.job_id, i.failed, j.task,
+        coalesce(e.kind, split_part(i.error, chr(58), 1)) AS kind,
+        coalesce(e.message, i.error) AS message,
+        coalesce(i.finished_at, e.at) AS at
+    FROM involved AS i
+    CROSS JOIN LATERAL (
+        SELECT j.task FROM pgqueue.jobs AS j WHERE j.id = i.job_id OFFSET 0
+    ) AS j
+    LEFT JOIN LATERAL (
+        SELECT x.kind, x.message, x.at
+        FROM pgqueue.job_errors AS x
+        WHERE x.job_id = i.job_id
+        ORDER BY x.at DESC
+        LIMIT 1
+    ) AS e ON true
+),
+grouped AS (
+    SELECT
+        k.task, k.kind,
+        count(*) FILTER (WHERE k.failed) AS failed,
+        count(*) FILTER (WHERE NOT k.failed) AS retrying,
+        max(k.at) AS last_at,
+        (array_agg(k.job_id ORDER BY k.at DESC NULLS LAST))[1] AS last_job,
+        (array_agg(left(k.message, 500) ORDER BY k.at DESC NULLS LAST))[1] AS message
+    FROM known AS k
+    WHERE k.at >= coalesce(CAST(CAST(%(since)s AS text) AS timestamptz), '-infinity')
+    GROUP BY k.task, k.kind
+)
+SELECT CAST(coalesce(json_agg(g ORDER BY g.failed + g.retrying DESC, g.last_at DESC), '[]') AS text)
+FROM (SELECT * FROM grouped ORDER BY failed + retrying DESC, last_at DESC LIMIT 200) AS g
 """
 
 
@@ -141,6 +199,23 @@ def counts() -> Statement[dict[str, int]]:
     return Statement(text=_COUNTS, params={}, decode=_counts)
 
 
+def failures(since: dt.datetime | None) -> Statement[list[dict[str, object]]]:
+    """Group the last 1,000 failed jobs, and as many that wait for another attempt, by their errors.
+
+    Args:
+        since: only those that failed since then; None for any.
+
+    Returns:
+        For each task and kind of error, the most frequent first: `task`, `kind`, `failed`,
+        `retrying`, `last_at` in ISO 8601, `last_job`, and its `message`.
+    """
+    return Statement(
+        text=_FAILURES,
+        params={"since": None if since is None else since.isoformat()},
+        decode=_failures,
+    )
+
+
 def names() -> Statement[dict[str, list[str]]]:
     """List the `tasks` and `queues` of the newest jobs, and the queues that have settings."""
     return Statement(text=_NAMES, params={}, decode=_names)
@@ -158,6 +233,11 @@ def _found(rows: Rows) -> Found:
 
 def _counts(rows: Rows) -> dict[str, int]:
     return {name: int(float(str(number))) for name, number in as_dict(rows[0][0]).items()}
+
+
+def _failures(rows: Rows) -> list[dict[str, object]]:
+    found = json.loads(str(rows[0][0]))
+    return [dict(one) for one in found]
 
 
 def _names(rows: Rows) -> dict[str, list[str]]:

@@ -19,9 +19,30 @@ _EACH: Final = """
 """
 
 
+#: What is said of a job that is not where it would have to be.
+LEFT: Final = "left"
+
+
 def retry(ids: Sequence[int]) -> Statement[dict[int, str]]:
-    """Let them run again, or now; gives the state of each."""
-    return _each("SELECT i.id, pgqueue.retry(job_id => i.id)", ids, {})
+    """Let those that are over run again; gives the state of each, `left` for others."""
+    return _each(
+        "SELECT i.id, CASE WHEN EXISTS ("
+        "SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = i.id)"
+        " THEN pgqueue.retry(job_id => i.id) ELSE 'left' END",
+        ids,
+        {},
+    )
+
+
+def run_now(ids: Sequence[int]) -> Statement[dict[int, str]]:
+    """Let those that are scheduled run now; gives the state of each, `left` for others."""
+    return _each(
+        "SELECT i.id, CASE WHEN EXISTS ("
+        "SELECT FROM pgqueue.scheduled_jobs AS s WHERE s.job_id = i.id)"
+        " THEN pgqueue.retry(job_id => i.id) ELSE 'left' END",
+        ids,
+        {},
+    )
 
 
 def cancel(ids: Sequence[int], reason: str | None) -> Statement[dict[int, str]]:
@@ -55,8 +76,7 @@ def set_queue(ids: Sequence[int], queue: str) -> Statement[dict[int, str]]:
 def delete(ids: Sequence[int]) -> Statement[dict[int, str]]:
     """Delete them; gives `deleted` for each that was there, else `gone`."""
     return _each(
-        "SELECT i.id, CASE WHEN pgqueue.delete_job(job_id => i.id) THEN 'deleted'"
-        " ELSE 'gone' END",
+        "SELECT i.id, CASE WHEN pgqueue.delete_job(job_id => i.id) THEN 'deleted' ELSE 'gone' END",
         ids,
         {},
     )

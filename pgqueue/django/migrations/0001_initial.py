@@ -307,4 +307,17 @@ class Migration(migrations.Migration):
                 "ordering": ("worker",),
             },
         ),
+        migrations.CreateModel(
+            name="Dashboard",
+            fields=[],
+            options={
+                "proxy": True,
+                "verbose_name": "dashboard",
+                "verbose_name_plural": "dashboard",
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("pgqueue.queuestats",),
+        ),
     )

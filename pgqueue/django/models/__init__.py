@@ -4,6 +4,7 @@ The tables are made by the versioned SQL, so no model is managed by Django's mig
 holds them against the catalog.
 """
 
+from pgqueue.django.models.dashboard import Dashboard
 from pgqueue.django.models.jobs import Job, JobError, JobProgress
 from pgqueue.django.models.overviews import JobOverview, QueueStats, WorkerOverview
 from pgqueue.django.models.positions import (
@@ -19,6 +20,7 @@ from pgqueue.django.models.queues import Queue, Worker
 __all__ = [
     "BlockedJob",
     "CancelRequest",
+    "Dashboard",
     "FinishedJob",
     "Job",
     "JobError",

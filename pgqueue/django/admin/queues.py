@@ -1,0 +1,177 @@
+"""The queues in the admin: how many jobs wait, pause and resume, how long jobs are kept."""
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.urls import path, reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from pgqueue.api.default import default_app
+from pgqueue.core.errors import ConfigurationError, PgQueueError
+from pgqueue.core.offsets import parse_offset
+from pgqueue.core.options import check_queue
+from pgqueue.django.admin.base import QueuePage, may, note
+from pgqueue.django.admin.show import span
+from pgqueue.django.models import Queue, QueueStats
+
+#: In the order in which a duration is written.
+_UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60))
+
+
+class OffsetField(forms.CharField):
+    """A duration as pgqueue writes it: `90s`, `3h`, `1d12h`; empty for none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, max_length=100, **options)
+
+    def clean(self, value: Any) -> dt.timedelta | None:
+        """Read it."""
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return parse_offset("0s" if text == "0" else text, "it")
+        except ConfigurationError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class PauseForm(forms.Form):
+    """How long a queue pauses."""
+
+    resume_in = OffsetField(
+        label=_("Resume in"), help_text=_("Such as 30m, 2h, 1d; empty for no end.")
+    )
+
+
+class RetentionForm(forms.Form):
+    """How long jobs that are over are kept."""
+
+    retention_succeeded = OffsetField(
+        label=_("Keep succeeded jobs"),
+        help_text=_("Such as 12h, 7d; 0 deletes them at once; empty for 7 days."),
+    )
+    retention_other = OffsetField(
+        label=_("Keep other jobs"), help_text=_("Failed, cancelled, expired; empty for 30 days.")
+    )
+
+
+class QueueAdmin(QueuePage):
+    """The list of queues, and the page of one."""
+
+    def get_urls(self) -> list[Any]:
+        """Add the address of what is done with a queue."""
+        own = path(
+            "<path:object_id>/act/<slug:name>/",
+            self.admin_site.admin_view(self.act_view),
+            name="pgqueue_queue_act",
+        )
+        return [own, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the queues that have waiting or running jobs, or settings."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rows = list(QueueStats.objects.all())
+        for row in rows:
+            row.waits_text = span(row.first_waits_seconds)
+        return self.page(
+            request,
+            "queues",
+            gettext("Queues"),
+            rows=[(row, quote(row.queue)) for row in rows],
+            most=max([row.ready for row in rows], default=0),
+            may_pause=may(request, "pause_queue"),
+            **(extra_context or {}),
+        )
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one queue, which needs no row of its own."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self._show(request, unquote(object_id), **(extra_context or {}))
+
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Pause, resume or configure; POST only."""
+        queue = unquote(object_id)
+        if name not in ("pause", "resume", "configure"):
+            raise Http404
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        needed = "change_queue" if name == "configure" else "pause_queue"
+        if not self.has_view_permission(request) or not may(request, needed):
+            raise PermissionDenied
+        queues = default_app().queues
+        form: forms.Form | None = None
+        try:
+            if name == "resume":
+                queues.resume(queue)
+                text = gettext("Resumed.")
+            else:
+                form = (PauseForm if name == "pause" else RetentionForm)(request.POST)
+                if not form.is_valid():
+                    return self._show(request, queue, **{f"{name}_form": form})
+                if name == "pause":
+                    queues.pause(queue, resume_in=form.cleaned_data["resume_in"])
+                    text = gettext("Paused; running jobs go on.")
+                else:
+                    queues.configure(queue, **form.cleaned_data)
+                    text = gettext("Set, for jobs that end from now on.")
+        except PgQueueError as error:
+            self.say(request, str(error), well=False)
+        else:
+            note(request, Queue, {queue: queue}, text)
+            self.say(request, f"{queue}: {text}")
+        site = self.admin_site.name
+        if request.POST.get("back") == "list":
+            return HttpResponseRedirect(reverse(f"{site}:pgqueue_queue_changelist"))
+        return HttpResponseRedirect(reverse(f"{site}:pgqueue_queue_change", args=[quote(queue)]))
+
+    def _show(self, request: HttpRequest, queue: str, **extra: Any) -> HttpResponse:
+        try:
+            check_queue(queue)
+        except ConfigurationError as error:
+            raise Http404(str(error)) from error
+        row = QueueStats.objects.filter(pk=queue).first()
+        settings = Queue.objects.filter(pk=queue).first() or Queue(name=queue)
+        context = {
+            "row": row,
+            "settings": settings,
+            "original": settings,
+            "address": quote(queue),
+            "may_pause": may(request, "pause_queue"),
+            "may_change": may(request, "change_queue"),
+            "pause_form": PauseForm(),
+            "configure_form": RetentionForm(
+                initial={
+                    "retention_succeeded": _offset(settings.retention_succeeded),
+                    "retention_other": _offset(settings.retention_other),
+                }
+            ),
+            **extra,
+        }
+        return self.page(request, "queue", gettext("Queue %(name)s") % {"name": queue}, **context)
+
+
+def _offset(value: dt.timedelta | None) -> str:
+    """Write a duration as it is typed."""
+    if value is None:
+        return ""
+    left = value.total_seconds()
+    text = ""
+    for unit, length in _UNITS:
+        text += f"{left // length:.0f}{unit}" if left >= length else ""
+        left %= length
+    return text + (f"{left:g}s" if left or not text else "")
