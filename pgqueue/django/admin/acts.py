@@ -220,8 +220,8 @@ ACTS: Final[tuple[Act, ...]] = (
             )
         },
         question=_(
-            "The jobs are deleted with their arguments, results and errors. Waiting ones will never "
-            "run. Running ones are left; cancel them first."
+            "The jobs are deleted with their arguments, results and errors. Waiting ones will "
+            "never run. Running ones are left; cancel them first."
         ),
         danger=True,
     ),

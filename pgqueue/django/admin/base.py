@@ -1,6 +1,6 @@
 """What all pages share: they look, and what may be done is asked of each act's own permission."""
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
@@ -60,7 +60,7 @@ class QueuePage(admin.ModelAdmin):
     """
 
     class Media:
-        css = {"all": ("pgqueue/admin.css",)}
+        css: ClassVar = {"all": ("pgqueue/admin.css",)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: rows are made by the queue."""

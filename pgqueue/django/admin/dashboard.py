@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -35,7 +35,7 @@ class DashboardAdmin(QueuePage):
     """One page, and the figures that its charts ask for."""
 
     class Media:
-        css = {"all": ("pgqueue/uplot/uPlot.min.css",)}
+        css: ClassVar = {"all": ("pgqueue/uplot/uPlot.min.css",)}
         js = ("pgqueue/uplot/uPlot.iife.min.js", "pgqueue/dashboard.js")
 
     def get_urls(self) -> list[Any]:

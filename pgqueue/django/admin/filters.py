@@ -199,7 +199,7 @@ def facts(request: HttpRequest) -> dict[str, Any]:
     """Give the counts and names that the filters show: two queries a request."""
     found: dict[str, Any] | None = getattr(request, "_pgqueue_facts", None)
     if found is None:
-        found = {"counts": ask(browsing.counts())}
-        found |= ask(browsing.names())
+        names = ask(browsing.names())
+        found = {"counts": ask(browsing.counts()), **names}
         request._pgqueue_facts = found
     return found
