@@ -16,7 +16,7 @@ from pgqueue.django.admin.workers import WorkerAdmin
 __all__ = ["DashboardAdmin", "ErrorAdmin", "JobAdmin", "QueueAdmin", "WorkerAdmin"]
 
 admin.site.register(models.Dashboard, DashboardAdmin)
+admin.site.register(models.Failure, ErrorAdmin)
 admin.site.register(models.Job, JobAdmin)
-admin.site.register(models.JobError, ErrorAdmin)
 admin.site.register(models.Queue, QueueAdmin)
 admin.site.register(models.Worker, WorkerAdmin)

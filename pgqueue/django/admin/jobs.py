@@ -55,7 +55,7 @@ class JobAdmin(QueuePage):
         filters.StateFilter, filters.QueueFilter, filters.TaskFilter, filters.TimeFilter,
         filters.WorkerFilter,
     )  # fmt: skip
-    list_per_page = 100
+    list_per_page = 50
     list_max_show_all = 0
     search_fields = ("task",)
     search_help_text = _(

@@ -320,4 +320,17 @@ class Migration(migrations.Migration):
             },
             bases=("pgqueue.queuestats",),
         ),
+        migrations.CreateModel(
+            name="Failure",
+            fields=[],
+            options={
+                "proxy": True,
+                "verbose_name": "error",
+                "verbose_name_plural": "errors",
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("pgqueue.finishedjob",),
+        ),
     )

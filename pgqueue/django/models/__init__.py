@@ -4,9 +4,9 @@ The tables are made by the versioned SQL, so no model is managed by Django's mig
 holds them against the catalog.
 """
 
-from pgqueue.django.models.dashboard import Dashboard
 from pgqueue.django.models.jobs import Job, JobError, JobProgress
 from pgqueue.django.models.overviews import JobOverview, QueueStats, WorkerOverview
+from pgqueue.django.models.pages import Dashboard, Failure
 from pgqueue.django.models.positions import (
     BlockedJob,
     CancelRequest,
@@ -21,6 +21,7 @@ __all__ = [
     "BlockedJob",
     "CancelRequest",
     "Dashboard",
+    "Failure",
     "FinishedJob",
     "Job",
     "JobError",
