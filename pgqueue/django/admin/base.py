@@ -2,11 +2,13 @@
 
 from typing import Any, ClassVar, TypeVar
 
+import django
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from pgqueue.api.default import default_app
 from pgqueue.db.statements.base import Statement
@@ -87,9 +89,16 @@ class QueuePage(admin.ModelAdmin):
                 "title": title,
                 "opts": self.opts,
                 "media": self.media,
+                "crumbs_are_list": django.VERSION >= (6, 1),
                 **context,
             },
         )
+
+    @property
+    def address(self) -> str:
+        """The address of the list."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return str(reverse(f"{self.admin_site.name}:{name}"))
 
     def say(self, request: HttpRequest, text: Any, *, well: bool = True) -> None:
         """Leave a message for the next page."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.urls import path, reverse
+from django.urls import path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -69,8 +69,7 @@ class DashboardAdmin(QueuePage):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Go to the page: a queue has one of its own."""
-        name = f"{self.admin_site.name}:pgqueue_dashboard_changelist"
-        return HttpResponseRedirect(reverse(name))
+        return HttpResponseRedirect(self.address)
 
     def data_view(self, request: HttpRequest) -> HttpResponse:
         """Give the figures."""

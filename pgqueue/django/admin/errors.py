@@ -53,4 +53,4 @@ class ErrorAdmin(QueuePage):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Go to the list: errors are shown with their jobs."""
-        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:pgqueue_failure_changelist"))
+        return HttpResponseRedirect(self.address)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.db.models.functions import Coalesce
@@ -42,6 +42,7 @@ class JobList(ChangeList):
         ) = self.get_filters(request)
         if remaining:
             raise IncorrectLookupParameters(f"no filter takes {', '.join(sorted(remaining))}")
+        self.without_query = self.get_query_string(remove=[SEARCH_VAR])
         self.clear_all_filters_qs = self.get_query_string(remove=list(self.get_filters_params()))
         chosen: dict[str, Any] = {}
         for spec in self.filter_specs:

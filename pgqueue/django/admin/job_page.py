@@ -42,12 +42,13 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
     if job is None:
         text = _("There is no job “%(id)s”. It may have been pruned.") % {"id": object_id[:50]}
         page.message_user(request, text, messages.WARNING)
-        return HttpResponseRedirect(reverse(f"{page.admin_site.name}:pgqueue_job_changelist"))
+        return HttpResponseRedirect(page.address)
     shows_payload = may(request, "view_job_payload")
     response: HttpResponse = page.page(
         request,
         "job",
         _("Job %(id)s") % {"id": job.pk},
+        above=page.address,
         job=job,
         original=job,
         state=badge(job.state),

@@ -146,7 +146,7 @@ class JobAdmin(QueuePage):
         site = self.admin_site.name
         back = reverse(f"{site}:pgqueue_job_change", args=[job_id])
         if act.danger and "sure" in request.POST:
-            back = reverse(f"{site}:pgqueue_job_changelist")
+            back = self.address
         return self._act(request, act, [job_id], back) or HttpResponseRedirect(back)
 
     def _act(
@@ -159,6 +159,7 @@ class JobAdmin(QueuePage):
                 request,
                 "confirm",
                 act.label,
+                above=self.address,
                 act=act,
                 form=form,
                 ids=ids if request.POST.get("select_across") != "1" else ids[:1],

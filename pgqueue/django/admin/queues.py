@@ -134,10 +134,10 @@ class QueueAdmin(QueuePage):
         else:
             note(request, Queue, {queue: queue}, text)
             self.say(request, f"{queue}: {text}")
-        site = self.admin_site.name
         if request.POST.get("back") == "list":
-            return HttpResponseRedirect(reverse(f"{site}:pgqueue_queue_changelist"))
-        return HttpResponseRedirect(reverse(f"{site}:pgqueue_queue_change", args=[quote(queue)]))
+            return HttpResponseRedirect(self.address)
+        name = f"{self.admin_site.name}:pgqueue_queue_change"
+        return HttpResponseRedirect(reverse(name, args=[quote(queue)]))
 
     def _show(self, request: HttpRequest, queue: str, **extra: Any) -> HttpResponse:
         try:
@@ -147,6 +147,7 @@ class QueueAdmin(QueuePage):
         row = QueueStats.objects.filter(pk=queue).first()
         settings = Queue.objects.filter(pk=queue).first() or Queue(name=queue)
         context = {
+            "above": self.address,
             "row": row,
             "settings": settings,
             "original": settings,

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils.translation import gettext
 
 from pgqueue.django.admin.base import QueuePage, may
@@ -49,8 +48,7 @@ class WorkerAdmin(QueuePage):
                 gettext("There is no worker “%(id)s” any more.") % {"id": object_id[:50]},
                 well=False,
             )
-            name = f"{self.admin_site.name}:pgqueue_worker_changelist"
-            return HttpResponseRedirect(reverse(name))
+            return HttpResponseRedirect(self.address)
         worker.slots = worker.processes * worker.threads
         jobs = []
         if may(request, "view_job"):
@@ -60,6 +58,7 @@ class WorkerAdmin(QueuePage):
             request,
             "worker",
             gettext("Worker %(name)s") % {"name": worker.name},
+            above=self.address,
             worker=worker,
             original=worker,
             jobs=jobs,

@@ -115,7 +115,9 @@ class MomentField(models.DateTimeField):
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
         """Bring it into the calendar on its way out."""
-        return f"greatest({_FIRST}, least({_LAST}, {sql}))", params
+        # greatest() and least() pass over null.
+        brought = f"greatest({_FIRST}, least({_LAST}, {sql}))"
+        return f"CASE WHEN {sql} IS NOT NULL THEN {brought} END", (*params, *params)
 
 
 class SpanField(models.DurationField):

@@ -1,6 +1,6 @@
 /* The charts of the dashboard. Figures come with the page and are asked for again while it is
    visible. Names of queues are only ever set as text. */
-(function () {
+document.addEventListener("DOMContentLoaded", function () {
   "use strict";
   const root = document.querySelector(".pgq-dashboard");
   if (!root || !window.uPlot) return;
@@ -256,4 +256,4 @@
   })).observe(root.querySelector(".pgq-charts"));
   new MutationObserver(() => drawAll(true)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(true));
-})();
+});
