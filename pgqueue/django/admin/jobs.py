@@ -14,6 +14,7 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import gettext
@@ -47,8 +48,7 @@ class JobAdmin(QueuePage):
     """The list of jobs, and the page of one."""
 
     list_display = (
-        "number", "shown_state", "shown_task", "shown_queue", "shown_priority", "attempts",
-        "enqueued", "timing", "outcome",
+        "number", "shown_state", "shown_task", "shown_queue", "enqueued", "timing", "outcome",
     )  # fmt: skip
     list_display_links = ("number",)
     list_filter = (
@@ -189,8 +189,13 @@ class JobAdmin(QueuePage):
 
     @admin.display(description=_("state"))
     def shown_state(self, job: Any) -> Any:
-        """Show the state."""
-        return badge(job.state)
+        """Show the state, and the attempts where there were several."""
+        if (job.attempt or 0) < 2:
+            return badge(job.state)
+        return format_html(
+            '{} <span class="quiet" title="{}">{}</span>',
+            badge(job.state), gettext("attempts"), job_page.attempts_of(job),
+        )  # fmt: skip
 
     @admin.display(description=_("task"))
     def shown_task(self, job: Any) -> Any:
@@ -204,20 +209,16 @@ class JobAdmin(QueuePage):
 
     @admin.display(description=_("queue"))
     def shown_queue(self, job: Any) -> Any:
-        """Show the queue, as a way to its jobs."""
-        return format_html(
+        """Show the queue, as a way to its jobs, and the priority that is not that of most."""
+        link = format_html(
             '<a href="?{}">{}</a>', urlencode({"queue": job.queue or ""}), cut(job.queue or "", 40)
         )
-
-    @admin.display(description=_("priority"))
-    def shown_priority(self, job: Any) -> Any:
-        """Show the priority that the job has now."""
-        return job.current_priority if job.current_priority else "0"
-
-    @admin.display(description=_("attempt"))
-    def attempts(self, job: Any) -> str:
-        """Show how many attempts were begun, and how many may be."""
-        return job_page.attempts_of(job)
+        if not job.current_priority:
+            return link
+        return format_html(
+            '{} <span class="quiet" title="{}">{}</span>',
+            link, gettext("priority"), f"{job.current_priority:+d}",
+        )  # fmt: skip
 
     @admin.display(description=_("enqueued"))
     def enqueued(self, job: Any) -> Any:
@@ -235,7 +236,11 @@ class JobAdmin(QueuePage):
                 moment(job.finished_at), span(job.finished_at - job.started_at),
             )  # fmt: skip
         if job.started_at:
-            return format_html('{} <span class="quiet">…</span>', moment(job.started_at))
+            so_far = timezone.now() - job.started_at
+            return format_html(
+                '{} <span class="quiet">{}</span>',
+                moment(job.started_at), gettext("for %(span)s") % {"span": span(so_far)},
+            )  # fmt: skip
         if job.state == "scheduled":
             return moment(job.due_at)
         return NONE

@@ -138,22 +138,37 @@ document.addEventListener("DOMContentLoaded", function () {
       held.plot.destroy();
       held = charts[name] = null;
     }
+    const last = want.data[0].length ? want.data[0][want.data[0].length - 1] : figures.at;
+    const shown = [Math.min(want.data[0].length ? want.data[0][0] : last, last - 60), last];
     if (held) {
-      held.plot.setData(want.data);
+      held.plot.setData(want.data, false);
+      held.plot.setScale("x", { min: shown[0], max: shown[1] });
+      rest(held.plot, want.data);
       return;
     }
+    const days = shown[1] - shown[0] > 90000;
+    const clock = shown[1] - shown[0] > 600 ? { hour: "2-digit", minute: "2-digit" }
+      : { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+    const when = (at) => days ? new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" })
+      : new Date(at * 1000).toLocaleTimeString([], Object.assign({ hour12: false }, clock));
     const axis = { stroke: color("--body-quiet-color"), grid: { stroke: color("--pgq-grid"), width: 1 },
                    ticks: { stroke: color("--pgq-grid"), width: 1 } };
     const plot = new window.uPlot({
       width: Math.max(200, figure.clientWidth - 24),
       height: 190,
       cursor: { drag: { x: false, y: false }, sync: { key: "pgqueue" } },
-      scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      axes: [Object.assign({}, axis), Object.assign({ size: 62, values: (u, all) => all.map(want.format) }, axis)],
-      series: [{ label: words.time, value: (u, at) => at === null ? "–" : new Date(at * 1000).toLocaleTimeString() }]
+      scales: { x: { min: shown[0], max: shown[1] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      axes: [Object.assign({ space: 70, values: (u, all) => all.map(when) }, axis), Object.assign({ size: 62, values: (u, all) => all.map(want.format) }, axis)],
+      series: [{ label: words.time, value: (u, at) => at === null ? "–" : (days ? new Date(at * 1000).toLocaleString() : new Date(at * 1000).toLocaleTimeString([], { hour12: false })) }]
         .concat(want.series.map((one) => Object.assign({ value: (u, value) => want.format(value) }, one))),
     }, want.data, figure);
     charts[name] = { plot: plot, key: want.key };
+    rest(plot, want.data);
+  }
+
+  // While nobody points at it, the legend says what is now.
+  function rest(plot, data) {
+    if (plot.cursor.left < 0 || plot.cursor.idx === null) plot.setLegend({ idx: data[0].length - 1 }, false);
   }
 
   function drawAll(anew) {
