@@ -56,7 +56,7 @@ class JobList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Find the page, and read its rows: two queries."""
-        self.after = request.GET.get(AFTER)
+        self.after = request.GET.get(AFTER, "").replace("\0", "") or None
         found = self.wish.find(self.after, self.list_per_page)
         rows = list(rows_of(found.ids)) if found.ids else []
         place = {job_id: at for at, job_id in enumerate(found.ids)}
