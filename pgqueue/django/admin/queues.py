@@ -118,22 +118,23 @@ class QueueAdmin(QueuePage):
         try:
             if name == "resume":
                 queues.resume(queue)
-                text = gettext("Resumed.")
+                text = gettext("resumed.")
             else:
                 form = (PauseForm if name == "pause" else RetentionForm)(request.POST)
                 if not form.is_valid():
                     return self._show(request, queue, **{f"{name}_form": form})
                 if name == "pause":
                     queues.pause(queue, resume_in=form.cleaned_data["resume_in"])
-                    text = gettext("Paused; running jobs go on.")
+                    text = gettext("paused; running jobs go on.")
                 else:
                     queues.configure(queue, **form.cleaned_data)
-                    text = gettext("Set, for jobs that end from now on.")
+                    text = gettext("retention set for jobs that end from now on.")
         except PgQueueError as error:
             self.say(request, str(error), well=False)
         else:
             note(request, Queue, {queue: queue}, text)
-            self.say(request, f"{queue}: {text}")
+            words = {"name": queue, "what": text}
+            self.say(request, gettext("Queue %(name)s: %(what)s") % words)
         if request.POST.get("back") == "list":
             return HttpResponseRedirect(self.address)
         name = f"{self.admin_site.name}:pgqueue_queue_change"

@@ -169,8 +169,11 @@ def test_the_page_of_a_job(root: Any, c: Connection) -> None:
     count, response = statements(root, f"{JOBS}{job}/change/")
     page = text_of(response)
     assert count == 4
-    for part in ("mail.send", "Traceback of attempt 1", "Traceback of attempt 2", "no such order",
-                 "3 begun, 5 may fail, 1 lost through no fault of the job", "&quot;order&quot;: 7"):  # fmt: skip
+    parts = (
+        "mail.send", "Traceback of attempt 1", "Traceback of attempt 2", "no such order",
+        "3 begun, 5 may fail, 1 lost through no fault of the job", "&quot;order&quot;: 7",
+    )  # fmt: skip
+    for part in parts:
         assert part in page, part
     assert "hush" not in page
     assert page.count("••••••") == 3

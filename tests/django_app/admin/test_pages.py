@@ -14,7 +14,7 @@ WORKERS = "/admin/pgqueue/worker/"
 ERRORS = "/admin/pgqueue/failure/"
 DASHBOARD = "/admin/pgqueue/dashboard/"
 EVIL = [
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'-alert(1)-'", "{{7*7}}",
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'-alert(1)-'", "{{1234*1234}}",
     "{% debug %}", "</script><script>alert(1)</script>", "javascript:alert(1)", "<b>é\u202ex",
     "a/b?c#d&e=f", "%3Cscript%3E", "]]>", "<!--", "&lt;script&gt;",
 ]  # fmt: skip
@@ -65,9 +65,9 @@ def test_every_value_is_escaped(evil: str, root: Any, c: Connection) -> None:
             'href="javascript',
         ):
             assert bad not in page, (address, bad)
-        if any(sign in evil for sign in "<>&\"'") and "/" not in evil:
+        if "<" in evil and evil != "<!--" and "/" not in evil:
             assert evil not in page, address
-        assert "49" not in page.replace(evil, "") or evil != "{{7*7}}", address
+        assert "1522756" not in page, address
     assert root.get(queue_page(evil)).status_code == 200
 
 
@@ -79,7 +79,7 @@ def test_queues(root: Any, c: Connection) -> None:
     # The address of what is done stands beside that of the page.
     act = page.removesuffix("change/") + "act/"
     response = root.post(f"{act}pause/", {"resume_in": "2h"}, follow=True)
-    assert messages_of(response) == ["mail/häß lich: Paused; running jobs go on."]
+    assert messages_of(response) == ["Queue mail/häß lich: paused; running jobs go on."]
     paused, resume_at = c.execute("SELECT paused, resume_at FROM pgqueue.queues").fetchone() or ()
     assert paused
     assert dt.timedelta(hours=1.9) < resume_at - dt.datetime.now(dt.UTC) <= dt.timedelta(hours=2)
@@ -91,7 +91,7 @@ def test_queues(root: Any, c: Connection) -> None:
         "SELECT retention_succeeded, retention_other FROM pgqueue.queues"
     ).fetchone() == (dt.timedelta(hours=36), dt.timedelta(0))
     assert 'value="1d12h"' in text_of(root.get(page))
-    assert "Paused" in text_of(root.get(page.replace("change/", "history/")))
+    assert "paused" in text_of(root.get(page.replace("change/", "history/")))
     for name, given in (("pause", {"resume_in": "x"}), ("configure", {"retention_other": "-1d"})):
         assert "must be an offset" in text_of(root.post(f"{act}{name}/", given))
     assert "resume_in must be longer" in "".join(
@@ -108,7 +108,9 @@ def test_who_may_do_what_with_queues(login: Any, c: Connection) -> None:
         ("view_queue",): set(),
         ("view_queue", "pause_queue"): {"pause", "resume"},
         ("view_queue", "change_queue"): {"configure"},
-        ("pause_queue", "change_queue"): set(),
+        ("pause_queue",): set(),
+        # Who may change may look, as everywhere in the admin.
+        ("pause_queue", "change_queue"): {"pause", "resume", "configure"},
     }
     for permissions, may in allowed.items():
         client = login(*permissions)
@@ -191,7 +193,7 @@ def test_the_dashboard(root: Any, c: Connection) -> None:
     count, response = statements(root, f"{DASHBOARD}data/")
     assert count == 2
     assert response.json()["at"] == figures["at"]
-    assert response["Cache-Control"] == "no-store"
+    assert "no-store" in response["Cache-Control"]
     for span in ("1h", "24h", "7d", "x"):
         assert statements(root, f"{DASHBOARD}data/?span={span}")[0] <= 3
 
