@@ -76,13 +76,18 @@ def page(chromium: Any, site: str) -> Iterator[Any]:
     assert wrong == []
 
 
+def press(page: Any, selector: str) -> None:
+    """Click on what leads to another page, and wait for that."""
+    with page.expect_navigation():
+        page.click(selector)
+
+
 def choose(page: Any, jobs: list[int], label: str) -> None:
     """Tick jobs in the list, choose what is done with them, and press the button."""
     for job in jobs:
         page.check(f'input[name="_selected_action"][value="{job}"]')
     page.select_option('select[name="action"]', label=label)
-    page.click(".actions button")
-    page.wait_for_load_state()
+    press(page, ".actions button")
 
 
 def said(page: Any) -> str:
@@ -103,26 +108,26 @@ def act_from_the_list(page: Any, c: Connection) -> None:
 
     choose(page, failed, "Change the priority of selected jobs")
     page.fill("#id_priority", "12")
-    page.click("input[value='Change priority']")
+    press(page, "input[value='Change priority']")
     assert said(page) == "2 jobs have another priority."
 
     choose(page, failed, "Move selected jobs to another queue")
     page.fill("#id_queue", "slow")
-    page.click("input[value='Change queue']")
+    press(page, "input[value='Change queue']")
     assert said(page) == "2 jobs have another queue."
     assert {factories.position(c, job)["queue"] for job in failed} == {"slow"}
     assert {factories.position(c, job)["priority"] for job in failed} == {12}
 
     choose(page, [failed[0]], "Cancel selected jobs")
     page.fill("#id_reason", "by mistake")
-    page.click("input[value='Cancel']")
+    press(page, "input[value='Cancel']")
     assert said(page) == "1 job is cancelled."
 
     choose(page, failed, "Delete selected jobs")
-    page.click("text=No, take me back")
+    press(page, "text=No, take me back")
     assert factories.state(c, failed[1]) == "ready"
     choose(page, failed, "Delete selected jobs")
-    page.click("input[value='Delete']")
+    press(page, "input[value='Delete']")
     assert said(page) == "2 jobs were deleted."
     assert c.execute("SELECT id FROM pgqueue.jobs").fetchall() == [(later,)]
 
@@ -130,25 +135,25 @@ def act_from_the_list(page: Any, c: Connection) -> None:
 def act_on_the_page_of_a_job(page: Any, c: Connection) -> None:
     job = factories.scheduled(c, task="mail.send")
     page.goto(JOBS)
-    page.click(f".field-number a:has-text('{job}')")
+    press(page, f".field-number a:has-text('{job}')")
     for button, field, value in (
         ("Change priority…", "#id_priority", "3"),
         ("Change queue…", "#id_queue", "slow"),
     ):
-        page.click(f"button:has-text('{button}')")
+        press(page, f"button:has-text('{button}')")
         page.fill(field, value)
-        page.click(".submit-row input[type=submit]")
+        press(page, ".submit-row input[type=submit]")
         assert "1 job has another" in said(page)
-    page.click("button:has-text('Run now')")
+    press(page, "button:has-text('Run now')")
     assert said(page) == "1 job is ready."
-    page.click("button:has-text('Cancel…')")
-    page.click(".submit-row input[type=submit]")
+    press(page, "button:has-text('Cancel…')")
+    press(page, ".submit-row input[type=submit]")
     assert said(page) == "1 job is cancelled."
-    page.click("button:has-text('Retry')")
+    press(page, "button:has-text('Retry')")
     assert said(page) == "1 job is ready."
     assert factories.position(c, job)["queue"] == "slow"
-    page.click("button:has-text('Delete…')")
-    page.click(".submit-row input[type=submit]")
+    press(page, "button:has-text('Delete…')")
+    press(page, ".submit-row input[type=submit]")
     assert said(page) == "1 job was deleted."
     assert page.url.endswith(JOBS)
 
@@ -158,33 +163,34 @@ def filter_and_search(page: Any, c: Connection) -> None:
     factories.finished(c, "failed", task="mail.receive", queue="mail")
     factories.jobs(c, 60)
     page.goto(JOBS)
-    page.click("text=Next page")
-    page.click("text=First page")
-    page.click("text=failed (2)")
+    press(page, "text=Next page")
+    press(page, "text=First page")
+    press(page, "text=failed (2)")
     page.fill("input[name=queue]", "mail")
-    page.click("form:has(input[name=queue]:not([type=hidden])) button")
+    press(page, "form:has(input[name=queue]:not([type=hidden])) button")
     page.fill("input[name=task]", "mail.send")
-    page.click("form:has(input[name=task]:not([type=hidden])) button")
+    press(page, "form:has(input[name=task]:not([type=hidden])) button")
     assert "1 job shown" in page.inner_text(".pgq-pages")
-    page.click("text=Clear all filters")
+    press(page, "text=Clear all filters")
     page.fill("#searchbar", "[42]")
-    page.click("input[value=Search]")
+    press(page, "input[value=Search]")
     assert page.locator(".field-number").all_inner_texts() == [str(wanted)]
 
 
 def pause_and_configure(page: Any, c: Connection) -> None:
     factories.jobs(c, 3, queue="mail")
     page.goto("/admin/pgqueue/queue/")
-    page.click("button:has-text('Pause')")
-    page.click("button:has-text('Resume')")
-    page.click("th a:has-text('mail')")
+    press(page, "button:has-text('Pause')")
+    press(page, "button:has-text('Resume')")
+    press(page, "th a:has-text('mail')")
     page.fill("#id_resume_in", "2h")
-    page.click("button:has-text('Pause')")
+    press(page, "button:has-text('Pause')")
     assert said(page) == "Queue mail: paused; running jobs go on."
     page.fill("#id_retention_succeeded", "3d")
-    page.click("button:has-text('Save')")
-    page.click("button:has-text('Resume')")
-    found = c.execute("SELECT paused, retention_succeeded::text FROM pgqueue.queues").fetchone()
+    press(page, "button:has-text('Save')")
+    press(page, "button:has-text('Resume')")
+    query = "SELECT paused, retention_succeeded::text FROM pgqueue.queues WHERE name = 'mail'"
+    found = c.execute(query).fetchone()
     assert found == (False, "72:00:00")
 
 
