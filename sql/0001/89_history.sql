@@ -33,7 +33,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_width double precision := extract(epoch FROM history.since) / history.bins;
+    v_width double precision := extract(epoch FROM history.since) / nullif(history.bins, 0);
     v_first double precision;
     v_keeps interval[];
 BEGIN
