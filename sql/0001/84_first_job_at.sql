@@ -34,5 +34,8 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.first_job_at(timestamptz) IS
-'Give the id of the first job that was enqueued at a time or later; one past the last, if there is
-none. Internal.';
+'Turn a time into an id. Internal.
+
+Args: at: the time.
+Returns: the id of the first job that was enqueued then or later; one past the last, if there is
+none.';

@@ -62,6 +62,7 @@ class DashboardAdmin(QueuePage):
             queues=queues,
             words=_words(),
             rows=_rows(figures["bins"]),
+            tiles=_tiles(figures),
             **(extra_context or {}),
         )
 
@@ -103,6 +104,23 @@ def forget() -> None:
     """Read anew next time; for tests."""
     with _lock:
         _held.clear()
+
+
+def _tiles(figures: dict[str, Any]) -> dict[str, str]:
+    """Give the numbers at the top, of the newest bins that are over; the script does the same."""
+    lately = figures["bins"][-7:-1]
+    succeeded, failed = (
+        sum(float(one[state]) for one in lately) / len(lately) for state in ("succeeded", "failed")
+    )
+    waits = [
+        one["waits"] for one in figures["queues"] if not one["paused"] and one["waits"] is not None
+    ]
+    return {
+        "ready": str(sum(one["ready"] for one in figures["queues"])),
+        "rate": f"{succeeded + failed:.2f}",
+        "failures": f"{failed * 60:.1f}",
+        "waits": span(max(waits, default=None)),
+    }
 
 
 def _words() -> dict[str, str]:

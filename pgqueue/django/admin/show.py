@@ -1,6 +1,7 @@
 """How values look: times, durations, states, progress. Everything is escaped."""
 
 import datetime as dt
+from itertools import pairwise
 from typing import Any, Final
 
 from django.utils import formats, timezone
@@ -11,7 +12,8 @@ from pgqueue.django.models.jobs import State
 
 #: What is shown where there is nothing.
 NONE: Final = "\u2013"
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_MINUTE: Final = 60
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", _MINUTE), ("s", 1))
 #: Longer texts in lists are cut.
 LINE = 160
 
@@ -46,11 +48,11 @@ def span(value: dt.timedelta | float | None) -> str:
         return f"{sign}{seconds * 1000:.0f} ms"
     if seconds < _MINUTE:
         return f"{sign}{seconds:.1f} s"
-    if seconds < _HOUR:
-        return f"{sign}{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    if seconds < _DAY:
-        return f"{sign}{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
-    return f"{sign}{seconds // _DAY:.0f} d {seconds % _DAY // _HOUR:.0f} h"
+    whole = round(seconds)
+    for (unit, length), (smaller, part) in pairwise(_UNITS):
+        if whole >= length:
+            return f"{sign}{whole // length} {unit} {whole % length // part} {smaller}"
+    return f"{sign}{whole} s"
 
 
 def badge(state: Any) -> Any:
@@ -78,4 +80,5 @@ def cut(text: Any, most: int = LINE) -> str:
 
 def number(value: int, most: int) -> str:
     """Write a count that ends at `most`."""
-    return f"{most:,}+".replace(",", " ") if value > most else f"{value:,}".replace(",", " ")
+    text = str(formats.number_format(min(value, most), force_grouping=True))
+    return f"{text}+" if value > most else text

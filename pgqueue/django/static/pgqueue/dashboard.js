@@ -158,7 +158,7 @@ document.addEventListener("DOMContentLoaded", function () {
       height: 190,
       cursor: { drag: { x: false, y: false }, sync: { key: "pgqueue" } },
       scales: { x: { min: shown[0], max: shown[1] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      axes: [Object.assign({ space: 70, values: (u, all) => all.map(when) }, axis), Object.assign({ size: 62, values: (u, all) => all.map(want.format) }, axis)],
+      axes: [Object.assign({ space: 70, size: 34, values: (u, all) => all.map(when) }, axis), Object.assign({ size: 62, values: (u, all) => all.map(want.format) }, axis)],
       series: [{ label: words.time, value: (u, at) => at === null ? "–" : (days ? new Date(at * 1000).toLocaleString() : new Date(at * 1000).toLocaleTimeString([], { hour12: false })) }]
         .concat(want.series.map((one) => Object.assign({ value: (u, value) => want.format(value) }, one))),
     }, want.data, figure);
@@ -180,7 +180,7 @@ document.addEventListener("DOMContentLoaded", function () {
   }
 
   function tiles() {
-    const bins = wholeBins().slice(-6);
+    const bins = figures.bins.slice(-7, -1);
     const mean = (name) => bins.length ? bins.reduce((sum, bin) => sum + bin[name], 0) / bins.length : 0;
     const waits = figures.queues.filter((queue) => !queue.paused && queue.waits !== null).map((queue) => queue.waits);
     put("pgq-workers", number(figures.workers.alive) + (figures.workers.lost ? " + " + figures.workers.lost + " " + words.lost : ""));
