@@ -16,6 +16,7 @@ from pgqueue.django.models.positions import (
     ScheduledJob,
 )
 from pgqueue.django.models.queues import Queue, Worker
+from pgqueue.django.models.schedules import Schedule, ScheduleOverview, ScheduleRun
 
 __all__ = [
     "BlockedJob",
@@ -31,6 +32,9 @@ __all__ = [
     "QueueStats",
     "ReadyJob",
     "RunningJob",
+    "Schedule",
+    "ScheduleOverview",
+    "ScheduleRun",
     "ScheduledJob",
     "Worker",
     "WorkerOverview",

@@ -131,10 +131,18 @@ class SpanField(models.DurationField):
 class TextListField(models.Field):
     """An array of texts; `django.contrib.postgres` need not be installed for it."""
 
+    _element = "text"
+
     def db_type(self, connection: Any) -> str:
         """Give the type of the column."""
-        return "text[]"
+        return f"{self._element}[]"
 
     def get_prep_value(self, value: Any) -> Any:
         """Give the list as the driver takes it."""
         return None if value is None else list(value)
+
+
+class IdListField(TextListField):
+    """An array of ids."""
+
+    _element = "bigint"
