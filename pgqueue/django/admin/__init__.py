@@ -11,12 +11,14 @@ from pgqueue.django.admin.dashboard import DashboardAdmin
 from pgqueue.django.admin.errors import ErrorAdmin
 from pgqueue.django.admin.jobs import JobAdmin
 from pgqueue.django.admin.queues import QueueAdmin
+from pgqueue.django.admin.schedules import ScheduleAdmin
 from pgqueue.django.admin.workers import WorkerAdmin
 
-__all__ = ["DashboardAdmin", "ErrorAdmin", "JobAdmin", "QueueAdmin", "WorkerAdmin"]
+__all__ = ["DashboardAdmin", "ErrorAdmin", "JobAdmin", "QueueAdmin", "ScheduleAdmin", "WorkerAdmin"]
 
 admin.site.register(models.Dashboard, DashboardAdmin)
 admin.site.register(models.Failure, ErrorAdmin)
 admin.site.register(models.Job, JobAdmin)
 admin.site.register(models.Queue, QueueAdmin)
+admin.site.register(models.Schedule, ScheduleAdmin)
 admin.site.register(models.Worker, WorkerAdmin)

@@ -1,6 +1,5 @@
 """The queues in the admin: how many jobs wait, pause and resume, how long jobs are kept."""
 
-import datetime as dt
 from typing import Any
 
 from django import forms
@@ -19,31 +18,11 @@ from django.utils.translation import gettext_lazy as _
 
 from pgqueue.api.default import default_app
 from pgqueue.core.errors import ConfigurationError, PgQueueError
-from pgqueue.core.offsets import parse_offset
 from pgqueue.core.options import check_queue
 from pgqueue.django.admin.base import QueuePage, may, note
+from pgqueue.django.admin.offsets import OffsetField, offset_of
 from pgqueue.django.admin.show import span
 from pgqueue.django.models import Queue, QueueStats
-
-#: In the order in which a duration is written.
-_UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60))
-
-
-class OffsetField(forms.CharField):
-    """A duration as pgqueue writes it: `90s`, `3h`, `1d12h`; empty for none."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(required=False, max_length=100, **options)
-
-    def clean(self, value: Any) -> dt.timedelta | None:
-        """Read it."""
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            return parse_offset("0s" if text == "0" else text, "it")
-        except ConfigurationError as error:
-            raise forms.ValidationError(str(error)) from error
 
 
 class PauseForm(forms.Form):
@@ -158,22 +137,10 @@ class QueueAdmin(QueuePage):
             "pause_form": PauseForm(),
             "configure_form": RetentionForm(
                 initial={
-                    "retention_succeeded": _offset(settings.retention_succeeded),
-                    "retention_other": _offset(settings.retention_other),
+                    "retention_succeeded": offset_of(settings.retention_succeeded),
+                    "retention_other": offset_of(settings.retention_other),
                 }
             ),
             **extra,
         }
         return self.page(request, "queue", gettext("Queue %(name)s") % {"name": queue}, **context)
-
-
-def _offset(value: dt.timedelta | None) -> str:
-    """Write a duration as it is typed."""
-    if value is None:
-        return ""
-    left = value.total_seconds()
-    text = ""
-    for unit, length in _UNITS:
-        text += f"{left // length:.0f}{unit}" if left >= length else ""
-        left %= length
-    return text + (f"{left:g}s" if left or not text else "")
