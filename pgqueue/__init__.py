@@ -16,14 +16,18 @@ from pgqueue.api.app import PgQueue
 from pgqueue.api.default import (
     acopy_many,
     aenqueue_many,
+    aschedule,
     copy_many,
     default_app,
     enqueue_many,
     queues,
+    schedule,
+    schedules,
     set_default_app,
     task,
 )
 from pgqueue.api.handles import JobHandle
+from pgqueue.api.schedules import Schedule
 from pgqueue.api.task import BoundTask, Task
 
 # What a running task gets.
@@ -43,6 +47,7 @@ from pgqueue.core.errors import (
     NotSerializableError,
     PgQueueError,
     RefusedJobError,
+    ScheduleNotFoundError,
     SchemaError,
     SchemaMissingError,
     SchemaModifiedError,
@@ -53,10 +58,11 @@ from pgqueue.core.errors import (
 )
 
 # What is read back.
-from pgqueue.core.job import FailedAttempt, Job, QueueInfo, WorkerInfo
+from pgqueue.core.job import FailedAttempt, Job, QueueInfo, RunInfo, ScheduleInfo, WorkerInfo
 
 # What a task may raise to decide how its attempt ends.
 from pgqueue.core.outcome import Cancel, Retry, Snooze
+from pgqueue.core.schedule import Recurrence, cron, every, rrule
 from pgqueue.core.states import JobState
 from pgqueue.db.statements.adding import JobSpec
 
@@ -77,6 +83,15 @@ __all__ = [
     "queues",
     "set_default_app",
     "task",
+    # What recurs.
+    "Recurrence",
+    "Schedule",
+    "aschedule",
+    "cron",
+    "every",
+    "rrule",
+    "schedule",
+    "schedules",
     # What a running task gets, and may raise to decide how its attempt ends.
     "Context",
     "Cancel",
@@ -88,6 +103,8 @@ __all__ = [
     "Job",
     "JobState",
     "QueueInfo",
+    "RunInfo",
+    "ScheduleInfo",
     "WorkerInfo",
     # What went wrong.
     "ArgumentGoneError",
@@ -101,6 +118,7 @@ __all__ = [
     "NotSerializableError",
     "PgQueueError",
     "RefusedJobError",
+    "ScheduleNotFoundError",
     "SchemaError",
     "SchemaMissingError",
     "SchemaModifiedError",

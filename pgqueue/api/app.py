@@ -9,6 +9,7 @@ from pgqueue.api.handles import JobHandle, found
 from pgqueue.api.naming import name_of
 from pgqueue.api.queues import Queues
 from pgqueue.api.registry import Registry
+from pgqueue.api.schedules import Schedules, Scheduling
 from pgqueue.api.task import ContextTask, JobWords, Task, TaskWords, spec_of
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
 from pgqueue.core.job import Job, WorkerInfo
@@ -31,7 +32,7 @@ _BATCH: Final = 1000
 _MAX_LIMIT: Final = 10_000
 
 
-class PgQueue:
+class PgQueue(Scheduling):
     """Enqueue, look at and manage the jobs of one database.
 
     Args:
@@ -44,12 +45,14 @@ class PgQueue:
 
     Attributes:
         queues: pause, resume, configure and list queues.
+        schedules: find and list schedules.
         registry: the tasks of this process.
     """
 
     def __init__(self, dsn: str | None = None, *, lender: Lender | None = None) -> None:
         self._clients = Clients(connections.check(dsn), lender)
         self.queues = Queues(self._own_clients)
+        self.schedules = Schedules(self._own_clients)
         self.registry = registry
 
     def __repr__(self) -> str:

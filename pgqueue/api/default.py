@@ -7,6 +7,7 @@ from pgqueue.api.app import PgQueue, decorate
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.queues import Queues
+from pgqueue.api.schedules import Schedule, Schedules, Target
 from pgqueue.api.task import ContextTask, Task, TaskWords
 from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.db.statements.adding import JobSpec
@@ -44,6 +45,8 @@ def _clients() -> Clients:
 
 #: The queues of the default app.
 queues: Final = Queues(_clients)
+#: The schedules of the default app.
+schedules: Final = Schedules(_clients)
 
 
 @overload
@@ -65,7 +68,7 @@ def task(function: Any = None, /, *, context: bool = False, **options: Any) -> A
         function: the function, which may be a coroutine function.
         context: whether the worker gives the function the Context as its first parameter.
         options: `queue`, `priority`, `max_attempts`, `backoff`, `timeout`, `retry_on`,
-            `give_up_on`, `expires`, `atomic`, `name`, `aliases`; see `TaskOptions`.
+            `give_up_on`, `expires`, `atomic`, `name`, `aliases`, `schedule`; see `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong, or a worker could not find or call the function.
@@ -92,3 +95,15 @@ def copy_many(jobs: Iterable[JobSpec], *, connection: object = None) -> int:
 async def acopy_many(jobs: Iterable[JobSpec], *, connection: object = None) -> int:
     """Enqueue many jobs by COPY, without handles; see `PgQueue.copy_many`."""
     return await default_app().acopy_many(jobs, connection=connection)
+
+
+def schedule(task: Target, /, *args: Any, connection: object = None, **words: Any) -> Schedule:
+    """Make a schedule, or change the one of this name; see `PgQueue.schedule`."""
+    return default_app().schedule(task, *args, connection=connection, **words)
+
+
+async def aschedule(
+    task: Target, /, *args: Any, connection: object = None, **words: Any
+) -> Schedule:
+    """Make a schedule, or change the one of this name; see `PgQueue.schedule`."""
+    return await default_app().aschedule(task, *args, connection=connection, **words)

@@ -6,7 +6,7 @@ from pgqueue.api.clients import Clients
 from pgqueue.core.errors import JobNotFoundError
 from pgqueue.core.job import FailedAttempt, Job
 from pgqueue.core.offsets import When
-from pgqueue.core.options import EnqueueOptions, check_priority
+from pgqueue.core.options import EnqueueOptions, check_priority, check_queue
 from pgqueue.core.states import JobState
 
 
@@ -120,6 +120,21 @@ class JobHandle:
     async def aset_priority(self, priority: int) -> JobState:
         """Let the job go before or behind others; see `set_priority`."""
         return await self._clients.asynchronous.set_priority(self.id, check_priority(priority))
+
+    def set_queue(self, queue: str) -> JobState:
+        """Let the job wait in another queue, or be retried there once it is over; gives its state.
+
+        A running job is left as it is.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+            ConfigurationError: the queue is not named so.
+        """
+        return self._clients.sync.set_queue(self.id, check_queue(queue))
+
+    async def aset_queue(self, queue: str) -> JobState:
+        """Let the job wait in another queue; see `set_queue`."""
+        return await self._clients.asynchronous.set_queue(self.id, check_queue(queue))
 
 
 def found(job: Job | None, job_id: int) -> Job:

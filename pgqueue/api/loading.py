@@ -6,6 +6,7 @@ from types import ModuleType
 from pgqueue.api.app import PgQueue, registry
 from pgqueue.api.atomic import check_atomic
 from pgqueue.api.default import default_app
+from pgqueue.api.upkeep import remove_old_jobs
 from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.core.importing import import_module, import_object
 
@@ -51,6 +52,7 @@ def load_apps(targets: Iterable[str]) -> PgQueue:
         else:
             module = import_module(target)
             seen += [value for value in vars(module).values() if isinstance(value, PgQueue)]
+    registry.add(remove_old_jobs)
     check_atomic(registry)
     apps = list(dict.fromkeys(named or seen))
     if len(apps) > 1:

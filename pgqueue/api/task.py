@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
 import orjson
@@ -16,6 +16,7 @@ from pgqueue.core.binding import Signature
 from pgqueue.core.errors import NotSerializableError
 from pgqueue.core.offsets import Duration, When
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
+from pgqueue.core.schedule import Recurrence
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
 
@@ -40,6 +41,7 @@ class TaskWords(TypedDict, total=False):
     atomic: bool
     name: str | None
     aliases: tuple[str, ...]
+    schedule: Recurrence | Sequence[Recurrence]
 
 
 class JobWords(TypedDict, total=False):
@@ -211,6 +213,11 @@ class ContextTask(Task[P, R]):
         self, context: Any, /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         return self.function(context, *args, **kwargs)
+
+
+def clients_of(task: Task[Any, Any]) -> Clients:
+    """Give the clients of a task's app, over which its jobs are enqueued."""
+    return task._bound._clients()
 
 
 def spec_of(

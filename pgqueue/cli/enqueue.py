@@ -93,18 +93,26 @@ def _app(words: Namespace) -> PgQueue:
     """Give the app of the database that was named, or that the application names itself."""
     if not words.app:
         return open_app(words)
+    app = loaded(words.app)
+    app.registry.get(words.task)
+    return app if words.dsn is None else open_app(words)
+
+
+def loaded(apps: list[str]) -> PgQueue:
+    """Import modules with tasks; give the app that they name.
+
+    Raises:
+        ConfigurationError: they cannot be imported.
+    """
     if not sys.flags.safe_path and os.getcwd() not in sys.path:
         # `python -m pgqueue` has the current directory there; the script `pgqueue` has its own.
         sys.path.insert(0, os.getcwd())
     try:
-        app = load_apps(words.app)
+        return load_apps(apps)
     except Exception as error:
         sentence = str(error)
         if is_from_inside(error):
             traceback.print_exc()
             sentence = f"{type(error).__name__}: {sentence}"
         failure = ConfigurationError(f"the application cannot be imported: {sentence}")
-    else:
-        app.registry.get(words.task)
-        return app if words.dsn is None else open_app(words)
     raise failure

@@ -6,19 +6,17 @@ import sys
 from argparse import Namespace
 from typing import Final
 
-import orjson
-
 from pgqueue.cli.parser import Parser, duration, size, whole
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.options import parse_queues
 from pgqueue.db import connections, schema
-from pgqueue.worker.config import LEVEL_VARIABLE, WorkerConfig
+from pgqueue.worker import logs
+from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import run
 
 #: The environment variable that holds the DSN of the listener where none was given.
 LISTEN_VARIABLE: Final = "PGQUEUE_LISTEN_DSN"
 
-_LEVELS = ("debug", "info", "warning", "error")
 _NUMBERS = ("processes", "threads", "max_jobs", "max_rss")
 _DURATIONS = (
     "grace", "cancel_grace", "timeout", "heartbeat", "lease", "fallback", "max_outage",
@@ -35,7 +33,8 @@ def add(top: Parser) -> None:
         "end. A second one stops it at once, and other workers run again what was cut short. "
         "SIGHUP imports the application anew, SIGUSR1 writes stacks into the log, SIGUSR2 has it "
         "take no more jobs until the next one. The log goes to standard error; with --json each "
-        "line of it is an object with at, level, logger and message.",
+        "line of it is an object with at, level, logger and message, those of tasks included "
+        "unless the application logs elsewhere.",
         examples=(
             "worker --app shop.tasks",
             "worker --app shop.tasks --queues mail,default --processes 4 --threads 8",
@@ -132,7 +131,7 @@ def add(top: Parser) -> None:
         "--log-level",
         default="info",
         metavar="LEVEL",
-        help=f"{', '.join(_LEVELS)} (default: info)",
+        help=f"{', '.join(logs.LEVELS)} (default: info)",
     )
 
 
@@ -155,6 +154,8 @@ def _run(words: Namespace) -> int:
         burst=words.burst,
         reload=words.reload,
         listen_dsn=listen_dsn,
+        log_level=str(words.log_level).lower(),
+        log_json=bool(words.json),
         **{name: value for name, value in given.items() if value is not None},
     )
     with connections.opened(dsn) as connection:
@@ -167,31 +168,14 @@ def _run(words: Namespace) -> int:
     return 0
 
 
-class _JsonLines(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
-        line = {
-            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
-
-
 def _configure_logging(words: Namespace) -> None:
     level = str(words.log_level).lower()
-    if level not in _LEVELS:
+    if level not in logs.LEVELS:
         raise ConfigurationError(
-            f"--log-level must be one of {', '.join(_LEVELS)}; "
-            f"got {shown(words.log_level)}{suggest(level, _LEVELS)}"
+            f"--log-level must be one of {', '.join(logs.LEVELS)}; "
+            f"got {shown(words.log_level)}{suggest(level, logs.LEVELS)}"
         )
     os.environ[LEVEL_VARIABLE] = level
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler.setFormatter(_JsonLines() if words.json else text)
+    handler.setFormatter(logs.formatter(as_json=bool(words.json)))
     logging.basicConfig(level=level.upper(), handlers=[handler])

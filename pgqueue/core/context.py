@@ -1,12 +1,26 @@
 """What a running task can ask about its job."""
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pgqueue.core.errors import ConfigurationError
+from pgqueue.core.offsets import When, to_delay_or_time
 from pgqueue.core.outcome import Cancel
+
+
+class Again(Protocol):
+    """Enqueue a running job once more; the worker fills it."""
+
+    def enqueue(self, when: dt.timedelta | dt.datetime, /) -> int:
+        """Enqueue it for a time, or for so long from now; gives the id."""
+        ...
+
+    async def aenqueue(self, when: dt.timedelta | dt.datetime, /) -> int:
+        """Enqueue it from a coroutine; see `enqueue`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +49,7 @@ class Context:
     deadline: float | None = None
     is_cancelled: Callable[[], bool] = field(default=lambda: False, repr=False)
     atomic_connection: Any = field(default=None, repr=False)
+    again: Again | None = field(default=None, repr=False)
 
     @property
     def connection(self) -> Any:
@@ -53,6 +68,59 @@ class Context:
                 "@task(context=True, atomic=True), or open a connection of its own"
             )
         return self.atomic_connection
+
+    @property
+    def schedule(self) -> str | None:
+        """The name of the schedule that made the job; None without one."""
+        found = self._planned().get("schedule")
+        return found if isinstance(found, str) else None
+
+    @property
+    def planned_at(self) -> dt.datetime | None:
+        """The planned instant of a job that a schedule made, or that was rescheduled; else None."""
+        try:
+            return dt.datetime.fromisoformat(str(self._planned()["planned_at"])).astimezone(dt.UTC)
+        except (KeyError, ValueError):
+            return None
+
+    def reschedule(self, in_: When, *, from_planned: bool = False) -> int:
+        """Enqueue this job again, with the same arguments, for later; gives the new job's id.
+
+        In an atomic task it is enqueued if the task's own writes commit; in others at once, so
+        that an attempt which fails afterwards and is retried does it again.
+
+        Args:
+            in_: a duration, or a time.
+            from_planned: count the duration from the planned instant, so that nothing drifts,
+                instead of from now by the server's clock.
+
+        Raises:
+            ConfigurationError: the duration is wrong, or there is no planned instant.
+        """
+        again, when = self._again(in_, from_planned)
+        return again.enqueue(when)
+
+    async def areschedule(self, in_: When, *, from_planned: bool = False) -> int:
+        """Enqueue this job again, from an async task; see `reschedule`."""
+        again, when = self._again(in_, from_planned)
+        return await again.aenqueue(when)
+
+    def _again(self, in_: When, from_planned: bool) -> tuple[Again, dt.timedelta | dt.datetime]:
+        when = to_delay_or_time(in_, "in_")
+        if from_planned and isinstance(when, dt.timedelta):
+            if self.planned_at is None:
+                raise ConfigurationError(
+                    "from_planned needs a job with a planned instant: one of a schedule, or one "
+                    "that was rescheduled itself"
+                )
+            when = self.planned_at + when
+        if self.again is None:
+            raise ConfigurationError("reschedule() works in a job that a worker runs")
+        return self.again, when
+
+    def _planned(self) -> dict[str, object]:
+        found = self.meta.get("pgqueue")
+        return found if isinstance(found, dict) else {}
 
     @property
     def cancelled(self) -> bool:

@@ -171,6 +171,12 @@ class JobNotFoundError(JobError, LookupError):
     __module__ = "pgqueue"
 
 
+class ScheduleNotFoundError(PgQueueError, LookupError):
+    """Say that there is no schedule of this name."""
+
+    __module__ = "pgqueue"
+
+
 class JobStateError(JobError):
     """Say that the job's state does not allow this, as retrying a running job (SQLSTATE PQ003)."""
 

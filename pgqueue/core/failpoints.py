@@ -35,6 +35,8 @@ NAMES: Mapping[str, str] = {
     "before_beat": "the supervisor is about to give its sign of life",
     "before_listen": "the supervisor has a new listener session that does not listen yet",
     "after_listen": "the listener session listens, and jobs were not looked for since",
+    "before_fire": "the leader has planned the schedules that are due and not fired them yet",
+    "after_fire": "the schedules that are due are fired, and the leader has told nobody",
     "sweep_mid_batch": "the leader has promoted and rescued, and not expired and pruned yet",
     "migrate_step": "a file of the schema was applied, and its transaction goes on",
 }

@@ -120,3 +120,79 @@ class QueueInfo:
     unknown_task: int = 0
     retention_succeeded: dt.timedelta | None = None
     retention_other: dt.timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleInfo:
+    """Hold one schedule as it stood when it was read: a row of `pgqueue.schedule_overview`.
+
+    Attributes:
+        status: active, paused, error, ended, or undeclared: the code that declared it does so no
+            more.
+        kind: once, every, cron or rrule.
+        rule: the interval or expression; empty for once.
+        starts_at: the first slot of once and every.
+        source: where it came from: api, code or sql.
+        done_until: slots up to this instant are dealt with.
+        next_slot: the next planned instant; None for none, or when it is not computed yet.
+        next_run_at: the same and the jitter.
+        runs: jobs made by plan.
+        skipped: slots left out since the last job still lived.
+        last_slot: the last slot dealt with.
+        last_state: where its last job stands; None without one, or when that was pruned.
+        error: why it cannot run; None when all is well.
+    """
+
+    id: int
+    name: str
+    status: str
+    task: str
+    args: tuple[object, ...] = ()
+    kwargs: dict[str, object] = field(default_factory=dict)
+    queue: str = "default"
+    priority: int = 0
+    kind: str
+    rule: str
+    timezone: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime | None = None
+    repeats: int | None = None
+    jitter: dt.timedelta = dt.timedelta(0)
+    catch_up: str = "once"
+    max_catch_up: int = 1000
+    overlap: str = "allow"
+    sticky: bool = False
+    planned_kwarg: str | None = None
+    source: str = "sql"
+    done_until: dt.datetime
+    next_slot: dt.datetime | None = None
+    next_run_at: dt.datetime | None = None
+    runs: int = 0
+    skipped: int = 0
+    last_slot: dt.datetime | None = None
+    last_fired_at: dt.datetime | None = None
+    last_job_id: int | None = None
+    last_state: JobState | None = None
+    last_result: object = None
+    last_error: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """Hold one slot of a schedule and what became of it: a row of `pgqueue.schedule_runs`.
+
+    Attributes:
+        slot: the planned instant.
+        job_id: its job; None for a slot that was skipped.
+        manual: whether somebody asked for it.
+        state: where the job stands; None without one, or when it was pruned.
+    """
+
+    slot: dt.datetime
+    job_id: int | None
+    fired_at: dt.datetime
+    manual: bool = False
+    state: JobState | None = None
+    result: object = None
+    error: str | None = None

@@ -14,6 +14,7 @@ from pgqueue.core import codec
 from pgqueue.core.backoff import Backoff, validate_backoff
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
+from pgqueue.core.schedule import Recurrence, declared
 
 DEFAULT_QUEUE: Final = "default"
 #: Stands for every queue; is no queue name.
@@ -49,6 +50,7 @@ class TaskOptions:
             connection, commits together with the finish of its job.
         name: the task's name; None for `module.function`.
         aliases: older names that mean this task too.
+        schedule: when it recurs, made by `every`, `cron` or `rrule`; or a list of those.
 
     Raises:
         ConfigurationError: an option is wrong; durations may be given in any form.
@@ -66,6 +68,7 @@ class TaskOptions:
     atomic: bool = False
     name: str | None = None
     aliases: tuple[str, ...] = ()
+    schedule: tuple[Recurrence, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every option and give it its plain form."""
@@ -86,6 +89,7 @@ class TaskOptions:
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
+        _put(self, "schedule", declared(self.schedule))
 
     @classmethod
     def from_kwargs(cls, **options: object) -> Self:

@@ -32,6 +32,10 @@ _STEP: Final = {2: 604_800, 3: 86_400, 4: 3_600, 5: 60, 6: 1}
 class Rule(Protocol):
     """What all kinds of rules have in common."""
 
+    def __hash__(self) -> int:
+        """Rules are values."""
+        ...
+
     def after(self, moment: dt.datetime) -> dt.datetime | None:
         """Give the first slot after an instant, in UTC; None when there is none any more."""
         ...

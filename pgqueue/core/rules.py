@@ -14,7 +14,7 @@ from dateutil import rrule
 
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import parse_offset
-from pgqueue.core.recurrence import Calendar, Cron, Interval, RRule
+from pgqueue.core.recurrence import Calendar, Cron, Interval, Once, RRule, Rule
 
 _SECOND: Final = dt.timedelta(seconds=1)
 _MAX_TEXT: Final = 1000
@@ -123,7 +123,8 @@ def parse_cron(text: str, zone: zoneinfo.ZoneInfo) -> Cron:
 def parse_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> RRule:
     """Read a rule of RFC 5545: one RRULE, and EXDATE lines if need be.
 
-    `UNTIL` and `EXDATE` are in UTC with a Z at their end, in the zone of the schedule without.
+    `UNTIL` and `EXDATE` are in UTC with a Z at their end; without, `EXDATE;TZID=Europe/Berlin:…` is
+    in that zone, and all else in the zone of the schedule.
 
     Raises:
         ConfigurationError: it cannot be read.
@@ -134,15 +135,17 @@ def parse_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> RRule
     try:
         if len(text) > _MAX_TEXT:
             raise ValueError("it is longer than 1,000 characters")
-        for line in filter(None, (line.strip() for line in text.upper().splitlines())):
-            name, _, value = line.rpartition(":")
-            match name.partition(";")[0]:
-                case "" | "RRULE":
-                    rules.append(value)
-                case "EXDATE":
-                    excluded += [_wall_time(one, zone) for one in value.split(",")]
-                case other:
-                    raise ValueError(f"a {other} line is not known here; DTSTART is starts_at")
+        for line in filter(None, map(str.strip, text.splitlines())):
+            head, _, value = line.rpartition(":")
+            name, *parameters = head.split(";")
+            match name.upper(), parameters:
+                case "" | "RRULE", []:
+                    rules.append(value.upper())
+                case "EXDATE", _:
+                    own = _zone_of(parameters, zone)
+                    excluded += [_wall_time(one, zone, own) for one in value.upper().split(",")]
+                case _:
+                    raise ValueError(f"a line {head} is not known here; DTSTART is starts_at")
         if len(rules) == 1:
             return RRule(
                 rule=_read_rrule(rules[0], start.astimezone(zone), zone),
@@ -155,6 +158,27 @@ def parse_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> RRule
         "rrule must be a rule of RFC 5545 such as 'FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=17'; "
         f"got {shown(text)} ({wrong})"
     )
+
+
+def completed(text: str) -> str:
+    """Add to a rule of RFC 5545 that names hours the minutes and seconds that it does not name.
+
+    They are those of the first slot, which is the moment of a program's start where nobody names
+    another; whoever writes BYHOUR=17 means the full hour.
+    """
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        rule = line.strip().rstrip(";")
+        parts = rule.upper().rpartition(":")[2].split(";")
+        names = {part.partition("=")[0] for part in parts}
+        if "FREQ" not in names or {"FREQ=MINUTELY", "FREQ=SECONDLY"} & set(parts):
+            continue
+        if "BYHOUR" in names and "BYMINUTE" not in names:
+            rule += ";BYMINUTE=0"
+        if {"BYHOUR", "BYMINUTE"} & names and "BYSECOND" not in names:
+            rule += ";BYSECOND=0"
+        lines[number] = rule
+    return "\n".join(lines)
 
 
 def _read_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> rrule.rrule:
@@ -173,11 +197,55 @@ def _read_rrule(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> rrule
     return found if until is None else found.replace(until=_wall_time(until, zone))
 
 
-def _wall_time(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
-    """Read a time of RFC 5545 as a wall-clock time of a zone."""
+def _zone_of(parameters: list[str], zone: zoneinfo.ZoneInfo) -> zoneinfo.ZoneInfo:
+    """Read the parameters of a line, of which only a zone of its own is known."""
+    for one in parameters:
+        name, _, value = one.partition("=")
+        if name.upper() != "TZID":
+            raise ValueError(f"of the parameters of EXDATE only TZID is known; got {one}")
+        zone = parse_zone(value.strip('"'))
+    return zone
+
+
+def _wall_time(
+    text: str, zone: zoneinfo.ZoneInfo, own: zoneinfo.ZoneInfo | None = None
+) -> dt.datetime:
+    """Read a time of RFC 5545 as a wall-clock time of a zone.
+
+    Args:
+        own: whose time it is where no Z says that it is UTC; None for the same zone.
+    """
     if len(text) == 8:
         return dt.datetime.strptime(text, "%Y%m%d")
     if text.endswith("Z"):
-        instant = dt.datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-        return instant.astimezone(zone).replace(tzinfo=None, fold=0)
-    return dt.datetime.strptime(text, "%Y%m%dT%H%M%S")
+        text, own = text[:-1], zoneinfo.ZoneInfo("UTC")
+    wall = dt.datetime.strptime(text, "%Y%m%dT%H%M%S")
+    if own is None or own is zone:
+        return wall
+    return wall.replace(tzinfo=own).astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+@functools.lru_cache(maxsize=4096)
+def read_rule(kind: str, text: str, timezone: str, starts_at: dt.datetime) -> Rule:
+    """Read the rule of a schedule as its row has it.
+
+    Args:
+        kind: once, every, cron or rrule.
+        text: the rule; empty for once.
+        timezone: whose clocks.
+        starts_at: the first slot of once and every.
+
+    Raises:
+        ConfigurationError: the rule cannot be read, or the zone is not known here.
+    """
+    zone = parse_zone(timezone)
+    match kind:
+        case "once":
+            return Once(at=starts_at)
+        case "every":
+            return parse_every(text, starts_at, zone)
+        case "cron":
+            return parse_cron(text, zone)
+        case "rrule":
+            return parse_rrule(text, starts_at, zone)
+    raise ConfigurationError(f"kind must be once, every, cron or rrule; got {shown(kind)}")

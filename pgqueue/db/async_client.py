@@ -183,6 +183,10 @@ class AsyncClient:
         """Change the priority of a job that waits."""
         return await self.run(jobs.set_priority(job_id, priority))
 
+    async def set_queue(self, job_id: int, queue: str) -> JobState:
+        """Let a job be run in another queue."""
+        return await self.run(jobs.set_queue(job_id, queue))
+
     async def pause(self, queue: str, resume_in: float | None = None) -> None:
         """Start no job of a queue."""
         await self.run(queues.pause(queue, resume_in))

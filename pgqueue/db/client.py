@@ -192,6 +192,10 @@ class Client:
         """Change the priority of a job that waits."""
         return self.run(jobs.set_priority(job_id, priority))
 
+    def set_queue(self, job_id: int, queue: str) -> JobState:
+        """Let a job be run in another queue."""
+        return self.run(jobs.set_queue(job_id, queue))
+
     def pause(self, queue: str, resume_in: float | None = None) -> None:
         """Start no job of a queue."""
         self.run(queues.pause(queue, resume_in))

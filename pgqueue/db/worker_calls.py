@@ -56,11 +56,13 @@ class Promotion:
     Attributes:
         due_in: seconds until the next job falls due, or None.
         reached: the floor for the next call.
+        fire_in: seconds until a schedule is due, or None.
     """
 
     moved: int
     due_in: float | None
     reached: bytes | None
+    fire_in: float | None = None
 
 
 def array_of(values: Iterable[str]) -> bytes:
@@ -238,6 +240,14 @@ async def identity(session: Session) -> bytes:
     return found or b""
 
 
+async def breaking_version(session: Session) -> int:
+    """Give the newest version of the schema that does not bear workers of versions before it."""
+    ((found,),) = await session.call(
+        "SELECT coalesce(max(version), 0) FROM pgqueue.schema_versions WHERE breaking"
+    )
+    return int(found or 0)
+
+
 async def arm(session: Session, queues: bytes, leader: bool) -> tuple[bool, bytes]:
     """Say that we are about to sleep: `pgqueue.arm`; gives whether it is armed, and the writers
     to wait for, as an array."""
@@ -277,15 +287,18 @@ async def promote(session: Session, floor: bytes | None) -> Promotion:
 
     A crash of the server that loses this only makes it be done again, so nobody waits for the disk.
     """
-    ((moved, due_in, reached, _resumed, _relaxed),) = await session.call(
-        "SELECT p.moved, p.due_in, p.reached, pgqueue.resume_due(),"
+    ((moved, due_in, reached, fire_in, _resumed, _relaxed),) = await session.call(
+        "SELECT p.moved, p.due_in, p.reached, pgqueue.schedules_due_in(), pgqueue.resume_due(),"
         " set_config('synchronous_commit', 'off', true)"
         " FROM pgqueue.promote(1000, $1::timestamptz) AS p",
         [floor],
         prepare=True,
     )
     return Promotion(
-        moved=int(moved or 0), due_in=None if due_in is None else float(due_in), reached=reached
+        moved=int(moved or 0),
+        due_in=None if due_in is None else float(due_in),
+        reached=reached,
+        fire_in=None if fire_in is None else float(fire_in),
     )
 
 
@@ -316,7 +329,7 @@ async def sweep(session: Session, floors: Floors, max_jobs: int) -> int:
     """
     ((expired, expire_floor, pruned, prune_floor, filed, strays, _cancels),) = await session.call(
         "SELECT e.expired, e.reached, p.deleted, p.reached, f.filed, f.reached,"
-        " pgqueue.apply_cancels()"
+        " pgqueue.apply_cancels() + pgqueue.prune_schedule_runs($1::integer)"
         " FROM pgqueue.expire($1::integer, $2::timestamptz) AS e,"
         " pgqueue.prune($1::integer, NULL, $3::timestamptz) AS p,"
         " pgqueue.file_strays($4::bigint, 10 * $1::integer) AS f",

@@ -22,6 +22,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "AUTODISCOVER": (str, "the name of a module, or empty for none"),
     "QUEUES": (Mapping, "a dictionary of settings by queue"),
     "MISSING_OBJECTS": (str, f"one of {', '.join(conf.MISSING_OBJECTS)}"),
+    "REDACT": (Sequence, "a list of parts of names whose values the admin hides"),
 }
 
 

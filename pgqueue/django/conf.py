@@ -4,7 +4,7 @@ Values are checked by `checks`, so that `manage.py check` says what is wrong; he
 back to its default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.conf import settings
@@ -16,6 +16,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "AUTODISCOVER": "tasks",
     "QUEUES": {},
     "MISSING_OBJECTS": "fail",
+    "REDACT": ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization"),
 }
 #: What may become of a job whose argument stands for a row that is gone.
 MISSING_OBJECTS: Final = ("fail", "cancel", "none")
@@ -49,3 +50,11 @@ def missing_objects() -> str:
     """Give what becomes of a job whose argument stands for a row that is gone."""
     found = given().get("MISSING_OBJECTS")
     return found if found in MISSING_OBJECTS else "fail"
+
+
+def redact() -> tuple[str, ...]:
+    """Give the parts of names whose values the admin does not show, in lower case."""
+    found = given().get("REDACT", DEFAULTS["REDACT"])
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        found = DEFAULTS["REDACT"]
+    return tuple(str(part).lower() for part in found if part)

@@ -28,6 +28,7 @@ from pgqueue.core.outcome import Failed, Outcome, Succeeded, describe_exception
 from pgqueue.db import leftovers
 from pgqueue.worker.answers import Answers
 from pgqueue.worker.atomic import Atomic, Ending, GivenBack, Stored, record_given_back
+from pgqueue.worker.contexts import make_context
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import (
     Caller,
@@ -36,7 +37,6 @@ from pgqueue.worker.execution import (
     UnknownTask,
     decide,
     delay_when_late,
-    make_context,
     prepare,
     read_batch,
     record,

@@ -39,7 +39,8 @@ class WorkerConfig:
         max_rss: bytes of memory above which a child is replaced between jobs; None for never.
         max_outage: seconds that the database may be away before the worker ends; None for any time.
         listen_dsn: where the listener connects, past a transaction pooler; None for `dsn`.
-        reload: import the application anew when its source changes.
+        log_level: least level of what the children log, where the application says nothing of it.
+        log_json: whether each line of that is a JSON object.
     """
 
     dsn: str
@@ -60,7 +61,8 @@ class WorkerConfig:
     max_rss: int | None = None
     max_outage: float | None = None
     listen_dsn: str | None = None
-    reload: bool = False
+    log_level: str = "info"
+    log_json: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -81,7 +83,12 @@ class WorkerConfig:
             _between("max_rss", self.max_rss, 1 << 20, 1 << 50)
         if self.max_outage is not None:
             _between("max_outage", self.max_outage, 1, 366 * 86_400)
-        _between("heartbeat", self.heartbeat, 0.05, self.lease / 3)
+        _between("heartbeat", self.heartbeat, 0.05, 86_400)
+        if self.heartbeat > self.lease / 3:
+            raise ConfigurationError(
+                f"heartbeat must be at most a third of the lease; got {self.heartbeat:g} s and a "
+                f"lease of {self.lease:g} s"
+            )
         if self.fallback is not None:
             _between("fallback", self.fallback, 0.05, 86_400)
 

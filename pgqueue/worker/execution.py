@@ -4,9 +4,7 @@
 form that `pgqueue.store_outcomes` reads.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -293,32 +291,3 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
         "message": error.message,
         "traceback": error.traceback or None,
     }
-
-
-def make_context(
-    job: Prepared, is_cancelled: Callable[[], bool], connection: object = None
-) -> Context | None:
-    """Make what a task with `context=True` gets as its first argument.
-
-    Args:
-        connection: of the transaction of an atomic task.
-    """
-    if not job.task.options.context:
-        return None
-    ticket = job.ticket
-    # A tagged value, written by hand, may have become something else than an object.
-    meta = (ticket.options or {}).get("meta")
-    return Context(
-        job_id=ticket.job_id,
-        task=ticket.task,
-        queue=ticket.queue,
-        priority=ticket.priority,
-        attempt=ticket.attempt,
-        lost=ticket.lost,
-        max_attempts=job.max_attempts,
-        timeout=job.timeout,
-        meta=meta if isinstance(meta, dict) else {},
-        deadline=None if job.timeout is None else monotonic() + job.timeout,
-        is_cancelled=is_cancelled,
-        atomic_connection=connection,
-    )

@@ -168,7 +168,7 @@ class Finisher:
 def _of_casualty(one: Casualty, how: str, together: int) -> dict[str, Any]:
     found: dict[str, Any] = {"id": one.job_id, "state": one.fate}
     if one.fate == "crashed":
-        found |= {"kind": "crashed", "message": f"the process that ran it {how}"}
+        found |= {"kind": "crashed", "message": f"the process that ran it ended: {how}"}
         if together > 1:
             # They part ways, lest the innocent meet the culprit each time.
             found["delay"] = round(random.random(), 3)
@@ -180,7 +180,7 @@ def _of_casualty(one: Casualty, how: str, together: int) -> dict[str, Any]:
             "state": "failed" if one.slot.retry_in < 0 else "retry",
             "delay": max(0.0, one.slot.retry_in),
             "us": int((time.monotonic() - one.slot.started) * 1_000_000),
-            "kind": "JobTimeout",
+            "kind": "pgqueue.JobTimeout",
             "message": f"the limit of {limit:g} seconds was passed; the process was killed",
         }
     return found

@@ -13,6 +13,7 @@ from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
 from pgqueue.worker.fetcher import Fetcher, fail
+from pgqueue.worker.firing import Firing
 from pgqueue.worker.trouble import Trouble
 
 log = logging.getLogger("pgqueue.worker")
@@ -31,13 +32,20 @@ class Leader:
 
     Args:
         listener: gives the listener session, or None while it is away.
+        declared: gives the schedules that the application declares, or None.
     """
 
-    def __init__(self, *, fetcher: Fetcher, listener: Callable[[], Session | None]) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        listener: Callable[[], Session | None],
+        declared: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
         self._fetcher = fetcher
         self._listener = listener
         self._due = asyncio.Event()
         self._trouble = Trouble("leader")
+        self._firing = Firing(fetcher, declared)
         self._floor: bytes | None = None
         self._floors = worker_calls.Floors()
         self._strays_before = b"0"
@@ -60,6 +68,9 @@ class Leader:
 
     async def run(self) -> None:
         """Tend until cancelled."""
+        await asyncio.gather(self._tend(), self._firing.declare())
+
+    async def _tend(self) -> None:
         while True:
             await self.leads.wait()
             try:
@@ -103,10 +114,12 @@ class Leader:
                 await self._sweep(session, now)
         if promotion.moved:
             self._fetcher.look("look")
-        if promotion.due_in is None:
-            return _TIMER
+        due_in = min(
+            _TIMER if promotion.due_in is None else promotion.due_in,
+            await self._firing.run(promotion.fire_in, _TIMER),
+        )
         # Never quite zero: a row that another session has locked stays due.
-        return min(_TIMER, max(0.0005, promotion.due_in))
+        return min(_TIMER, max(0.0005, due_in))
 
     async def _sweep(self, session: Session, now: float) -> None:
         floors = self._floors

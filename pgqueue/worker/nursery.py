@@ -6,6 +6,7 @@ since children die with the process that forked them.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,11 @@ from pgqueue.worker.children import ChildProcess, in_words, shared_memory
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.frames import Slots
 
+log = logging.getLogger("pgqueue.worker")
+
+#: Seconds between two processes that write their stacks.
+_STACKS_APART = 0.1
+
 
 class ZygoteKilledError(ConfigurationError):
     """The zygote was killed by a signal while it imported the application; another may not be."""
@@ -29,9 +35,7 @@ class Nursery:
     """One zygote and its children.
 
     Args:
-        config: the modules that it imports, the slots of each child, what its children give to jobs
-            that name no limit; and whether it asks for another zygote, by SIGHUP, when files of the
-            application change.
+        config: what it imports, and how its children run and log.
         on_ended: called with a child and its status as of `os.waitpid`.
         on_refused: called with a child that could not be forked, and why.
         on_lost: called with this and its children when the zygote is gone, and they with it.
@@ -47,8 +51,9 @@ class Nursery:
     ) -> None:
         self._apps = config.apps
         self._threads = config.threads
-        self._timeout = config.timeout
-        self._reload = config.reload
+        self._options = ["--threads", str(config.threads), "--log-level", config.log_level]
+        self._options += [] if config.timeout is None else ["--timeout", repr(config.timeout)]
+        self._options += ["--log-json"] if config.log_json else []
         self._on_ended = on_ended
         self._on_refused = on_refused
         self._on_lost = on_lost
@@ -58,6 +63,8 @@ class Nursery:
         self._loaded: asyncio.Future[None] | None = None
         self._forking: deque[ChildProcess] = deque()
         self._forked: dict[int, ChildProcess] = {}
+        #: The schedules that the application declares, once it is imported.
+        self.declared: bytes | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -78,14 +85,12 @@ class Nursery:
             OSError: there is no room for another process.
         """
         ours, theirs = socket.socketpair()
-        more = [] if self._timeout is None else ["--timeout", repr(self._timeout)]
-        more += ["--reload"] if self._reload else []
         try:
             self._process = subprocess.Popen(
                 [
                     sys.executable, "-m", "pgqueue.worker.zygote",
                     "--fd", str(theirs.fileno()), "--parent", str(os.getpid()),
-                    "--threads", str(self._threads), *more, "--", *self._apps,
+                    *self._options, "--", *self._apps,
                 ],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -135,20 +140,24 @@ class Nursery:
         self._forking.append(child)
         return child
 
-    def look_away(self) -> None:
-        """Have it watch files no more: another does."""
-        if self._reload and self._control is not None:
-            with contextlib.suppress(OSError):
-                self._control.send(zygote.LOOK_AWAY)
+    def show_stacks(self, after: float) -> float:
+        """Have the zygote and its children write to standard error where they are: one after the
+        other, since each writes word for word.
 
-    def show_stacks(self) -> None:
-        """Have the zygote and its children write to standard error where they are."""
-        pids = list(self._forked)
+        Args:
+            after: seconds until the first of them.
+
+        Returns:
+            Seconds until the next nursery may have its turn.
+        """
+        loop = asyncio.get_running_loop()
+        whose = [(pid, "child") for pid in self._forked]
         if self._process is not None and self.is_ready:
-            pids.append(self._process.pid)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGUSR1)
+            whose.insert(0, (self._process.pid, "the process that forks,"))
+        for pid, name in whose:
+            loop.call_later(after, _show_stack, pid, name)
+            after += _STACKS_APART
+        return after
 
     def end(self, *, now: bool = False) -> None:
         """End the zygote; children it still has end as well.
@@ -185,9 +194,13 @@ class Nursery:
         size = zygote.REPORT.size
         while len(self._heard) >= size:
             what, pid, status = zygote.REPORT.unpack_from(self._heard)
+            if what in (zygote.BROKEN, zygote.DECLARED) and len(self._heard) < size + status:
+                return
+            if what == zygote.DECLARED:
+                self.declared = bytes(self._heard[size : size + status])
+                del self._heard[: size + status]
+                continue
             if what == zygote.BROKEN:
-                if len(self._heard) < size + status:
-                    return
                 said = bytes(self._heard[size : size + status]).decode("utf-8", "replace")
                 self._heard.clear()
                 self._fail(f"the application cannot be imported: {said}")
@@ -245,3 +258,9 @@ class Nursery:
 def _ending(status: int) -> str:
     """Say how it ended, from the return code of `subprocess`."""
     return in_words(-status if status < 0 else status << 8)
+
+
+def _show_stack(pid: int, name: str) -> None:
+    log.warning("stacks of %s %d:", name, pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)

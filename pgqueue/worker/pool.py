@@ -57,6 +57,8 @@ class Pool:
         self._on_room = on_room
         self._recycler = Recycler(config.processes, config.max_jobs, config.max_rss)
         self._nursery = self._make_nursery()
+        #: Gives the schedules that the application declares, once it is imported.
+        self.declared = lambda: self._nursery.declared
         self._old: list[Nursery] = []
         self._children: list[ChildProcess] = []
         self._renewal: asyncio.Future[None] | None = None
@@ -180,8 +182,9 @@ class Pool:
 
     def show_stacks(self) -> None:
         """Have the zygote and the children write to standard error where they are."""
+        after = 0.0
         for nursery in (self._nursery, *self._old):
-            nursery.show_stacks()
+            after = nursery.show_stacks(after)
 
     def check_lease(self) -> None:
         """Kill the children when others may have their jobs; nothing is given until a sign of life

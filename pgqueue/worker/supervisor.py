@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from pgqueue.core.errors import ConnectionLostError, LeaseLostError, PgQueueError
+from pgqueue.core.errors import ConnectionLostError, LeaseLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session
 from pgqueue.worker.burst import emptied
@@ -24,6 +24,7 @@ from pgqueue.worker.lease import Lease
 from pgqueue.worker.membership import Membership
 from pgqueue.worker.pool import Pool
 from pgqueue.worker.progress import Progress
+from pgqueue.worker.schema_watch import SchemaWatch
 from pgqueue.worker.signals import Signals, deafen, log_stacks
 from pgqueue.worker.stats import Stats
 
@@ -39,6 +40,8 @@ _GOOD_BYE_NOW = 0.8
 #: Seconds until parts that were cancelled are cancelled again, and until that is given up.
 _CANCEL_AGAIN = 0.5
 _CANCEL_FOR = 5.0
+#: Signs of life between two looks at the version of the schema.
+_SCHEMA_BEATS = 10
 
 
 class Supervisor:
@@ -79,7 +82,7 @@ class Supervisor:
             open_session=self._connector.open,
             reconcile=lambda session: self._membership.reconcile(session, self._fetcher),
         )
-        self._leader = Leader(fetcher=self._fetcher, listener=self._listener)
+        self._leader = Leader(self._fetcher, self._listener, self._pool.declared)
         self._doorbell = Doorbell(
             queues=queues,
             fetcher=self._fetcher,
@@ -108,6 +111,9 @@ class Supervisor:
                 reconnect=self._reconnect,
             ),
         )
+        self._schema = SchemaWatch(
+            fetcher=self._fetcher, every=_SCHEMA_BEATS * config.heartbeat, stop=self._told_to_stop
+        )
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._quit = asyncio.Event()
@@ -122,6 +128,7 @@ class Supervisor:
         Raises:
             ConfigurationError: the application cannot be imported.
             ConnectionLostError: the database was away for longer than it may be.
+            SchemaTooNewError: somebody has upgraded the schema beyond this worker.
             PgQueueError: the server refused what a worker cannot do without.
         """
         signals = Signals({
@@ -145,6 +152,7 @@ class Supervisor:
                 ("the heartbeat", self._heartbeat.run()),
                 ("the leader", self._leader.run()),
                 ("the watch", self._watch()),
+                ("the schema watch", self._schema.run()),
             )
         }
         working = next(iter(parts))
@@ -155,7 +163,7 @@ class Supervisor:
         try:
             done, _ = await asyncio.wait([*parts, *ends], return_when=asyncio.FIRST_COMPLETED)
             for part in done:
-                _look_into(part, parts.get(part, "a callback"))
+                await self._schema.look_into(part, parts.get(part, "a callback"))
             if not self._quit.is_set():
                 await self._wind_down(working)
             hurry = self._stop_now.is_set()
@@ -168,6 +176,8 @@ class Supervisor:
             )
             signals.remove()
         log.info("worker %d stopped: %s", self._fetcher.worker_id, self.stats.line())
+        if self._schema.problem is not None:
+            raise self._schema.problem
 
     async def _begin(self) -> bool:
         """Start the children and register; False when told to stop before that was done."""
@@ -369,16 +379,6 @@ class Supervisor:
             if part.done() and not part.cancelled():
                 part.exception()  # looked at, so that asyncio does not complain
         self.stuck = [names.get(part, "a part") for part in left]
-
-
-def _look_into(part: "asyncio.Future[Any]", name: str) -> None:
-    """Let the error of a part end the worker; one that nobody foresaw is written down first."""
-    error = part.exception()
-    if error is None:
-        return
-    if not isinstance(error, PgQueueError):
-        log.critical("%s failed, which ends this worker: %s: %s", name, type(error).__name__, error)
-    raise error
 
 
 def run(config: WorkerConfig, version: str) -> None:

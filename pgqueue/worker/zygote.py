@@ -22,6 +22,8 @@ from types import FrameType
 
 from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.api.registry import Registry
+from pgqueue.api.schedules import declarations
+from pgqueue.worker import logs
 from pgqueue.worker.child import Child
 from pgqueue.worker.frames import Slots
 from pgqueue.worker.watching import EVERY, Watcher
@@ -29,6 +31,8 @@ from pgqueue.worker.watching import EVERY, Watcher
 #: From the zygote: what it says, a process id, an exit status as of `os.waitpid` or an errno.
 REPORT = struct.Struct("!cii")
 READY, FORKED, REFUSED, ENDED, BROKEN = b"R", b"F", b"X", b"E", b"B"
+#: What follows is as long as the status says: why it cannot be imported, what it declares.
+DECLARED = b"D"
 
 #: To the zygote: watch files no more. Any other byte, with descriptors, asks for a child.
 LOOK_AWAY = b"L"
@@ -198,7 +202,8 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--timeout", type=float, default=None)
-    parser.add_argument("--reload", action="store_true")
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-json", action="store_true")
     parser.add_argument("apps", nargs="*")
     words = parser.parse_args()
     die_with_parent(words.parent)
@@ -206,6 +211,7 @@ def main() -> None:
     control = socket.socket(fileno=words.fd)
     try:
         registry = load_apps(words.apps).registry
+        declared = declarations(registry, words.apps).encode()
     except BaseException as error:
         sentence = str(error)
         if is_from_inside(error):
@@ -214,6 +220,8 @@ def main() -> None:
         said = sentence.encode("utf-8", "replace")[:4000]
         control.sendall(REPORT.pack(BROKEN, 0, len(said)) + said)
         return
+    logs.configure_child(words.log_level, as_json=words.log_json)
+    control.sendall(REPORT.pack(DECLARED, 0, len(declared)) + declared)
     gc.collect()
     gc.freeze()
     watcher = Watcher() if words.reload else None

@@ -16,7 +16,7 @@ COMMENT ON COLUMN pgqueue.job_errors.job_id IS 'The job (pgqueue.jobs.id).';
 COMMENT ON COLUMN pgqueue.job_errors.attempt IS 'Number of the attempt.';
 COMMENT ON COLUMN pgqueue.job_errors.at IS 'When it was written down.';
 COMMENT ON COLUMN pgqueue.job_errors.kind IS
-'Class of the exception, or what happened to the process: lost, crashed, JobTimeout.';
+'Class of the exception, or what happened to the process: lost, crashed.';
 COMMENT ON COLUMN pgqueue.job_errors.message IS 'Its message, shortened to 4 KiB.';
 COMMENT ON COLUMN pgqueue.job_errors.traceback IS
 'Its traceback, without local variables, shortened to 16 KiB.';

@@ -6,9 +6,10 @@
 -- of that worker; advisory (70677103, worker) tried to see whether its session lives; its row of
 -- workers and its running rows by job id, skipping those that others hold.
 -- A worker is lost when its heartbeat is older than its lease; or, where it holds a liveness lock,
--- when that lock is free, its heartbeat is older than 8 s and this session is older than 10 s (so
--- that after a restart of the server everyone has had time to come back); or when it has no row of
--- workers, somebody having deleted that.
+-- when that lock is free, its heartbeat is older than 8 s and this session is older than 10 s, or
+-- that of another worker which is heard of (so that after a restart of the server, or of what lies
+-- before it, everyone has had time to come back); or when it has no row of workers, somebody having
+-- deleted that.
 -- Why 8 s: a worker that cannot give a sign of life kills its children a second before, since it
 -- cannot know whether its lock is free. With 6 s every stall of the server of three seconds did
 -- that.
@@ -32,6 +33,22 @@ DECLARE
         FROM pg_stat_get_activity(pg_backend_pid()) AS a
     );
 BEGIN
+    IF NOT v_old_enough THEN
+        -- A leader that has just come may go by others that were there before it.
+        v_old_enough := EXISTS (
+            SELECT
+            FROM pg_locks AS l
+            JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid
+            JOIN pgqueue.workers AS w ON (w.id % 2147483647)::oid = l.objid
+            WHERE l.locktype = 'advisory'
+                AND l.classid = 70677103
+                AND l.database = (SELECT d.oid FROM pg_database AS d
+                    WHERE d.datname = current_database())
+                AND l.granted
+                AND a.backend_start < rescue.at - interval '10 s'
+                AND w.heartbeat_at > rescue.at - interval '4 s'
+        );
+    END IF;
     rescue.workers_lost := 0;
     rescue.jobs_rescued := 0;
     FOR v_worker IN

@@ -51,6 +51,20 @@ AS $$
     SELECT 'more lost attempts than attempts', o.id, format('%s of %s', o.lost, o.attempt)
     FROM pgqueue.job_overview AS o
     WHERE o.lost > o.attempt
+    UNION ALL
+    SELECT 'schedule beyond its repeats', s.last_job_id, s.name
+    FROM pgqueue.schedules AS s
+    WHERE s.runs > s.repeats AND s.next_run_at IS NOT NULL AND s.next_run_at > '-infinity'
+    UNION ALL
+    SELECT 'schedule that waits though it should not', s.last_job_id, s.name
+    FROM pgqueue.schedules AS s
+    WHERE s.next_run_at IS NOT NULL AND (s.paused OR NOT s.declared)
+    UNION ALL
+    SELECT 'two slots with one job', r.job_id, count(*)::text
+    FROM pgqueue.schedule_runs AS r
+    WHERE r.job_id IS NOT NULL
+    GROUP BY r.job_id
+    HAVING count(*) > 1
 $$;
 
 COMMENT ON FUNCTION pgqueue.check_invariants() IS

@@ -20,7 +20,7 @@ def test_a_job_whose_process_ends_runs_again(jobs: Jobs, worker: StartWorker) ->
     )  # fmt: skip
     (error,) = jobs.errors(job)
     assert error["kind"] == "crashed"
-    assert error["message"] == "the process that ran it exited with code 7"
+    assert error["message"] == "the process that ran it ended: exited with code 7"
     found = jobs.wait(job)
     assert (found["result"], found["attempt"], found["lost"], found["crashes"]) == (2, 2, 1, 1)
     assert len(children(running)) == 1
@@ -43,7 +43,7 @@ def test_a_job_that_kills_its_process_is_given_up(
     job = jobs.add(task, max_attempts=100)
     running = worker("--processes", "1")
     found = jobs.wait(job, "failed")
-    assert found["error"] == f"crash_loop: the process that ran it {how}"
+    assert found["error"] == f"crash_loop: the process that ran it ended: {how}"
     assert (found["attempt"], found["crashes"]) == (3, 3)
     assert [error["kind"] for error in jobs.errors(job)] == ["crashed"] * 3
     jobs.wait(jobs.add("noop"))

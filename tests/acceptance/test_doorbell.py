@@ -179,14 +179,19 @@ def test_a_job_due_soon_starts_when_it_is_due(jobs: Jobs, worker: StartWorker) -
 
 
 def test_an_idle_worker_is_quiet(db: Database, jobs: Jobs, worker: StartWorker) -> None:
-    """A beat every two seconds, the leader's look every second, a probe every fifteen."""
+    """A beat every two seconds, the leader's look every second, a probe every fifteen; a schedule
+    that is not due costs nothing besides."""
+    jobs.query("SELECT pgqueue.schedule('s', 't', every => '1 day')")
     running = worker("--processes", "2", "--fallback", "60")
     jobs.wait(jobs.add("noop"))
     eventually(lambda: "leading" in running.log())
+    # The leader has planned it.
+    eventually(lambda: jobs.value("SELECT next_slot FROM pgqueue.schedules") is not None)
     ear = Ear(db)
     connection = db.connect()
     names = (
         "work", "beat", "promote", "rescue", "arm", "disarm", "still_writing", "ring", "held",
+        "due_schedules", "fire_schedules", "declare_schedules", "schedules_due_in",
     )  # fmt: skip
 
     def calls() -> dict[str, int]:
@@ -213,6 +218,8 @@ def test_an_idle_worker_is_quiet(db: Database, jobs: Jobs, worker: StartWorker) 
     assert spent["arm"] + spent["disarm"] + spent["still_writing"] + spent["held"] <= 1
     assert spent["promote"] <= seconds + 5
     assert spent["beat"] <= 3
+    assert spent["schedules_due_in"] <= spent["promote"] + 1
+    assert spent["due_schedules"] + spent["fire_schedules"] + spent["declare_schedules"] <= 2
     assert ear.heard() == 0
     assert stop(running)["by_fallback"] == 0
 

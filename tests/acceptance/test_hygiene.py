@@ -57,7 +57,7 @@ def test_closed_descriptors_cost_a_crash(jobs: Jobs, worker: StartWorker) -> Non
     running = worker("--processes", "1", app=APP)
     assert jobs.wait(once)["result"] == 2
     found = jobs.wait(deadly, "failed", 30)
-    assert found["error"] == "crash_loop: the process that ran it exited with code 71"
+    assert found["error"] == "crash_loop: the process that ran it ended: exited with code 71"
     assert found["crashes"] == 3
     jobs.wait(add(jobs, "pid"))
     stop(running)

@@ -101,6 +101,9 @@ def test_stacks(db: Database, jobs: Jobs, worker: StartWorker) -> None:
             assert "heartbeat.py" in said
             assert "in serve" in said
             assert "in pass_gate" in said
+            # One after the other, each under its own line.
+            assert re.search(r"stacks of the process that forks, \d+:\n(?s:.)* in serve", said)
+            assert re.search(r"stacks of child \d+:\n(?s:.)* in pass_gate", said)
 
         eventually(told)
     jobs.wait(job)

@@ -20,7 +20,7 @@ def test_what_cannot_be_told_is_killed(jobs: Jobs, worker: StartWorker) -> None:
     beside = jobs.add(f"{APP}.pid")
     for job in stubborn:
         found = jobs.wait(job, "failed", 30)
-        assert found["error"] == "JobTimeout: the limit of 1 seconds was passed; " + (
+        assert found["error"] == "pgqueue.JobTimeout: the limit of 1 seconds was passed; " + (
             "the process was killed"
         )
         # One that ended with the process of another was given back, which spends no attempt.

@@ -48,7 +48,7 @@ def test_a_task_in_c_code_is_killed(db: Database, jobs: Jobs, worker: StartWorke
         # Those that wait for a slot are not touched by what becomes of those that run.
         behind = jobs.add_many(5, "noop")
         found = jobs.wait(stuck, "failed", 30)
-        error = "JobTimeout: the limit of 1 seconds was passed; the process was killed"
+        error = "pgqueue.JobTimeout: the limit of 1 seconds was passed; the process was killed"
         assert found["error"] == error
         assert (found["attempt"], found["lost"], found["crashes"]) == (1, 0, 0)
         found = jobs.wait(again)

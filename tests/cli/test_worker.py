@@ -69,7 +69,7 @@ def test_a_password_on_the_command_line(run: Cli, db: Database) -> None:
         (["--processes", "0"], "processes must be between 1 and 1000; got 0"),
         (["--threads", "-1"], "threads must be between 1 and 1000; got -1"),
         (["--grace", "2d"], "grace must be between 0 and 86400; got 172800"),
-        (["--heartbeat", "20s"], "heartbeat must be between 0.05 and 10; got 20"),
+        (["--heartbeat", "20s"], "heartbeat must be at most a third of the lease; got 20 s"),
         (["--fallback", "0"], "fallback must be between 0.05 and 86400; got 0"),
         (["--max-rss", "12x"], "--max-rss must be a number of bytes or a size such as 512MB"),
         (["--max-rss", "4kB"], "max_rss must be between 1048576 and 1125899906842624; got 4000"),

@@ -27,6 +27,7 @@ def test_a_task_has_the_promised_defaults() -> None:
         "context": False,
         "name": None,
         "aliases": (),
+        "schedule": (),
         "atomic": False,
     }
     assert TaskOptions.from_kwargs() == options

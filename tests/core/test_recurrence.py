@@ -262,6 +262,10 @@ def test_no_slot_lies_between_a_moment_and_the_next_slot(
         ),
         ("RRULE:FREQ=DAILY;COUNT=3\nEXDATE:20260102T080000Z", "2026-01-01T08:00Z",
          ["01-01 09:00", "01-03 09:00"]),
+        ("FREQ=DAILY;COUNT=3\nEXDATE;TZID=America/New_York:20260102T030000,20260101T030000",
+         "2026-01-01T08:00Z", ["01-03 09:00"]),
+        ("FREQ=DAILY;COUNT=3\nexdate:20260102t090000", "2026-01-01T08:00Z",
+         ["01-01 09:00", "01-03 09:00"]),
         ("FREQ=DAILY;UNTIL=20260102T080000Z", "2026-01-01T08:00Z", ["01-01 09:00", "01-02 09:00"]),
         ("FREQ=DAILY;UNTIL=20260102T080000", "2026-01-01T08:00Z", ["01-01 09:00"]),
         ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,WE", "2026-01-01T08:00Z",
@@ -336,7 +340,9 @@ def test_cron_expressions_that_are_none(text: str) -> None:
     "text",
     ["", "FREQ", "FREQ=X", "FREQ=DAILY\nFREQ=DAILY", "FREQ=DAILY;INTERVAL=0", "FREQ=DAILY;COUNT=0",
      "DTSTART:20200101\nFREQ=DAILY", "FREQ=DAILY;BYDAY=XX", "FREQ=DAILY;UNTIL=x", "FREQ=DAILY;A=1",
-     "FREQ=DAILY\nEXDATE:never", "FREQ=DAILY;" * 100],
+     "FREQ=DAILY\nEXDATE:never",
+     "FREQ=DAILY\nEXDATE;TZID=Berlin:20260102T030000", "FREQ=DAILY\nRRULE;X=1:FREQ=DAILY",
+     "FREQ=DAILY\nEXDATE;VALUE=DATE:20260102", "FREQ=DAILY;" * 100],
 )  # fmt: skip
 def test_recurrence_rules_that_are_none(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"rrule must be a rule of RFC 5545.*got '"):

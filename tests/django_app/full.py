@@ -17,8 +17,12 @@ _default = {
 DATABASES = {**_DATABASES, "default": _default, "other": {**_default, "NAME": "postgres"}}
 PGQUEUE = json.loads(os.environ.get("TEST_PGQUEUE", "{}"))
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
     *([] if django.VERSION >= (6,) else ["django_tasks"]),
     "pgqueue.django",
     "tests.django_app.store",
@@ -30,6 +34,29 @@ TASKS = {
         "QUEUES": ["default", "mail"],
     }
 }
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.django_app.urls"
 LANGUAGE_CODE = "de"
 USE_I18N = True

@@ -148,6 +148,7 @@ TYPES = {
     "boolean": {"BooleanField"},
     "text": {"TextField"},
     "text[]": {"TextListField"},
+    "bigint[]": {"IdListField"},
     "jsonb": {"JSONField"},
     "interval": {"SpanField"},
     "timestamp with time zone": {"MomentField"},

@@ -1,3 +1,6 @@
-"""No pages; only so that there is such a module."""
+"""The admin."""
 
-urlpatterns: list[object] = []
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns: list[object] = [path("admin/", admin.site.urls)]

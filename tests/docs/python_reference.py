@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pgqueue
 from pgqueue.api.queues import Queues
+from pgqueue.api.schedules import Schedules
 from pgqueue.core.options import EnqueueOptions, TaskOptions
 from pgqueue.db.statements.stats import Problem
 
@@ -40,6 +41,18 @@ A *duration* is a number of seconds, a `timedelta`, or an offset such as `"30s"`
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Tasks": ("task", "Task", "BoundTask", "JobSpec"),
     "Many jobs": ("enqueue_many", "aenqueue_many", "copy_many", "acopy_many"),
+    "Schedules": (
+        "schedule",
+        "aschedule",
+        "Schedule",
+        "schedules",
+        "Recurrence",
+        "every",
+        "cron",
+        "rrule",
+        "ScheduleInfo",
+        "RunInfo",
+    ),
     "The app": ("PgQueue", "default_app", "set_default_app", "queues"),
     "Jobs": ("JobHandle", "Job", "FailedAttempt", "JobState", "QueueInfo", "WorkerInfo"),
     "Inside a task": ("Context", "Retry", "Snooze", "Cancel", "JobTimeout"),
@@ -81,8 +94,8 @@ def write() -> str:
 
 
 def _describe(name: str, found: Any) -> str:
-    if isinstance(found, Queues):
-        return f"### {name}\n\nThe queues of the default app.\n\n{_methods(name, Queues)}"
+    if isinstance(found, Queues | Schedules):
+        return f"### {name}\n\nThe {name} of the default app.\n\n{_methods(name, type(found))}"
     if not isinstance(found, type):
         return f"### {name}\n\n```text\n{_signature(name, found)}\n```\n\n{_doc(found)}"
     if issubclass(found, Enum):

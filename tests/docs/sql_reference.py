@@ -28,9 +28,20 @@ error codes are listed in [errors](errors.md).
 _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "Jobs": (
         "For applications and people.",
-        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job"),
+        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "set_queue", "delete_job"),
     ),
     "Queues": ("Settings of queues.", ("pause", "resume", "configure_queue")),
+    "Schedules": (
+        "What recurs; see [schedules](../howto/schedules.md).",
+        (
+            "schedule",
+            "pause_schedule",
+            "resume_schedule",
+            "run_schedule_now",
+            "delete_schedule",
+            "declare_schedules",
+        ),
+    ),
     "Looking": ("Whether all is well; see also the views.", ("health", "check_invariants")),
     "Workers": (
         "What a worker of any language calls; see "
@@ -59,6 +70,10 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "expire",
             "prune",
             "resume_due",
+            "schedules_due_in",
+            "due_schedules",
+            "fire_schedules",
+            "prune_schedule_runs",
             "file_strays",
             "apply_cancels",
         ),

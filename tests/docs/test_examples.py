@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pgqueue import PgQueue, default_app, set_default_app
-from pgqueue.__main__ import EXTRA
+from pgqueue.__main__ import EXTRA, main
 from pgqueue.api.app import registry
 from pgqueue.cli.main import make_parser
 from tests.docs.examples import Runner
@@ -19,6 +19,9 @@ from tests.docs.pages import Page, pages
 from tests.fixtures.databases import Database
 
 _VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
+_PREVIEW = re.compile(
+    r"^```sh\npython -m pgqueue (schedules preview .*)\n```\n\n```text\n((?:.*\n)+?)```$", re.M
+)
 _COMMAND = re.compile(r"python -m pgqueue (.*)")
 RUN = [page for page in pages() if page.blocks("python", "sql")]
 SHOWN = [page for page in pages() if page.blocks("sh")]
@@ -64,3 +67,11 @@ def test_command_lines_can_be_read(page: Page) -> None:
             found = _COMMAND.search(bare)
             if found is not None:
                 parser.read(shlex.split(found[1]))
+
+
+def test_previews_are_what_the_tool_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [shown for page in pages() for shown in _PREVIEW.findall(page.text)]
+    assert len(found) >= 6
+    for command, printed in found:
+        assert main(shlex.split(command)) == 0
+        assert capsys.readouterr().out == printed, command

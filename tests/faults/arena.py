@@ -133,6 +133,8 @@ class Arena:
         self.producers: list[Producer] = []
         self.program: tuple[str, ...] = ("-m", "pgqueue")
         self.facts: dict[str, Any] = {}
+        #: Seconds until all workers were heard again after each fault that was waited for.
+        self.back: list[float] = []
         self.cycles_done = 0
         self._guard = threading.Lock()
         self._number = 0
@@ -254,7 +256,8 @@ class Arena:
 
         A fault is over for a worker when it is back, which may be a back-off later.
         """
-        deadline = time.monotonic() + timeout
+        begun = time.monotonic()
+        deadline = begun + timeout
         since = None
         while time.monotonic() < deadline:
             pids = {one.pid for one in self.workers if one.alive and " ready: pid " in one.log()}
@@ -267,8 +270,10 @@ class Arena:
             except psycopg.OperationalError:
                 rows = []
             if pids <= {row[0] for row in rows}:
+                self.back.append(time.monotonic() - begun)
                 return
             time.sleep(0.02)
+        self.back.append(timeout)
 
     # -- faults -----------------------------------------------------------------------------
 

@@ -210,6 +210,10 @@ def _dump(arena: Arena) -> None:
             arena.history.write("proc.fenced", pid=int(pid))
             logs["fenced"] += 1
     arena.facts["log"] = dict(logs)
+    if found := sorted(arena.back):
+        arena.facts["back"] = {
+            "n": len(found), "p50": round(found[len(found) // 2], 3), "max": round(found[-1], 3)
+        }  # fmt: skip
     arena.history.write("refused", n=logs["refused"])
     with arena.connect() as connection:
         with contextlib.suppress(AssertionError):

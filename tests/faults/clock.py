@@ -9,7 +9,7 @@ from tests.faults.arena import Arena
 from tests.faults.scenarios import SCALED, Scenario, register
 
 #: A day late, a day early, ten times as fast.
-_CLOCKS = ("-1d", "+1d", "+0 x10")
+CLOCKS = ("-1d", "+1d", "+0 x10")
 _PLACES = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
@@ -32,21 +32,31 @@ def needs_library() -> str | None:
     return None if library() else "libfaketime is needed: apt-get install libfaketime"
 
 
+def environment(found: Path, clock: str) -> dict[str, str]:
+    """Give the variables with which a process sees a wrong clock.
+
+    Args:
+        found: the library.
+        clock: one of `CLOCKS`.
+    """
+    return {
+        "LD_PRELOAD": os.fspath(found),
+        "FAKETIME": clock,
+        # What durations are measured by goes on as it should, as on a machine whose clock is
+        # set; and only what a program asks for is changed, not how long it waits.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+        "FAKETIME_NO_CACHE": "1",
+    }
+
+
 def _strike(arena: Arena) -> None:
     found = library()
     assert found is not None
     crew = []
-    for clock in _CLOCKS:
-        env = {
-            "LD_PRELOAD": os.fspath(found),
-            "FAKETIME": clock,
-            # What durations are measured by goes on as it should, as on a machine whose clock is
-            # set; and only what a program asks for is changed, not how long it waits.
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
-            "FAKETIME_NO_CACHE": "1",
-            "PGQUEUE_FAULTS_WALL": repr(time.time() - time.monotonic()),
-        }
+    for clock in CLOCKS:
+        env = environment(found, clock)
+        env["PGQUEUE_FAULTS_WALL"] = repr(time.time() - time.monotonic())
         crew.append(arena.start_worker(env=env))
     for worker in crew:
         arena.wait_ready(worker)

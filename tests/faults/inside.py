@@ -1,8 +1,8 @@
-"""Run pgqueue inside a network namespace or a control group: `python -m tests.faults.inside …`.
+"""Run pgqueue inside a network namespace or a control group, or another copy of pgqueue.
 
-    python -m tests.faults.inside netns=NAME cgroup=/path … -- worker --app …
+    python -m tests.faults.inside netns=NAME cgroup=/path tree=/path … worker --app …
 
-The supervisor and all its descendants are in there.
+The supervisor and all its descendants are in there; or are of the copy that lies in that folder.
 """
 
 import ctypes
@@ -30,8 +30,11 @@ def main() -> None:
             enter_namespace(where)
         elif what == "cgroup":
             (Path(where) / "cgroup.procs").write_text(str(os.getpid()))
+        elif what == "tree":
+            # The working directory comes first, then what the environment names: our tasks.
+            os.chdir(where)
         else:
-            raise SystemExit(f"expected netns=NAME or cgroup=PATH; got {what}")
+            raise SystemExit(f"expected netns=NAME, cgroup=PATH or tree=PATH; got {what}")
     os.execv(sys.executable, [sys.executable, "-m", "pgqueue", *words])
 
 

@@ -16,7 +16,7 @@ _PATIENCE = 120
 
 
 def enqueue(arena: Arena, connection: "psycopg.Connection[Any]") -> int:
-    """Write a job and its business row, and commit; give its id.
+    """Write a job and its business row, and commit; give its id. It waits behind no other.
 
     Raises:
         psycopg.Error: it was not written.
@@ -28,7 +28,7 @@ def enqueue(arena: Arena, connection: "psycopg.Connection[Any]") -> int:
         with connection.transaction():
             connection.execute("INSERT INTO public.business (key) VALUES (%s)", (key,))
             row = connection.execute(
-                "INSERT INTO pgqueue.jobs (task, args) VALUES (%s, %s) RETURNING id",
+                "INSERT INTO pgqueue.jobs (task, args, priority) VALUES (%s, %s, 100) RETURNING id",
                 (PREFIX + TASK_OF["plain"], json.dumps([key, 0.001])),
             ).fetchone()
     except psycopg.Error:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.faults.arena import Arena, Worker
 from tests.faults.scenarios import Scenario, register
 from tests.helpers import eventually
 
+#: Seconds after which workers are old enough to rescue.
+_SETTLED = 11
 _FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
@@ -70,12 +73,24 @@ def _child_kill(arena: Arena) -> None:
 
 
 def _rescue(arena: Arena) -> None:
-    """Kill the supervisor that holds the longest jobs, and give others time to take them over."""
+    """Kill one supervisor at a time, and wait until its jobs were given to others.
+
+    Whoever rescues must have been connected for 10 s; with all workers younger than that, a rescue
+    takes as much longer.
+    """
+    time.sleep(_SETTLED)
     for _ in arena.cycle():
         worker = arena.victim()
+        pid = worker.pid
         arena.kill_worker(worker)
         arena.replace(worker)
-        arena.pause(1.0, 3.0)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda pid=pid: not _is_member(arena, pid), 40)
+        arena.pause(0.5, 2.5)
+
+
+def _is_member(arena: Arena, pid: int) -> bool:
+    return bool(arena.execute("SELECT id FROM pgqueue.workers WHERE pid = %s", (pid,)))
 
 
 def roll_one(arena: Arena) -> None:

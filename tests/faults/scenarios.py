@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tests.faults.arena import Arena
 
 #: Modules of this folder that register scenarios.
-MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew")
+MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew", "versions")
 
 #: Modules that may be there.
 OPTIONAL: tuple[str, ...] = (

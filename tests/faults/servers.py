@@ -1,5 +1,5 @@
-"""Scenarios in which the server, its sessions or the schema are disturbed, and those with no fault
-at all but much to do."""
+"""Scenarios in which the server or its sessions are disturbed, and those with no fault at all but
+much to do."""
 
 import contextlib
 import os
@@ -251,17 +251,7 @@ def _order(arena: Arena) -> None:
         pass
 
 
-# -- versions -------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _newer_schema(arena: Arena):  # type: ignore[no-untyped-def]
-    """Mark the schema as newer than the workers know, and not breaking."""
-    arena.execute(
-        "INSERT INTO pgqueue.schema_versions (version, sha256, breaking)"
-        " SELECT max(version) + 1, repeat('0', 64), false FROM pgqueue.schema_versions"
-    )
-    yield
+# -- what is needed -------------------------------------------------------------------------
 
 
 def _needs_ss() -> str | None:
@@ -307,10 +297,6 @@ register(Scenario(
     name="atomic", summary="effects in the transaction of the finish, under all of these",
     strike=_mixed, jobs=3000, cycles=30, workers=4, needs=_needs_atomic,
     mix={"atomic": 70, "plain": 20, "effect": 10},
-))  # fmt: skip
-register(Scenario(
-    name="mixed-versions", summary="workers on a schema that is newer and bears them",
-    prepare=_newer_schema, strike=processes._kill9, jobs=1000, cycles=6,
 ))  # fmt: skip
 register(Scenario(
     name="soak", summary="much work and no fault: nothing runs twice, nothing grows",

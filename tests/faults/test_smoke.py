@@ -1,8 +1,11 @@
 """Short campaigns, in every run of the suite; the long ones are `python -m tests.faults`."""
 
+from pathlib import Path
+
 import pytest
 
 from pgqueue.db.embedded import EmbeddedServer
+from tests.faults import month
 from tests.faults.campaign import Row, run
 from tests.faults.scenarios import scenarios
 
@@ -55,6 +58,12 @@ def test_producers(server: EmbeddedServer, postgres_bin: str | None) -> None:
     assert row["unknown"] > 0
 
 
+def test_mixed_versions(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    row = play("mixed-versions", 240, 4, postgres_bin, server)
+    assert row["facts"]["newer_workers"] > 0
+    assert row["facts"]["migrators_killed"] == 2
+
+
 def test_scenarios_are_described() -> None:
     known = scenarios()
     assert {"kill9", "restart-fast", "freeze", "mixed", "failpoints", "soak"} <= known.keys()
@@ -64,3 +73,12 @@ def test_scenarios_are_described() -> None:
 @pytest.mark.skipif(scenarios()["atomic"].needs() is not None, reason="no atomic tasks")
 def test_atomic(postgres_bin: str | None) -> None:
     play("atomic", 300, 4, postgres_bin)
+
+
+def test_days_of_schedules(server: EmbeddedServer, tmp_path: Path) -> None:
+    """A clock that is moved, real workers, leaders killed: none early, none double, none missed."""
+    row = month.play(server, tmp_path, seed=3, days=2, kills=2, outage=False)
+    assert row["ok"], row
+    assert row["killed"] == 2
+    assert row["slots"] > 300
+    assert row["jobs"] > 150

@@ -7,12 +7,13 @@ import pgqueue
 from tests.helpers import ROOT
 
 PUBLIC = """
-    ArgumentGoneError BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError
-    Context DecodeError FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError
-    JobTimeout LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo RefusedJobError
-    Retry SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError
-    Snooze Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
-    aenqueue_many copy_many default_app enqueue_many queues set_default_app task
+    BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
+    FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
+    LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo Recurrence RefusedJobError
+    Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError SchemaMissingError
+    SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task TaskAlreadyRegisteredError
+    TaskNotFoundError WorkerInfo __version__ acopy_many aenqueue_many aschedule copy_many cron
+    default_app enqueue_many every queues rrule schedule schedules set_default_app task
 """
 
 METHODS = {
@@ -23,10 +24,16 @@ METHODS = {
     "Task": "aenqueue enqueue job using",
     "BoundTask": "aenqueue enqueue job using",
     "JobHandle": """
-        acancel adelete aerrors ainfo aretry aset_priority astate cancel delete errors info retry
-        set_priority state
+        acancel adelete aerrors ainfo aretry aset_priority aset_queue astate cancel delete errors
+        info retry set_priority set_queue state
     """,
-    "Context": "cancelled check_cancelled connection remaining",
+    "Schedule": """
+        adelete ahistory ainfo apause apreview aresume arun_now delete history info pause preview
+        resume run_now
+    """,
+    "Context": """
+        areschedule cancelled check_cancelled connection planned_at remaining reschedule schedule
+    """,
 }
 
 EXTRAS = {"binary", "django", "django-tasks", "embedded", "demo", "test", "lint"}
@@ -47,7 +54,7 @@ def test_public_methods() -> None:
 
 
 def test_public_names_are_described() -> None:
-    for name in set(pgqueue.__all__) - {"__version__", "queues"}:
+    for name in set(pgqueue.__all__) - {"__version__", "queues", "schedules"}:
         assert getattr(pgqueue, name).__doc__, name
 
 

@@ -12,6 +12,7 @@ INTERNAL = {
     "claim": "called by work, a setting more costs every batch",
     "left_over": "called by store_outcomes",
     "refusal": "inlined into the statements of jobs_file and file_strays",
+    "schedule_job": "called twice a slot, by fire_schedules and run_schedule_now",
     "store_outcomes": "called by work, finish and forget_worker",
 }
 

@@ -235,6 +235,9 @@ def test_rescue_waits_for_nobody(c: Connection, writer: Connection, held: str) -
 # The liveness lock
 
 
+_BEGUN = "SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())"
+
+
 @pytest.fixture
 def guarded(db: Database, c: Connection) -> tuple[int, Connection]:
     """A worker with a job, and the session that holds its liveness lock."""
@@ -273,6 +276,30 @@ def test_a_worker_whose_session_ended_is_lost_sooner(
     assert one(c, RESCUE, later(c, 5)) == (0, 0)
     assert one(c, RESCUE, later(c, 8.5)) == (0, 0)
     assert one(c, RESCUE, later(c, 20)) == (1, 1)
+
+
+@pytest.mark.parametrize(("age", "silent", "rescued"), [(11, 1, 1), (11, 5, 0), (9, 1, 0)])
+def test_a_leader_that_has_just_come_goes_by_another_worker(
+    age: float, silent: float, rescued: int, db: Database, c: Connection
+) -> None:
+    """One that was connected for 10 s and is heard of still; there was no outage then."""
+    other = db.connect()
+    eventually(lambda: one(other, f"SELECT clock_timestamp() > ({_BEGUN}) + interval '3 s'"))
+    leader = db.connect()
+    at = one(other, f"SELECT ({_BEGUN})") + age * SECOND
+    assert one(leader, f"SELECT %s - ({_BEGUN}) < interval '10 s'", at)
+    survivor, gone = factories.worker(c), factories.worker(c)
+    assert one(other, "SELECT pgqueue.hold_liveness(%s)", survivor) is True
+    factories.running(c, gone)
+    c.execute("UPDATE pgqueue.workers SET heartbeat_at = %s", (at - 9 * SECOND,))
+    c.execute("UPDATE pgqueue.workers SET has_lock = true WHERE id = %s", (gone,))
+    c.execute(
+        "UPDATE pgqueue.workers SET heartbeat_at = %s WHERE id = %s",
+        (at - silent * SECOND, survivor),
+    )
+    assert one(leader, RESCUE, at) == (rescued, rescued)
+    leader.close()
+    other.close()
 
 
 def test_a_worker_without_a_lock_has_its_lease(c: Connection) -> None:

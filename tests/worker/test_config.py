@@ -24,8 +24,11 @@ def test_defaults() -> None:
         ({"threads": 1001}, "threads must be between 1 and 1000; got 1001"),
         ({"max_batch": 0}, "max_batch must be between 1 and 100000; got 0"),
         ({"grace": -1}, "grace must be between 0 and 86400; got -1"),
-        ({"heartbeat": 0}, "heartbeat must be between 0.05 and 10; got 0"),
-        ({"heartbeat": 5, "lease": 12}, "heartbeat must be between 0.05 and 4; got 5"),
+        ({"heartbeat": 0}, "heartbeat must be between 0.05 and 86400; got 0"),
+        (
+            {"heartbeat": 5, "lease": 12},
+            "heartbeat must be at most a third of the lease; got 5 s and a",
+        ),
         ({"fallback": 0}, "fallback must be between 0.05 and 86400; got 0"),
         ({"cancel_grace": -1}, "cancel_grace must be between 0 and 86400; got -1"),
         ({"timeout": 0}, "timeout must be between 0.001 and 31622400; got 0"),

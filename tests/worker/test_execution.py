@@ -19,13 +19,13 @@ from pgqueue.core.outcome import (
     Snoozed,
     Succeeded,
 )
+from pgqueue.worker.contexts import make_context
 from pgqueue.worker.execution import (
     Prepared,
     Ticket,
     UnknownTask,
     decide,
     delay_when_late,
-    make_context,
     prepare,
     read_batch,
     record,

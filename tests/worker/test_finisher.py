@@ -157,7 +157,7 @@ def test_what_a_dead_child_held(finisher: Finisher) -> None:
                 "id": 1,
                 "state": "crashed",
                 "kind": "crashed",
-                "message": "the process that ran it exited with code 7",
+                "message": "the process that ran it ended: exited with code 7",
             },
             {"id": 2, "state": "interrupted"},
         ],
@@ -166,5 +166,9 @@ def test_what_a_dead_child_held(finisher: Finisher) -> None:
     told = "the limit of 2 seconds was passed; the process was killed"
     assert (retried["state"], retried["delay"], retried["message"]) == ("retry", 2.5, told)
     assert retried["us"] >= 7_000_000
-    assert (failed["state"], failed["kind"], failed["message"]) == ("failed", "JobTimeout", told)
+    assert (failed["state"], failed["kind"], failed["message"]) == (
+        "failed",
+        "pgqueue.JobTimeout",
+        told,
+    )
     assert unstarted == {"id": 5, "state": "unstarted"}

@@ -177,6 +177,16 @@ def set_priority(job_id: int, priority: int) -> Statement[JobState]:
     )
 
 
+def set_queue(job_id: int, queue: str) -> Statement[JobState]:
+    """Let a job that does not run be run in another queue; gives its state."""
+    return Statement(
+        text="SELECT pgqueue.set_queue(job_id => CAST(CAST(%(id)s AS text) AS bigint),"
+        " queue => CAST(%(queue)s AS text))",
+        params={"id": str(job_id), "queue": queue},
+        decode=_state,
+    )
+
+
 @lru_cache(maxsize=64)
 def _where(names: tuple[str, ...]) -> LiteralString:
     conditions = " AND ".join([_FILTERS[name] for name in names])

@@ -307,4 +307,83 @@ class Migration(migrations.Migration):
                 "ordering": ("worker",),
             },
         ),
+        migrations.CreateModel(
+            name="Schedule",
+            fields=[("id", models.BigAutoField(primary_key=True, serialize=False))],
+            options={
+                "managed": False,
+                "db_table": '"pgqueue"."schedules"',
+                "verbose_name": "schedule",
+                "verbose_name_plural": "schedules",
+                "default_permissions": ("view", "add", "change", "delete"),
+                "ordering": ("name",),
+                "permissions": (
+                    ("run_schedule", "Can run schedules now"),
+                    ("pause_schedule", "Can pause and resume schedules"),
+                ),
+            },
+        ),
+        migrations.CreateModel(
+            name="ScheduleOverview",
+            fields=[("id", models.BigAutoField(primary_key=True, serialize=False))],
+            options={
+                "managed": False,
+                "db_table": '"pgqueue"."schedule_overview"',
+                "verbose_name": "overview of a schedule",
+                "verbose_name_plural": "overview of schedules",
+                "default_permissions": ("view",),
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="ScheduleRun",
+            fields=[
+                ("pk", models.CompositePrimaryKey("schedule_id", "slot")),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        "pgqueue.schedule",
+                        models.DO_NOTHING,
+                        db_constraint=False,
+                        db_index=False,
+                        related_name="history",
+                    ),
+                ),
+                ("slot", models.DateTimeField()),
+            ],
+            options={
+                "managed": False,
+                "db_table": '"pgqueue"."schedule_runs"',
+                "verbose_name": "run of a schedule",
+                "verbose_name_plural": "runs of schedules",
+                "default_permissions": ("view",),
+                "ordering": ("-slot",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Dashboard",
+            fields=[],
+            options={
+                "proxy": True,
+                "verbose_name": "dashboard",
+                "verbose_name_plural": "dashboard",
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("pgqueue.queuestats",),
+        ),
+        migrations.CreateModel(
+            name="Failure",
+            fields=[],
+            options={
+                "proxy": True,
+                "verbose_name": "error",
+                "verbose_name_plural": "errors",
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("pgqueue.finishedjob",),
+        ),
     )

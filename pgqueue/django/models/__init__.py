@@ -6,6 +6,7 @@ holds them against the catalog.
 
 from pgqueue.django.models.jobs import Job, JobError, JobProgress
 from pgqueue.django.models.overviews import JobOverview, QueueStats, WorkerOverview
+from pgqueue.django.models.pages import Dashboard, Failure
 from pgqueue.django.models.positions import (
     BlockedJob,
     CancelRequest,
@@ -15,10 +16,13 @@ from pgqueue.django.models.positions import (
     ScheduledJob,
 )
 from pgqueue.django.models.queues import Queue, Worker
+from pgqueue.django.models.schedules import Schedule, ScheduleOverview, ScheduleRun
 
 __all__ = [
     "BlockedJob",
     "CancelRequest",
+    "Dashboard",
+    "Failure",
     "FinishedJob",
     "Job",
     "JobError",
@@ -28,6 +32,9 @@ __all__ = [
     "QueueStats",
     "ReadyJob",
     "RunningJob",
+    "Schedule",
+    "ScheduleOverview",
+    "ScheduleRun",
     "ScheduledJob",
     "Worker",
     "WorkerOverview",

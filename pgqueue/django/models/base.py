@@ -115,7 +115,9 @@ class MomentField(models.DateTimeField):
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
         """Bring it into the calendar on its way out."""
-        return f"greatest({_FIRST}, least({_LAST}, {sql}))", params
+        # greatest() and least() pass over null.
+        brought = f"greatest({_FIRST}, least({_LAST}, {sql}))"
+        return f"CASE WHEN {sql} IS NOT NULL THEN {brought} END", (*params, *params)
 
 
 class SpanField(models.DurationField):
@@ -129,10 +131,18 @@ class SpanField(models.DurationField):
 class TextListField(models.Field):
     """An array of texts; `django.contrib.postgres` need not be installed for it."""
 
+    _element = "text"
+
     def db_type(self, connection: Any) -> str:
         """Give the type of the column."""
-        return "text[]"
+        return f"{self._element}[]"
 
     def get_prep_value(self, value: Any) -> Any:
         """Give the list as the driver takes it."""
         return None if value is None else list(value)
+
+
+class IdListField(TextListField):
+    """An array of ids."""
+
+    _element = "bigint"

@@ -99,6 +99,10 @@ class Job(QueueModel):
         """Let the job go before or behind others; see `JobHandle.set_priority`."""
         return self.handle.set_priority(priority)
 
+    def set_queue(self, queue: str) -> JobState:
+        """Let the job be run in another queue; see `JobHandle.set_queue`."""
+        return self.handle.set_queue(queue)
+
     def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
         """Delete the job and all that is known of it.
 
