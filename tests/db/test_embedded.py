@@ -23,6 +23,11 @@ from pgqueue.core.errors import ConfigurationError
 from pgqueue.db.embedded import EmbeddedServer, open_dsn, resolve_dsn
 from tests.helpers import ROOT, eventually
 
+#: What pgqueue imports.
+PACKAGES = (
+    "psycopg", "psycopg_binary", "typing_extensions", "orjson", "dateutil", "six", "cronsim",
+)  # fmt: skip
+
 OWNER = """
 import json, sys
 from pgqueue.db.embedded import EmbeddedServer
@@ -430,7 +435,7 @@ def test_an_ordinary_user_runs_it(tmp_path: Path, bin_dir: Path | None) -> None:
         site.mkdir()
         shutil.copytree(ROOT / "pgqueue", site / "pgqueue")
         copy_wheel(site)
-        for name in ("psycopg", "psycopg_binary", "typing_extensions", "orjson", "dateutil", "six"):
+        for name in PACKAGES:
             copy_package(name, site)
         python = copy_python(home / "python")
         identity: dict[str, Any] = {}
