@@ -175,7 +175,6 @@ def _configure_logging(words: Namespace) -> None:
             f"--log-level must be one of {', '.join(logs.LEVELS)}; "
             f"got {shown(words.log_level)}{suggest(level, logs.LEVELS)}"
         )
-    os.environ[LEVEL_VARIABLE] = level
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logs.formatter(as_json=bool(words.json)))
     logging.basicConfig(level=level.upper(), handlers=[handler])

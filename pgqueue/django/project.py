@@ -5,17 +5,19 @@ pgqueue.django.project` with DJANGO_SETTINGS_MODULE. Tasks are looked for in the
 every app, or in those that `PGQUEUE["AUTODISCOVER"]` names.
 """
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import django
 from asgiref.sync import SyncToAsync
 from django.apps import apps
+from django.conf import settings
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.django import conf, printing
+from pgqueue.django import conf
 
 if not os.environ.get("DJANGO_SETTINGS_MODULE"):
     raise ConfigurationError(
@@ -27,7 +29,10 @@ if not apps.is_installed("pgqueue.django"):
     raise ConfigurationError("INSTALLED_APPS must name pgqueue.django; add it")
 if conf.autodiscover():
     autodiscover_modules(conf.autodiscover())
-printing.set_up()
+_django = logging.getLogger("django")
+if settings.DEBUG and _django.handlers and not logging.getLogger().handlers:
+    # Django's own defaults print its records already; the worker prints all others.
+    _django.propagate = False
 # The thread in which coroutines use the ORM stays; its name tells it from those that tasks leave.
 SyncToAsync.single_thread_executor = ThreadPoolExecutor(
     max_workers=1, thread_name_prefix="pgqueue-django"

@@ -14,11 +14,11 @@ from pgqueue.core.options import parse_queues
 from pgqueue.core.outcome import Failed, Outcome, Succeeded
 from pgqueue.db.statements import trial
 from pgqueue.worker.atomic import Atomic, Stored
+from pgqueue.worker.contexts import make_context
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import (
     Prepared,
     UnknownTask,
-    make_context,
     prepare,
     read_batch,
     record,

@@ -309,10 +309,7 @@ class Pool:
 
     def _make_nursery(self) -> Nursery:
         return Nursery(
-            config=self._config,
-            on_ended=self._ended,
-            on_refused=self._refused,
-            on_lost=self._lost,
+            config=self._config, on_ended=self._ended, on_refused=self._refused, on_lost=self._lost
         )
 
     def _ended(self, child: ChildProcess, status: int) -> None:

@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--timeout", type=float, default=None)
+    parser.add_argument("--reload", action="store_true")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-json", action="store_true")
     parser.add_argument("apps", nargs="*")
