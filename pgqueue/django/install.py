@@ -11,23 +11,28 @@ from pgqueue.db import schema
 from pgqueue.django import conf
 from pgqueue.django.router import LABEL
 
-# Most are empty, and a TRUNCATE makes a new file. That of jobs empties what hangs on jobs.
+# TRUNCATE makes a new file of each table, so only where there is something. That of jobs empties
+# what hangs on jobs; the others go together, since one may refer to another.
 _EMPTY: Final = """
 DO $$
 DECLARE
-    v_name text;
+    v_names text;
+    v_looks text;
     v_full boolean;
 BEGIN
-    FOR v_name IN
-        SELECT t.tablename FROM pg_tables AS t
-        WHERE t.schemaname = 'pgqueue' AND t.tablename <> 'schema_versions'
-        ORDER BY t.tablename <> 'jobs'
-    LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM pgqueue.%I)', v_name) INTO v_full;
-        IF v_full THEN
-            EXECUTE format('TRUNCATE pgqueue.%I', v_name);
-        END IF;
-    END LOOP;
+    IF EXISTS (SELECT FROM pgqueue.jobs) THEN
+        TRUNCATE pgqueue.jobs;
+    END IF;
+    SELECT
+        string_agg(format('pgqueue.%I', t.tablename), ', '),
+        string_agg(format('EXISTS (SELECT FROM pgqueue.%I)', t.tablename), ' OR ')
+    INTO v_names, v_looks
+    FROM pg_tables AS t
+    WHERE t.schemaname = 'pgqueue' AND t.tablename NOT IN ('jobs', 'schema_versions');
+    EXECUTE 'SELECT ' || v_looks INTO v_full;
+    IF v_full THEN
+        EXECUTE 'TRUNCATE ' || v_names;
+    END IF;
 END
 $$
 """

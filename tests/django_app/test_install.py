@@ -133,9 +133,14 @@ def test_flush_empties_the_queue(bare_project: Database) -> None:
     migrate()
     bare_project.execute("INSERT INTO pgqueue.jobs (task) VALUES ('a'), ('b')")
     bare_project.execute("SELECT pgqueue.pause('mail')")
+    bare_project.execute(
+        "INSERT INTO pgqueue.schedules (name, task, kind, source, starts_at, done_until) "
+        "VALUES ('s', 't', 'every', 'sql', now(), now())"
+    )
     call_command("flush", interactive=False, verbosity=0)
     assert bare_project.execute("SELECT count(*) FROM pgqueue.jobs") == [(0,)]
-    assert bare_project.execute("SELECT count(*) FROM pgqueue.queues") == [(0,)]
+    for table in ("queues", "schedules", "ready_jobs"):
+        assert bare_project.execute(f"SELECT count(*) FROM pgqueue.{table}") == [(0,)]
     assert bare_project.execute("SELECT count(*) FROM pgqueue.schema_versions") == [(1,)]
 
 

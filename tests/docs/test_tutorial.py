@@ -57,7 +57,7 @@ def test_the_tutorial_of_django_can_be_followed(tmp_path: Path, server: Embedded
             for expected in ("succeeded", "sent to ada@example.org", "Superuser created"):
                 assert expected in said
             look = Block(language="sh", text=f"python manage.py shell -c '{_LOOK}'\n", line=0)
-            assert "the admin says 200" in follow(look, tmp_path, environment)
+            assert "the admin says 200 True" in follow(look, tmp_path, environment)
         finally:
             connection.execute("DROP DATABASE shop WITH (FORCE)")
 
@@ -68,7 +68,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 client = Client(headers={"host": "localhost"})
 client.force_login(User.objects.get())
-print("the admin says", client.get("/admin/").status_code)
+page = client.get("/admin/pgqueue/job/")
+print("the admin says", page.status_code, "shop.tasks.send_receipt" in page.content.decode())
 """
 
 

@@ -7,13 +7,14 @@ import pgqueue
 from tests.helpers import ROOT
 
 PUBLIC = """
-    BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError Context DecodeError
-    FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
-    LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo Recurrence RefusedJobError
-    Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError SchemaMissingError
-    SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task TaskAlreadyRegisteredError
-    TaskNotFoundError WorkerInfo __version__ acopy_many aenqueue_many aschedule copy_many cron
-    default_app enqueue_many every queues rrule schedule schedules set_default_app task
+    ArgumentGoneError BadArgumentsError BoundTask Cancel ConfigurationError ConnectionLostError
+    Context DecodeError FailedAttempt Job JobHandle JobNotFoundError JobSpec JobState JobStateError
+    JobTimeout LeaseLostError NotSerializableError PgQueue PgQueueError QueueInfo Recurrence
+    RefusedJobError Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError
+    SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task
+    TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many aenqueue_many
+    aschedule copy_many cron default_app enqueue_many every queues rrule schedule schedules
+    set_default_app task
 """
 
 METHODS = {
