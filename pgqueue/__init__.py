@@ -41,6 +41,7 @@ from pgqueue.core.context import Context
 
 # What went wrong.
 from pgqueue.core.errors import (
+    ArgumentGoneError,
     BadArgumentsError,
     ConfigurationError,
     ConnectionLostError,
@@ -134,6 +135,7 @@ __all__ = [
     "ScheduleInfo",
     "WorkerInfo",
     # What went wrong.
+    "ArgumentGoneError",
     "BadArgumentsError",
     "ConfigurationError",
     "ConnectionLostError",

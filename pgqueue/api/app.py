@@ -12,7 +12,8 @@ from pgqueue.api.groups import GroupHandle, GroupWords, creation
 from pgqueue.api.handles import JobHandle, found
 from pgqueue.api.queues import Queues
 from pgqueue.api.schedules import Schedules, Scheduling
-from pgqueue.api.task import ContextTask, Task, spec_of
+from pgqueue.api.specs import spec_of
+from pgqueue.api.task import ContextTask, Task
 from pgqueue.api.words import JobWords, TaskWords
 from pgqueue.core.errors import BadArgumentsError
 from pgqueue.core.job import Job, WorkerInfo
@@ -20,6 +21,7 @@ from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import EnqueueOptions, check_task_name
 from pgqueue.core.states import JobState
 from pgqueue.db import connections
+from pgqueue.db.callers import Lender
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem
@@ -36,6 +38,7 @@ class PgQueue(Scheduling):
     Args:
         dsn: where the database is: what libpq understands, or `embedded:` or `embedded:./data` for
             a private server. None for the environment variable PGQUEUE_DSN, or libpq's own.
+        lender: whose connections are used instead of our own, as Django's; None for nobody's.
 
     Raises:
         ConfigurationError: the DSN cannot be read.
@@ -46,8 +49,8 @@ class PgQueue(Scheduling):
         registry: the tasks of this process.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
-        self._clients = Clients(connections.check(dsn))
+    def __init__(self, dsn: str | None = None, *, lender: Lender | None = None) -> None:
+        self._clients = Clients(connections.check(dsn), lender)
         self.queues = Queues(self._own_clients)
         self.schedules = Schedules(self._own_clients)
         self.registry = registry

@@ -7,7 +7,7 @@ from pgqueue.api.waiting import await_, wait
 from pgqueue.core.errors import JobFailedError, JobNotFoundError
 from pgqueue.core.job import FailedAttempt, Job, LogLine
 from pgqueue.core.offsets import Duration, When
-from pgqueue.core.options import EnqueueOptions, check_priority
+from pgqueue.core.options import EnqueueOptions, check_priority, check_queue
 from pgqueue.core.states import JobState
 from pgqueue.db.statements.results import End, ends
 
@@ -16,8 +16,8 @@ from pgqueue.db.statements.results import End, ends
 class JobHandle:
     """Stand for one job; holds no connection and nothing that grows old.
 
-    Every call goes over pgqueue's own connection, so a job enqueued in a transaction of the
-    caller's is found once that has committed.
+    Every call goes over the connection of the app: pgqueue's own, so that a job enqueued in a
+    transaction of the caller's is found once that has committed; in Django, Django's.
 
     Attributes:
         id: the job's id.
@@ -159,6 +159,21 @@ class JobHandle:
     async def aset_priority(self, priority: int) -> JobState:
         """Let the job go before or behind others; see `set_priority`."""
         return await self._clients.asynchronous.set_priority(self.id, check_priority(priority))
+
+    def set_queue(self, queue: str) -> JobState:
+        """Let the job wait in another queue, or be retried there once it is over; gives its state.
+
+        A running job is left as it is.
+
+        Raises:
+            JobNotFoundError: there is no such job, or not yet.
+            ConfigurationError: the queue is not named so.
+        """
+        return self._clients.sync.set_queue(self.id, check_queue(queue))
+
+    async def aset_queue(self, queue: str) -> JobState:
+        """Let the job wait in another queue; see `set_queue`."""
+        return await self._clients.asynchronous.set_queue(self.id, check_queue(queue))
 
 
 def found(job: Job | None, job_id: int) -> Job:

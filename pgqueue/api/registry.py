@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pgqueue.api.framework import current
 from pgqueue.api.task import Task
 from pgqueue.core.errors import (
     TaskAlreadyRegisteredError,
@@ -45,6 +46,9 @@ class Registry:
             TaskNotFoundError: there is none, with the nearest name there is.
         """
         task = self._tasks.get(name)
+        if task is None and (framework := current()) is not None:
+            framework.find(name)
+            task = self._tasks.get(name)
         if task is None:
             raise TaskNotFoundError(
                 f"no task is named {shown(name)}{suggest(name, self._tasks)}; "

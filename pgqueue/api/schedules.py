@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.registry import Registry
-from pgqueue.api.task import BoundTask, Task, spec_of
+from pgqueue.api.specs import spec_of
+from pgqueue.api.task import BoundTask, Task
 from pgqueue.core import codec
 from pgqueue.core.errors import (
     BadArgumentsError,

@@ -2,28 +2,25 @@
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Generic, ParamSpec, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
 from pgqueue.api.adding import aadd, add
 from pgqueue.api.clients import Clients
 from pgqueue.api.flows import Flow, aenqueue_flow, enqueue_flow
 from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
+from pgqueue.api.specs import spec_of
 from pgqueue.api.words import JobWords
-from pgqueue.core import codec
 from pgqueue.core.batch import any_call
 from pgqueue.core.binding import Signature
-from pgqueue.core.errors import BadArgumentsError, ConfigurationError, NotSerializableError, shown
+from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
 from pgqueue.core.uniqueness import key_of
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
-
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -301,68 +298,10 @@ def clients_of(task: Task[Any, Any]) -> Clients:
     return task._bound._clients()
 
 
-def spec_of(
-    name: str,
-    args: tuple[object, ...],
-    kwargs: dict[str, object],
-    options: EnqueueOptions,
-    unique_key: str | None = None,
-    complain: Callable[[int], str] | None = None,
-    concurrency_key: str | None = None,
-    fair_key: str | None = None,
-) -> JobSpec:
-    """Encode the arguments of a job.
-
-    Raises:
-        ConfigurationError: the options say how a unique key is kept, and there is none.
-        NotSerializableError: one of them cannot be stored, or all together are too large.
-    """
-    positional = codec.dumps(list(args), path="$.args") if args else b"[]"
-    named = codec.dumps(kwargs, path="$.kwargs") if kwargs else b"{}"
-    meta = b"" if options.meta is None else codec.dumps(options.meta, path="$.meta", name="meta")
-    if len(positional) + len(named) + len(meta) > codec.MAX_BYTES // 2:
-        _check_size(positional, named, meta)
-    if unique_key is None:
-        options.check_keyless()
-    if concurrency_key is None and options.max_running is not None:
-        raise ConfigurationError("max_running limits a key; give concurrency_key= with it")
-    if concurrency_key is not None and fair_key is not None:
-        raise ConfigurationError(
-            "concurrency_key and fair_key exclude each other; give only one of them"
-        )
-    return JobSpec(
-        task=name,
-        args=positional.decode(),
-        kwargs=named.decode(),
-        options=options,
-        unique_key=unique_key,
-        complain=complain,
-        concurrency_key=concurrency_key,
-        fair_key=fair_key,
-    )
-
-
 def _complain(
     signature: Signature, args: tuple[object, ...], kwargs: dict[str, object], results: int
 ) -> str:
     return signature.complaint(results, args, kwargs)
-
-
-def _check_size(*parts: bytes) -> None:
-    """Refuse here what the server would: there it would spoil the caller's transaction.
-
-    The server counts JSON as it writes it, with a space behind each comma and colon.
-    """
-    size = 0
-    for part in parts:
-        bare = _STRING.sub(b"", part)
-        size += len(part) + bare.count(b",") + bare.count(b":")
-    if size > codec.MAX_BYTES:
-        raise NotSerializableError(
-            f"arguments and meta must be at most {codec.MAX_BYTES} bytes of JSON together, written "
-            f"with a space behind each comma and colon; got {size}; store the data elsewhere and "
-            "pass its id"
-        )
 
 
 def _argument_names(

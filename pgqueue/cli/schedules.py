@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any, Final
 
 from pgqueue.api.schedules import check_count
-from pgqueue.api.task import spec_of
+from pgqueue.api.specs import spec_of
 from pgqueue.cli.database import open_app
 from pgqueue.cli.enqueue import loaded
 from pgqueue.cli.exits import Exit

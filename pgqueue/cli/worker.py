@@ -62,6 +62,11 @@ def add(top: Parser) -> None:
         "--threads", type=whole, metavar="N", help="jobs at once in each child (default: 1)"
     )
     parser.add_argument("--burst", action="store_true", help="stop when no job is ready any more")
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="import the application anew when one of its files changes; for development",
+    )
     parser.add_argument("--name", help="name to be shown (default: host:pid)")
     parser.add_argument(
         "--grace",
@@ -147,6 +152,7 @@ def _run(words: Namespace) -> int:
         queues=queues,
         name=words.name,
         burst=words.burst,
+        reload=words.reload,
         listen_dsn=listen_dsn,
         log_level=str(words.log_level).lower(),
         log_json=bool(words.json),

@@ -87,6 +87,12 @@ class BadArgumentsError(PgQueueError, TypeError):
     __module__ = "pgqueue"
 
 
+class ArgumentGoneError(PgQueueError, LookupError):
+    """Say that an argument of a job stands for a row that does not exist any more."""
+
+    __module__ = "pgqueue"
+
+
 class RefusedJobError(PgQueueError, ValueError):
     """Say that the server refused a job row (SQLSTATE PQ001)."""
 

@@ -20,6 +20,11 @@ from typing import Any, Final
 TAG: Final = "$t"
 VALUE: Final = "v"
 
+#: In a job's meta: the names of the rows that its arguments stand for, see `object_name`.
+OBJECTS: Final = "pgqueue_objects"
+#: The tag of what stands for a row of the application's: `["shop.order", "42"]`.
+OBJECT_TAG: Final = "model"
+
 _MAX_INT_BITS = 14_000
 _MAX_KEY_SHOWN = 40
 _SECONDS = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,6})?")
@@ -59,6 +64,49 @@ def _step(key: str | int) -> str:
     if len(key) > _MAX_KEY_SHOWN:
         key = key[:_MAX_KEY_SHOWN] + "…"
     return f".{key}" if _PLAIN_KEY.fullmatch(key) else f"[{json.dumps(key)}]"
+
+
+def register(
+    tag: str, kind: type, writer: Callable[[Any], object], reader: Callable[[Any], object]
+) -> None:
+    """Take a framework's values into the closed set.
+
+    Args:
+        tag: what is stored as the type.
+        kind: the class, whose subclasses are meant too.
+        writer: gives the tagged object of a value, or raises RefusedError.
+        reader: gives what stands for the value, from what was held; any exception means that it is
+            malformed. It is called where nothing may be waited for.
+    """
+    global _SUBCLASS_WRITERS
+    others = tuple(pair for pair in _SUBCLASS_WRITERS if pair[0] is not kind)
+    _SUBCLASS_WRITERS = (*others, (kind, writer))
+    _READERS[tag] = reader
+
+
+def object_name(label: object, key: object) -> str:
+    """Name a row: `shop.order:42`."""
+    return f"{label}:{key}"
+
+
+def object_names(value: Any) -> list[str]:
+    """Name the rows that parsed JSON stands for, each once."""
+    found: dict[str, None] = {}
+    _find_objects(value, found)
+    return list(found)
+
+
+def _find_objects(value: Any, found: dict[str, None]) -> None:
+    if type(value) is list:
+        for item in value:
+            _find_objects(item, found)
+    elif type(value) is dict:
+        held = value.get(VALUE)
+        if value.get(TAG) == OBJECT_TAG and type(held) is list and len(held) > 1:
+            found[object_name(*held[:2])] = None
+            return
+        for item in value.values():
+            _find_objects(item, found)
 
 
 def write(value: Any) -> Any:

@@ -8,6 +8,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -18,6 +19,8 @@ from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
 from pgqueue.db.async_ends import AsyncEnds
+from pgqueue.db.callers import Lender
+from pgqueue.db.client import Client
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
@@ -43,10 +46,12 @@ class AsyncClient:
 
     Args:
         dsn: where our own connections go; see `connections.resolve`.
+        lender: whose connections are used instead of our own; None for nobody's.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
+    def __init__(self, dsn: str | None = None, lender: Lender | None = None) -> None:
         self._dsn = dsn
+        self._lender = lender
         self._pid = os.getpid()
         self._own: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Own] = (
             weakref.WeakKeyDictionary()
@@ -56,6 +61,8 @@ class AsyncClient:
         """Make one call; see `Client.run`."""
         if connection is not None:
             return await callers.arun(connection, statement)
+        if (lender := self._lender) is not None:
+            return await lender.aside(lambda: callers.run(lender.connection(), statement))
         own = self._of_this_loop()
         async with own.lock:
             open_one = own.connection
@@ -76,6 +83,8 @@ class AsyncClient:
         if connection is not None:
             callers.must_copy(connection, callers.Kind.PSYCOPG_ASYNC)
             return await callers.acopy(cast("psycopg.AsyncConnection[Any]", connection), new)
+        if (lender := self._lender) is not None:
+            return await lender.aside(lambda: Client(lender=lender).copy(new))
         async with await self._connect() as one:
             try:
                 return await callers.acopy(one, new)
@@ -139,6 +148,16 @@ class AsyncClient:
         """Insert jobs that may be duplicates; gives what became of each, in order."""
         return await self.run(adding.enqueue_each(new), connection)
 
+    async def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[int, datetime]:
+        """Insert one job; gives its id and when that was."""
+        return await self.run(adding.enqueue_dated(job), connection)
+
+    async def get_history(
+        self, job_id: int, connection: object = None
+    ) -> tuple[Job, list[FailedAttempt]] | None:
+        """Read one job and what went wrong with it; None where there is none."""
+        return await self.run(jobs.get_history(job_id), connection)
+
     async def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""
         return await self.run(jobs.get_job(job_id))
@@ -188,6 +207,10 @@ class AsyncClient:
     async def set_priority(self, job_id: int, priority: int) -> JobState:
         """Change the priority of a job that waits."""
         return await self.run(jobs.set_priority(job_id, priority))
+
+    async def set_queue(self, job_id: int, queue: str) -> JobState:
+        """Let a job be run in another queue."""
+        return await self.run(jobs.set_queue(job_id, queue))
 
     async def pause(self, queue: str, resume_in: float | None = None) -> None:
         """Start no job of a queue."""

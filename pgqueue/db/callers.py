@@ -5,25 +5,40 @@ Nothing here begins, commits or rolls back: a connection that begins a transacti
 statement does so as for any statement of the caller's.
 
 What was handed in is recognised by the names of its classes, so that neither SQLAlchemy nor
-asyncpg is imported by a program that does not use it.
+asyncpg is imported by a program that does not use it; nor Django, to whose connection a statement
+is sent as any other of the application's: its hooks and its log of queries see it.
 """
 
+import contextlib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import cache, lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.db.failures import translate
+from pgqueue.db.failures import report, translate
 from pgqueue.db.statements import copying
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.base import Rows, Statement, colons, numbered
 
 T = TypeVar("T")
+
+
+class Lender(Protocol):
+    """Lend the connections of a framework to calls that are given none; it owns them."""
+
+    def connection(self) -> object:
+        """Give the connection of this thread."""
+
+    async def aside(self, call: Callable[[], T]) -> T:
+        """Make a call from a coroutine, where these connections may be used."""
+
+    def dsn(self) -> str:
+        """Give where they go, for connections of our own."""
 
 
 class Kind(Enum):
@@ -36,6 +51,7 @@ class Kind(Enum):
     ALCHEMY_SESSION = auto()
     ALCHEMY_ASYNC = auto()
     ALCHEMY_ASYNC_SESSION = auto()
+    DJANGO = auto()
 
 
 #: By the package and the name of a class among the ancestors of what was handed in.
@@ -50,6 +66,8 @@ _KINDS = {
     ("sqlalchemy", "AsyncConnection"): Kind.ALCHEMY_ASYNC,
     ("sqlalchemy", "AsyncSession"): Kind.ALCHEMY_ASYNC_SESSION,
     ("sqlalchemy", "async_scoped_session"): Kind.ALCHEMY_ASYNC_SESSION,
+    ("django", "BaseDatabaseWrapper"): Kind.DJANGO,
+    ("django", "ConnectionProxy"): Kind.DJANGO,
 }
 #: What people hand in instead, and what to do then.
 _NEARLY = {
@@ -93,8 +111,8 @@ def _kind(kind: type) -> Kind:
             return _KINDS[key]
         hint = hint or _NEARLY.get(key, "")
     raise ConfigurationError(
-        "connection must be a connection of psycopg or asyncpg, or a connection or session of "
-        f"SQLAlchemy; got {_name(kind)}" + (f"; {hint}" if hint else "")
+        "connection must be a connection of psycopg, asyncpg or Django, or a connection or session "
+        f"of SQLAlchemy; got {_name(kind)}" + (f"; {hint}" if hint else "")
     )
 
 
@@ -114,6 +132,8 @@ def run(connection: object, statement: Statement[T]) -> T:
             return statement.decode(_on_alchemy(cast("Any", connection), statement))
         case Kind.ALCHEMY_SESSION:
             return statement.decode(_on_alchemy(cast("Any", connection).connection(), statement))
+        case Kind.DJANGO:
+            return statement.decode(_on_django(cast("Any", connection), statement))
     raise ConfigurationError(
         f"this call needs a sync connection; got {_name(type(connection))}, an async one; "
         "use the async form of the call, as aenqueue() for enqueue()"
@@ -265,6 +285,89 @@ async def _on_alchemy_async(connection: Any, statement: Statement[Any]) -> Rows:
             _hide_parameters(error)
             raise
     raise failure
+
+
+#: What makes a statement that the server refuses leave the caller's transaction as it was. It all
+#: travels in one message. Released, a savepoint costs the server some microseconds.
+_BEFORE: Final = "SAVEPOINT pgqueue_call; "
+_AFTER: Final = "; RELEASE SAVEPOINT pgqueue_call"
+_UNDO: Final = "ROLLBACK TO SAVEPOINT pgqueue_call; RELEASE SAVEPOINT pgqueue_call"
+
+
+def _on_django(connection: Any, statement: Statement[Any]) -> Rows:
+    if connection.vendor != "postgresql":
+        raise ConfigurationError(
+            f"the connection must lead to PostgreSQL; got one of Django's {connection.vendor!r}"
+        )
+    failure: Exception | None
+    try:
+        if connection.get_autocommit():
+            with connection.cursor() as cursor:
+                cursor.execute(statement.text, statement.params)
+                return cast("Rows", cursor.fetchall())
+        return _in_savepoint(connection, statement)
+    except Exception as error:
+        failure = translate(error)
+        if failure is None:
+            raise
+    raise failure
+
+
+def _in_savepoint(connection: Any, statement: Statement[Any]) -> Rows:
+    # The extended protocol takes one statement a message.
+    apart = bool(connection.settings_dict.get("OPTIONS", {}).get("server_side_binding"))
+    with connection.cursor() as cursor:
+        if apart:
+            cursor.execute(_BEFORE.rstrip("; "))
+        try:
+            if apart:
+                cursor.execute(statement.text, statement.params)
+                rows = cursor.fetchall()
+                cursor.execute(_AFTER.lstrip("; "))
+                return cast("Rows", rows)
+            cursor.execute(_BEFORE + statement.text + _AFTER, statement.params)
+            cursor.nextset()
+            return cast("Rows", cursor.fetchall())
+        except Exception as error:
+            if report(error)[0] is not None:
+                _undo(cursor)
+            raise
+
+
+def has_failed(connection: object) -> bool:
+    """Tell whether the transaction of a connection of Django's can only be rolled back."""
+    driver = cast("Any", connection).connection
+    failed = psycopg.pq.TransactionStatus.INERROR
+    return driver is not None and driver.info.transaction_status == failed
+
+
+def copy_over(connection: object, jobs: Iterable[JobSpec]) -> int:
+    """Insert jobs by COPY over a caller's connection; gives how many.
+
+    Raises:
+        ConfigurationError: it is none that can.
+    """
+    if kind_of(connection) is not Kind.DJANGO:
+        must_copy(connection, Kind.PSYCOPG)
+        return copy(cast("psycopg.Connection[Any]", connection), jobs)
+    wrapper = cast("Any", connection)
+    with wrapper.cursor() as cursor:
+        if wrapper.get_autocommit():
+            return copy(wrapper.connection, jobs)
+        cursor.execute(_BEFORE.rstrip("; "))
+        try:
+            total = copy(wrapper.connection, jobs)
+        except BaseException:
+            _undo(cursor)
+            raise
+        cursor.execute(_AFTER.lstrip("; "))
+        return total
+
+
+def _undo(cursor: Any) -> None:
+    with contextlib.suppress(Exception):
+        for text in _UNDO.split("; "):
+            cursor.execute(text)
 
 
 @cache

@@ -9,7 +9,8 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from datetime import datetime
+from typing import TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -18,6 +19,7 @@ from pgqueue.core.job import FailedAttempt, Job, LogLine, QueueInfo, WorkerInfo
 from pgqueue.core.options import EnqueueOptions
 from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
+from pgqueue.db.callers import Lender
 from pgqueue.db.ends import Ends
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import Enqueued, JobSpec
@@ -57,10 +59,12 @@ class Client:
 
     Args:
         dsn: where our own connection goes; see `connections.resolve`.
+        lender: whose connection is used instead of one of our own; None for nobody's.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
+    def __init__(self, dsn: str | None = None, lender: Lender | None = None) -> None:
         self._dsn = dsn
+        self._lender = lender
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
         #: Tells when jobs end.
@@ -79,6 +83,8 @@ class Client:
             PgQueueError: the server refused the call.
             Exception: what the driver raises otherwise.
         """
+        if connection is None and self._lender is not None:
+            connection = self._lender.connection()
         if connection is not None:
             return callers.run(connection, statement)
         own = self._of_this_process()
@@ -102,9 +108,10 @@ class Client:
             new: the jobs, read as they are sent.
             connection: the caller's psycopg connection; None for one that is opened for this.
         """
+        if connection is None and self._lender is not None:
+            connection = self._lender.connection()
         if connection is not None:
-            callers.must_copy(connection, callers.Kind.PSYCOPG)
-            return callers.copy(cast("psycopg.Connection[Any]", connection), new)
+            return callers.copy_over(connection, new)
         # Not the shared one: what gives the jobs may well make calls of its own meanwhile.
         with connections.connect(connections.resolve(self._dsn)) as one:
             try:
@@ -141,6 +148,16 @@ class Client:
     def enqueue_each(self, new: Iterable[JobSpec], connection: object = None) -> list[Enqueued]:
         """Insert jobs that may be duplicates; gives what became of each, in order."""
         return self.run(adding.enqueue_each(new), connection)
+
+    def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[int, datetime]:
+        """Insert one job; gives its id and when that was."""
+        return self.run(adding.enqueue_dated(job), connection)
+
+    def get_history(
+        self, job_id: int, connection: object = None
+    ) -> tuple[Job, list[FailedAttempt]] | None:
+        """Read one job and what went wrong with it; None where there is none."""
+        return self.run(jobs.get_history(job_id), connection)
 
     def get_job(self, job_id: int) -> Job | None:
         """Read one job; None where there is none."""
@@ -191,6 +208,10 @@ class Client:
     def set_priority(self, job_id: int, priority: int) -> JobState:
         """Change the priority of a job that waits."""
         return self.run(jobs.set_priority(job_id, priority))
+
+    def set_queue(self, job_id: int, queue: str) -> JobState:
+        """Let a job be run in another queue."""
+        return self.run(jobs.set_queue(job_id, queue))
 
     def pause(self, queue: str, resume_in: float | None = None) -> None:
         """Start no job of a queue."""

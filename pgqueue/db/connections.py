@@ -93,6 +93,22 @@ def parameters(dsn: str) -> dict[str, Any]:
     return found
 
 
+def make_dsn(found: Mapping[str, Any]) -> str:
+    """Write the DSN of the parameters that a framework connects with.
+
+    Args:
+        found: of `psycopg.connect`; what is none of libpq's is left out.
+
+    Raises:
+        ConfigurationError: libpq does not take them; they are not shown.
+    """
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    mine = {name: value for name, value in found.items() if name in known and value is not None}
+    with contextlib.suppress(psycopg.Error):
+        return conninfo.make_conninfo("", **mine)
+    raise ConfigurationError("the parameters of the database cannot be written as a DSN")
+
+
 def connect(dsn: str) -> psycopg.Connection[TupleRow]:
     """Open a connection: autocommit, READ COMMITTED, no timeouts.
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -77,10 +78,12 @@ class Atomic:
 
     Args:
         loop: where async tasks run.
+        dsn: of the queue; None for that of the environment, where a worker puts it.
     """
 
-    def __init__(self, loop: EventLoop) -> None:
+    def __init__(self, loop: EventLoop, dsn: str | None = None) -> None:
         self._loop = loop
+        self._dsn = dsn
         self._of_slots: dict[tuple[int, bool], AtomicTransaction] = {}
 
     def run(self, slot: Slot, job: Prepared, worker_id: int, body: Body) -> Ending:
@@ -134,10 +137,17 @@ class Atomic:
             return _lost(job, cause)
         return outcome
 
+    def close(self) -> None:
+        """Close their connections; a worker's end with its child."""
+        for transaction in self._of_slots.values():
+            transaction.rollback(interrupted=True)
+        self._of_slots.clear()
+
     def _of_slot(self, slot: int, is_async: bool) -> AtomicTransaction:
         found = self._of_slots.get((slot, is_async))
         if found is None:
-            found = _OnLoop(self._loop) if is_async else (transactions() or Transaction)()
+            make = transactions() or partial(Transaction, self._dsn)
+            found = _OnLoop(self._loop, self._dsn) if is_async else make()
             self._of_slots[slot, is_async] = found
         return found
 
@@ -145,9 +155,9 @@ class Atomic:
 class _OnLoop:
     """An `AsyncTransaction` as its slot, which waits for the event loop, sees it."""
 
-    def __init__(self, loop: EventLoop) -> None:
+    def __init__(self, loop: EventLoop, dsn: str | None) -> None:
         self._loop = loop
-        self._inner = AsyncTransaction()
+        self._inner = AsyncTransaction(dsn)
 
     @property
     def connection(self) -> Any:

@@ -35,6 +35,7 @@ class WorkerConfig:
         max_rss: bytes of memory above which a child is replaced between jobs; None for never.
         max_outage: seconds that the database may be away before the worker ends; None for any time.
         listen_dsn: where the listener connects, past a transaction pooler; None for `dsn`.
+        reload: import the application anew when its source changes.
         log_level: least level of what the children log, where the application says nothing of it.
         log_json: whether each line of that is a JSON object.
     """
@@ -57,6 +58,7 @@ class WorkerConfig:
     max_rss: int | None = None
     max_outage: float | None = None
     listen_dsn: str | None = None
+    reload: bool = False
     log_level: str = "info"
     log_json: bool = False
 

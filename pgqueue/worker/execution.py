@@ -15,6 +15,7 @@ from pgqueue.core import codec
 from pgqueue.core.backoff import delay as backoff_delay
 from pgqueue.core.context import Context
 from pgqueue.core.errors import (
+    ArgumentGoneError,
     BadArgumentsError,
     DecodeError,
     JobTimeout,
@@ -229,6 +230,9 @@ def decide(job: Prepared, error: BaseException) -> Outcome:
             case Retry():
                 info = ErrorInfo(kind="Retry", message=error.reason or "asked for by the task")
                 return _again(job, info, error.delay)
+            case ArgumentGoneError():
+                # It does not come back.
+                return Failed(error=ErrorInfo(kind="ArgumentGone", message=str(error)))
         info = describe_exception(error)
         if isinstance(error, JobTimeout):
             limit = f"the limit of {job.timeout:g} seconds was passed" if job.timeout else ""

@@ -58,5 +58,7 @@ def configure_child(level: str, *, as_json: bool) -> None:
         return
     handler = _Descriptor()
     handler.setFormatter(formatter(as_json=as_json))
+    # Also for loggers that have a level of their own, as Django's.
+    handler.setLevel(level.upper())
     root.addHandler(handler)
     root.setLevel(level.upper())

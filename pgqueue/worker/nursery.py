@@ -35,7 +35,8 @@ class Nursery:
     """One zygote and its children.
 
     Args:
-        config: what it imports, and how its children run and log.
+        config: what it imports, how its children run and log, and whether it asks for another
+            zygote, by SIGHUP, when files of the application change.
         on_ended: called with a child and its status as of `os.waitpid`.
         on_refused: called with a child that could not be forked, and why.
         on_lost: called with this and its children when the zygote is gone, and they with it.
@@ -54,6 +55,8 @@ class Nursery:
         self._options = ["--threads", str(config.threads), "--log-level", config.log_level]
         self._options += [] if config.timeout is None else ["--timeout", repr(config.timeout)]
         self._options += ["--log-json"] if config.log_json else []
+        self._options += ["--reload"] if config.reload else []
+        self._reload = config.reload
         self._on_ended = on_ended
         self._on_refused = on_refused
         self._on_lost = on_lost
@@ -139,6 +142,12 @@ class Nursery:
         child = ChildProcess(connection=ours, slots=slots)
         self._forking.append(child)
         return child
+
+    def look_away(self) -> None:
+        """Have it watch files no more: another does."""
+        if self._reload and self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.send(zygote.LOOK_AWAY)
 
     def show_stacks(self, after: float) -> float:
         """Have the zygote and its children write to standard error where they are: one after the

@@ -297,6 +297,7 @@ class Pool:
                 log.error("%s; the children that there are go on", error)
                 return
         self._old.append(self._nursery)
+        self._nursery.look_away()
         self._nursery = made
         before = [child for child in self._children if not child.retiring]
         log.info("the application was imported anew; %d children are replaced", len(before))
@@ -308,10 +309,7 @@ class Pool:
 
     def _make_nursery(self) -> Nursery:
         return Nursery(
-            config=self._config,
-            on_ended=self._ended,
-            on_refused=self._refused,
-            on_lost=self._lost,
+            config=self._config, on_ended=self._ended, on_refused=self._refused, on_lost=self._lost
         )
 
     def _ended(self, child: ChildProcess, status: int) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Container
 from typing import Any
 
+from pgqueue.api.framework import Framework, current
 from pgqueue.core import failpoints
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
@@ -152,6 +153,9 @@ class Slot:
         """Call the task's function, and wait for it if it runs on the event loop."""
         if failpoints.on:
             failpoints.hit("child_before_fn")
+        framework = current()
+        if framework is not None:
+            return self._call_within(framework, job, context)
         function = job.task.function
         first = () if context is None else (context,)
         if job.task.is_async:
@@ -159,6 +163,18 @@ class Slot:
         try:
             # What it sets in context variables is gone with it, as it is for a coroutine.
             return contextvars.copy_context().run(function, *first, *job.args, **job.kwargs)
+        finally:
+            end_copies()
+
+    def _call_within(self, framework: Framework, job: Prepared, context: Context | None) -> object:
+        function = job.task.function
+        first = () if context is None else (context,)
+        try:
+            with framework.around():
+                args, kwargs = framework.fill(job.args, job.kwargs)
+                if job.task.is_async:
+                    return self._await(framework.on_loop(function, (*first, *args), kwargs))
+                return contextvars.copy_context().run(function, *first, *args, **kwargs)
         finally:
             end_copies()
 

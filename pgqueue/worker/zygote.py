@@ -26,12 +26,16 @@ from pgqueue.api.schedules import declarations
 from pgqueue.worker import logs
 from pgqueue.worker.child import Child
 from pgqueue.worker.frames import Slots
+from pgqueue.worker.watching import EVERY, Watcher
 
 #: From the zygote: what it says, a process id, an exit status as of `os.waitpid` or an errno.
 REPORT = struct.Struct("!cii")
 READY, FORKED, REFUSED, ENDED, BROKEN = b"R", b"F", b"X", b"E", b"B"
 #: What follows is as long as the status says: why it cannot be imported, what it declares.
 DECLARED = b"D"
+
+#: To the zygote: watch files no more. Any other byte, with descriptors, asks for a child.
+LOOK_AWAY = b"L"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -94,6 +98,7 @@ class Zygote:
         threads: slots of each child.
         registry: the tasks of the imported application.
         timeout: seconds for jobs whose task and producer say nothing; None for no limit.
+        watcher: of files upon whose change the supervisor is asked to import them anew.
     """
 
     def __init__(
@@ -102,11 +107,13 @@ class Zygote:
         threads: int,
         registry: Registry,
         timeout: float | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._control = control
         self._threads = threads
         self._registry = registry
         self._timeout = timeout
+        self._watcher = watcher
 
     def serve(self) -> None:
         """Fork and report until the supervisor is gone."""
@@ -116,7 +123,10 @@ class Zygote:
         signal.signal(signal.SIGCHLD, _ignore)
         self._report(READY, 0, 0)
         while True:
-            ready, _, _ = select.select([self._control.fileno(), reading], [], [])
+            every = None if self._watcher is None else EVERY
+            ready, _, _ = select.select([self._control.fileno(), reading], [], [], every)
+            if self._watcher is not None and not ready and self._watcher.look():
+                os.kill(os.getppid(), signal.SIGHUP)
             if reading in ready:
                 os.read(reading, 4096)
                 self._reap()
@@ -127,6 +137,9 @@ class Zygote:
                     return
                 if not data:
                     return
+                if data == LOOK_AWAY:
+                    self._watcher = None
+                    continue
                 try:
                     if len(fds) < 2:
                         # What could not be passed for want of numbers is closed by the system.
@@ -189,6 +202,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--timeout", type=float, default=None)
+    parser.add_argument("--reload", action="store_true")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-json", action="store_true")
     parser.add_argument("apps", nargs="*")
@@ -211,7 +225,8 @@ def main() -> None:
     control.sendall(REPORT.pack(DECLARED, 0, len(declared)) + declared)
     gc.collect()
     gc.freeze()
-    Zygote(control, words.threads, registry, words.timeout).serve()
+    watcher = Watcher() if words.reload else None
+    Zygote(control, words.threads, registry, words.timeout, watcher).serve()
 
 
 if __name__ == "__main__":

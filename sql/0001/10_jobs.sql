@@ -39,6 +39,11 @@ CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at I
 -- The same for members of a group.
 CREATE INDEX jobs_group_id_idx ON pgqueue.jobs (group_id, id) WHERE group_id IS NOT NULL;
 
+-- Which jobs were given a certain row of the application's. Only those that were given any are in
+-- it.
+CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objects'))
+    WHERE meta ? 'pgqueue_objects';
+
 COMMENT ON TABLE pgqueue.jobs IS
 'One row a job: run this task with these arguments. INSERT here to enqueue; never UPDATE.';
 COMMENT ON COLUMN pgqueue.jobs.id IS 'Given by the database; not the order of commits.';
@@ -58,7 +63,8 @@ COMMENT ON COLUMN pgqueue.jobs.timeout IS
 COMMENT ON COLUMN pgqueue.jobs.max_attempts IS
 'How many attempts may fail before the job does, at least 1. Null means the number of the task.';
 COMMENT ON COLUMN pgqueue.jobs.meta IS
-'A JSON object of the producer''s own, shown beside the job and given to the task''s context.';
+'A JSON object of the producer''s own, shown beside the job and given to the task''s context. Under
+pgqueue_objects stand the rows that the arguments mean, such as shop.order:42, for its index.';
 COMMENT ON COLUMN pgqueue.jobs.created_at IS 'When the row was inserted, not when it committed.';
 COMMENT ON COLUMN pgqueue.jobs.unique_key IS
 'At most one live job has it, whatever its task: a second one is a duplicate. 1 to 1000 bytes. Null

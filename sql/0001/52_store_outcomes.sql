@@ -81,7 +81,7 @@ BEGIN
                     store_outcomes.at - m.us * interval '1 microsecond', store_outcomes.at,
                     store_outcomes.at + CASE
                         WHEN v_custom THEN pgqueue.retention(m.queue, 'succeeded')
-                        ELSE interval '7 days'
+                        ELSE interval '168 h'
                     END
                 FROM mine AS m
             )

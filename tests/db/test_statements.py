@@ -51,6 +51,7 @@ EVERY: list[Statement[Any]] = [
     jobs.retry(1, ALL_OPTIONS),
     jobs.delete_job(1),
     jobs.set_priority(1, 5),
+    jobs.set_queue(1, "mail"),
     queues.pause("q", 1.5),
     queues.resume("q"),
     queues.configure("q", 0.0, None),
@@ -199,6 +200,7 @@ def test_listing_filters_and_pages(client: Client) -> None:
 def test_moving_jobs_by_hand(client: Client) -> None:
     job_id = client.enqueue(JobSpec(task="t"))
     assert client.set_priority(job_id, 9) is JobState.READY
+    assert client.set_queue(job_id, "mail") is JobState.READY
     assert client.cancel(job_id, "not needed") is JobState.CANCELLED
     job = client.get_job(job_id)
     assert job is not None

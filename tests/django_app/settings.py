@@ -4,7 +4,7 @@ import os
 
 from psycopg.conninfo import conninfo_to_dict
 
-_found = conninfo_to_dict(os.environ["PGQUEUE_DSN"])
+_found = conninfo_to_dict(os.environ.get("PGQUEUE_DSN", "dbname=postgres"))
 
 SECRET_KEY = "only for tests"
 USE_TZ = True

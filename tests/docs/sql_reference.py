@@ -28,7 +28,16 @@ error codes are listed in [errors](errors.md).
 _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "Jobs": (
         "For applications and people.",
-        ("enqueue", "enqueue_many", "cancel", "retry", "set_priority", "delete_job", "wait_for"),
+        (
+            "enqueue",
+            "enqueue_many",
+            "cancel",
+            "retry",
+            "set_priority",
+            "set_queue",
+            "delete_job",
+            "wait_for",
+        ),
     ),
     "Groups and flows": (
         "Jobs that belong together, or run after each other.",

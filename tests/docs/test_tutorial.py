@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from pgqueue.db.embedded import EmbeddedServer
 from tests.docs.pages import DOCS, Block, Page
 from tests.helpers import ROOT
 
@@ -34,11 +37,50 @@ def test_the_tutorial_can_be_followed(tmp_path: Path, postgres_bin: str | None) 
     assert "Nobody" not in printed[-1]
 
 
+@pytest.mark.timeout(600)
+def test_the_tutorial_of_django_can_be_followed(tmp_path: Path, server: EmbeddedServer) -> None:
+    page = Page(path=DOCS / "tutorial" / "django.md")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment["PYTHONPATH"] = os.fspath(ROOT)
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    found = conninfo_to_dict(server.dsn())
+    for name, variable in (("host", "PGHOST"), ("port", "PGPORT"), ("user", "PGUSER")):
+        environment[variable] = str(found[name])
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE shop")
+        try:
+            said = "\n".join(
+                follow(block, tmp_path, environment) for block in page.blocks("py", "sh")
+            )
+            assert said.index("Applying pgqueue.0001_initial") < said.index("job 1\n")
+            for expected in ("succeeded", "sent to ada@example.org", "Superuser created"):
+                assert expected in said
+            look = Block(language="sh", text=f"python manage.py shell -c '{_LOOK}'\n", line=0)
+            assert "the admin says 200 True" in follow(look, tmp_path, environment)
+        finally:
+            connection.execute("DROP DATABASE shop WITH (FORCE)")
+
+
+#: What a browser would see, without one.
+_LOOK = """
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client(headers={"host": "localhost"})
+client.force_login(User.objects.get())
+page = client.get("/admin/pgqueue/job/")
+print("the admin says", page.status_code, "shop.tasks.send_receipt" in page.content.decode())
+"""
+
+
 def follow(block: Block, folder: Path, environment: dict[str, str]) -> str:
     """Do what a block says; gives what it printed."""
-    if block.language == "python":
+    if block.language in ("python", "py"):
         assert block.file_name is not None
-        (folder / block.file_name).write_text(block.text, encoding="utf-8")
+        path = folder / block.file_name
+        # Of settings that are there already it is the end.
+        before = path.read_text(encoding="utf-8") if path.name == "settings.py" else ""
+        path.write_text(before + block.text, encoding="utf-8")
         return ""
     environment |= dict(_EXPORT.findall(block.text))
     if "-m pip" in block.text:

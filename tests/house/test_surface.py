@@ -7,16 +7,15 @@ import pgqueue
 from tests.helpers import ROOT
 
 PUBLIC = """
-    BadArgumentsError BatchJob BoundTask Cancel ConfigurationError ConnectionLostError Context
-    DecodeError DuplicateJobError FailedAttempt Flow GroupHandle Job JobFailedError JobHandle
-    JobNotFoundError JobSpec JobState JobStateError JobTimeout LeaseLostError LogLine Node
-    NotSerializableError PgQueue PgQueueError Progress QueueFullError QueueInfo Recurrence
-    RefusedJobError
-    ResultTimeoutError Retry RunInfo Schedule ScheduleInfo ScheduleNotFoundError SchemaError
-    SchemaMissingError SchemaModifiedError SchemaOutdatedError SchemaTooNewError Snooze Task
-    TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo __version__ acopy_many
-    aenqueue_many agroup aschedule chain copy_many cron default_app enqueue_many every group
-    queues rrule schedule schedules set_default_app task
+    ArgumentGoneError BadArgumentsError BatchJob BoundTask Cancel ConfigurationError
+    ConnectionLostError Context DecodeError DuplicateJobError FailedAttempt Flow GroupHandle Job
+    JobFailedError JobHandle JobNotFoundError JobSpec JobState JobStateError JobTimeout
+    LeaseLostError LogLine Node NotSerializableError PgQueue PgQueueError Progress QueueFullError
+    QueueInfo Recurrence RefusedJobError ResultTimeoutError Retry RunInfo Schedule ScheduleInfo
+    ScheduleNotFoundError SchemaError SchemaMissingError SchemaModifiedError SchemaOutdatedError
+    SchemaTooNewError Snooze Task TaskAlreadyRegisteredError TaskNotFoundError WorkerInfo
+    __version__ acopy_many aenqueue_many agroup aschedule chain copy_many cron default_app
+    enqueue_many every group queues rrule schedule schedules set_default_app task
 """
 
 METHODS = {
@@ -34,8 +33,8 @@ METHODS = {
         retry wait
     """,
     "JobHandle": """
-        acancel adelete aerrors ainfo alogs aresult aretry aset_priority astate cancel delete errors
-        info logs result retry set_priority state
+        acancel adelete aerrors ainfo alogs aresult aretry aset_priority aset_queue astate cancel
+        delete errors info logs result retry set_priority set_queue state
     """,
     "Schedule": """
         adelete ahistory ainfo apause apreview aresume arun_now delete history info pause preview
@@ -47,7 +46,7 @@ METHODS = {
     """,
 }
 
-EXTRAS = {"binary", "django", "embedded", "demo", "test", "lint"}
+EXTRAS = {"binary", "django", "django-tasks", "embedded", "demo", "test", "lint"}
 
 
 def test_public_names() -> None:

@@ -206,6 +206,7 @@ def _call(query: str) -> Callable[[Connection, int], None]:
             ),
             ("unstarted", factories.running, _unstarted),
             ("set_priority", factories.ready, _call("SELECT pgqueue.set_priority(%(id)s, 9)")),
+            ("set_queue", factories.ready, _call("SELECT pgqueue.set_queue(%(id)s, 'default')")),
             ("file_strays", factories.stray, _call("SELECT pgqueue.file_strays()")),
             ("resume", _paused, _call("SELECT pgqueue.resume('default')")),
             ("resume_due", _paused, _resume_due),

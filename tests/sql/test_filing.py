@@ -259,6 +259,7 @@ MOVES = {
     "cancel": ("ready", "SELECT pgqueue.cancel(%(id)s)"),
     "set_priority": ("ready", "SELECT pgqueue.set_priority(%(id)s, 5)"),
     "log": ("running", "SELECT pgqueue.add_log(%(id)s, 'line')"),
+    "set_queue": ("ready", "SELECT pgqueue.set_queue(%(id)s, 'other')"),
     "progress": ("running", "SELECT pgqueue.set_progress(%(id)s, 0.5)"),
     "request a cancel": ("running", "SELECT pgqueue.cancel(%(id)s)"),
 }

@@ -17,6 +17,7 @@ WAIT = "wait for it, or cancel it first"
 FINAL = ["succeeded", "failed", "cancelled", "expired"]
 RETRY = "SELECT pgqueue.retry(%s, %s, %s)"
 SET_PRIORITY = "SELECT pgqueue.set_priority(%s, %s)"
+SET_QUEUE = "SELECT pgqueue.set_queue(%s, %s)"
 
 Make = Callable[..., int]
 
@@ -207,10 +208,55 @@ def test_the_priority_of_a_job_that_does_not_exist(c: Connection) -> None:
         c.execute(SET_PRIORITY, (4711, 1))
 
 
+# set_queue
+
+
+@every_waiting
+def test_a_waiting_job_gets_another_queue(c: Connection, make: Make) -> None:
+    job = make(c, priority=5, queue="mail", attempt=2, lost=1, crashes=1, meta="{}")
+    before = factories.position(c, job)
+    assert one(c, SET_QUEUE, job, "slow") == before["table"][:-5]
+    assert factories.position(c, job) == {**before, "queue": "slow"}
+    assert one(c, "SELECT queue FROM pgqueue.jobs") == "slow"
+
+
+def test_a_changed_queue_rings_there(db: Database, c: Connection) -> None:
+    sleeper = SleeperSession(db, "slow")
+    job, later = factories.job(c), factories.scheduled(c)
+    sleeper.arm()
+    c.execute(SET_QUEUE, (later, "slow"))
+    assert sleeper.heard() == []
+    c.execute(SET_QUEUE, (job, "slow"))
+    assert sleeper.heard() == ["slow"]
+
+
+def test_a_running_job_keeps_its_queue_and_one_that_is_over_is_retried_in_the_other(
+    c: Connection,
+) -> None:
+    job, over = factories.running(c), factories.finished(c, "failed")
+    before = factories.position(c, job)
+    assert one(c, SET_QUEUE, job, "slow") == "running"
+    assert factories.position(c, job) == before
+    assert one(c, "SELECT queue FROM pgqueue.jobs WHERE id = %s", job) == "default"
+    assert one(c, SET_QUEUE, over, "slow") == "failed"
+    c.execute("SELECT pgqueue.retry(%s)", (over,))
+    assert factories.position(c, over)["queue"] == "slow"
+
+
+def test_what_set_queue_refuses(c: Connection) -> None:
+    with refused("PQ002", "there is no job 4711", PRUNED):
+        c.execute(SET_QUEUE, (4711, "slow"))
+    job = factories.job(c)
+    for name, got in (("", "0 bytes"), ("*", '"*"'), (None, "null"), ("x" * 201, "201 bytes")):
+        with refused("PQ004", f'queue must be a name of 1 to 200 bytes and not "*"; got {got}'):
+            c.execute("SELECT pgqueue.set_queue(%s, %s::text)", (job, name))
+
+
 @pytest.mark.parametrize(
     ("make", "call"),
     [
         (factories.ready, "set_priority(%s, 1)"),
+        (factories.ready, "set_queue(%s, 'slow')"),
         (factories.finished, "retry(%s)"),
         (factories.running, "set_progress(%s, 0.5)"),
     ],

@@ -12,7 +12,7 @@ from pgqueue.core import codec
 from pgqueue.core.composition import callbacks_of
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, RefusedJobError
 from pgqueue.core.options import EnqueueOptions
-from pgqueue.db.statements.base import Rows, Statement, as_int, first_int
+from pgqueue.db.statements.base import Rows, Statement, as_int, as_moment, first_int
 
 #: The most JSON that one `enqueue_many` may send. The server's limit for an array is 256 MiB, and
 #: it holds the text, the parsed value and the rows at the same time.
@@ -160,6 +160,9 @@ RETURNING id
 UNIQUENESS: Final = ("unique_while", "unique_for", "on_duplicate")
 
 
+_DATED: Final = ", EXTRACT(EPOCH FROM created_at)"
+
+
 def enqueue(job: JobSpec) -> Statement[int]:
     """Insert one job that has no unique key; gives its id."""
     params = columns_of(job.options)
@@ -170,6 +173,16 @@ def enqueue(job: JobSpec) -> Statement[int]:
     if job.kwargs != "{}":
         params["kwargs"] = job.kwargs
     return Statement(text=_insert(tuple(params)), params=params, decode=first_int)
+
+
+def enqueue_dated(job: JobSpec) -> Statement[tuple[int, datetime]]:
+    """Insert one job; gives its id, and when that was by the server's clock."""
+    plain = enqueue(job)
+    return Statement(
+        text=plain.text + _DATED,
+        params=plain.params,
+        decode=lambda rows: (as_int(rows[0][0]), as_moment(rows[0][1])),
+    )
 
 
 def enqueue_many(jobs: Sequence[JobSpec]) -> Statement[list[int]]:

@@ -3,6 +3,7 @@
 What adds jobs is in ``adding``; what a worker says is not here.
 """
 
+import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, LiteralString, NamedTuple
@@ -25,8 +26,7 @@ from pgqueue.db.statements.base import (
     from_json,
 )
 
-_SELECT: Final = """
-SELECT
+_COLUMNS: Final = """
     o.id, o.task, CAST(o.args AS text), CAST(o.kwargs AS text), o.queue, o.priority, o.state,
     o.attempt, o.lost, o.crashes, o.max_attempts, EXTRACT(EPOCH FROM o.run_at),
     EXTRACT(EPOCH FROM o.expires_at), EXTRACT(EPOCH FROM o.timeout), CAST(o.meta AS text),
@@ -34,8 +34,21 @@ SELECT
     EXTRACT(EPOCH FROM o.finished_at), o.worker_id, CAST(o.result AS text), o.error, o.reason,
     o.progress, o.progress_note, o.unique_key,
     o.concurrency_key, o.fair_key
-FROM pgqueue.job_overview AS o
 """
+
+SELECT_JOB: Final = "SELECT" + _COLUMNS + "FROM pgqueue.job_overview AS o\n"
+
+_FAILURES: Final = """, (
+    SELECT CAST(json_agg(
+        json_build_array(e.attempt, e.kind, e.message, e.traceback, EXTRACT(EPOCH FROM e.at))
+        ORDER BY e.at, e.attempt) AS text)
+    FROM pgqueue.job_errors AS e WHERE e.job_id = o.id
+)
+FROM pgqueue.job_overview AS o
+WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)
+"""
+
+_HISTORY: Final = "SELECT" + _COLUMNS + _FAILURES
 
 _FILTERS: Final[dict[str, LiteralString]] = {
     "state": "o.state = CAST(%(state)s AS text)",
@@ -48,7 +61,7 @@ _FILTERS: Final[dict[str, LiteralString]] = {
 def get_job(job_id: int) -> Statement[Job | None]:
     """Read one job; None where there is none."""
     return Statement(
-        text=_SELECT + "WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
+        text=SELECT_JOB + "WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
         params={"id": str(job_id)},
         decode=_one_job,
     )
@@ -99,7 +112,7 @@ def list_jobs(
         params["before"] = str(before)
     where = _where(tuple(params))
     params["limit"] = str(limit)
-    return Statement(text=where, params=params, decode=_jobs)
+    return Statement(text=where, params=params, decode=jobs_of)
 
 
 def job_errors(job_id: int) -> Statement[list[FailedAttempt]]:
@@ -121,6 +134,15 @@ def job_logs(job_id: int) -> Statement[list[LogLine]]:
         " WHERE l.job_id = CAST(CAST(%(id)s AS text) AS bigint) ORDER BY l.attempt, l.n",
         params={"id": str(job_id)},
         decode=_logs,
+    )
+
+
+def get_history(job_id: int) -> Statement[tuple[Job, list[FailedAttempt]] | None]:
+    """Read one job and what went wrong with it, the first attempt first; None for no such job."""
+    return Statement(
+        text=_HISTORY,
+        params={"id": str(job_id)},
+        decode=_history,
     )
 
 
@@ -229,11 +251,21 @@ def set_priority(job_id: int, priority: int) -> Statement[JobState]:
     )
 
 
+def set_queue(job_id: int, queue: str) -> Statement[JobState]:
+    """Let a job that does not run be run in another queue; gives its state."""
+    return Statement(
+        text="SELECT pgqueue.set_queue(job_id => CAST(CAST(%(id)s AS text) AS bigint),"
+        " queue => CAST(%(queue)s AS text))",
+        params={"id": str(job_id), "queue": queue},
+        decode=_state,
+    )
+
+
 @lru_cache(maxsize=64)
 def _where(names: tuple[str, ...]) -> LiteralString:
     conditions = " AND ".join([_FILTERS[name] for name in names])
     where = "WHERE " + conditions if names else ""
-    return _SELECT + where + " ORDER BY o.id DESC LIMIT CAST(CAST(%(limit)s AS text) AS bigint)"
+    return SELECT_JOB + where + " ORDER BY o.id DESC LIMIT CAST(CAST(%(limit)s AS text) AS bigint)"
 
 
 def _state(rows: Rows) -> JobState:
@@ -250,7 +282,15 @@ def _one_job(rows: Rows) -> Job | None:
     return _job(rows[0]) if rows else None
 
 
-def _jobs(rows: Rows) -> list[Job]:
+def _history(rows: Rows) -> tuple[Job, list[FailedAttempt]] | None:
+    if not rows:
+        return None
+    told = json.loads(str(rows[0][-1] or "[]"), parse_float=str)
+    return _job(rows[0]), _errors(told)
+
+
+def jobs_of(rows: Rows) -> list[Job]:
+    """Read the rows of `SELECT_JOB`."""
     return [_job(row) for row in rows]
 
 

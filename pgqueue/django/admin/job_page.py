@@ -1,0 +1,183 @@
+"""The page of one job: what it is, where it stands, what went wrong, what can be done."""
+
+from typing import Any, Final
+
+from django.contrib import messages
+from django.db.models import TextField
+from django.db.models.functions import Cast
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from pgqueue.django import conf
+from pgqueue.django.admin import payload
+from pgqueue.django.admin.acts import ACTS
+from pgqueue.django.admin.base import may
+from pgqueue.django.admin.job_list import rows_of
+from pgqueue.django.admin.show import badge, bar, moment, span
+from pgqueue.django.models import FinishedJob, JobError, Worker
+
+_MOST_ERRORS: Final = 50
+_REASONS: Final = {
+    "delayed": gettext_lazy("not due yet"),
+    "retry": gettext_lazy("waits for its next attempt"),
+    "snoozed": gettext_lazy("snoozed"),
+    "crashed": gettext_lazy("its process died; waits for its next attempt"),
+    "unknown_task": gettext_lazy("no worker knows its task"),
+}
+
+
+def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> HttpResponse:
+    """Show the job; without one, go to the list and say so.
+
+    Args:
+        page: the admin of jobs.
+        object_id: as it stands in the address.
+        extra: more for the template.
+    """
+    job = _read(object_id)
+    if job is None:
+        text = _("There is no job “%(id)s”. It may have been pruned.") % {"id": object_id[:50]}
+        page.message_user(request, text, messages.WARNING)
+        return HttpResponseRedirect(page.address)
+    shows_payload = may(request, "view_job_payload")
+    response: HttpResponse = page.page(
+        request,
+        "job",
+        _("Job %(id)s") % {"id": job.pk},
+        above=page.address,
+        job=job,
+        original=job,
+        state=badge(job.state),
+        progress=bar(job.fraction, job.progress_note) if job.fraction is not None else None,
+        facts=_facts(job, _worker(job)),
+        shows_payload=shows_payload,
+        payload=_payload(job) if shows_payload else (),
+        error=job.error if shows_payload or not job.error else kind_of(job.error),
+        attempts=list(
+            JobError.objects.filter(job_id=job.pk).order_by("-at", "-attempt")[:_MOST_ERRORS]
+        ),
+        acts=[act for act in ACTS if job.state in act.states and may(request, act.permission)],
+        **(extra or {}),
+    )
+    return response
+
+
+def attempts_of(job: Any) -> str:
+    """Write how many attempts were begun, and how many may be."""
+    begun = job.attempt or 0
+    spent = begun - (job.lost or 0)
+    most = f"/{job.max_attempts}" if job.max_attempts else ""
+    lost = f" +{job.lost}" if job.lost else ""
+    return f"{spent}{most}{lost}"
+
+
+def reason_of(job: Any) -> str:
+    """Say why a job waits."""
+    return str(_REASONS.get(job.reason, job.reason or ""))
+
+
+def kind_of(error: str) -> str:
+    """Give the kind of an error, without its message, which may tell something of the arguments."""
+    return error.partition(":")[0][:200]
+
+
+def _read(object_id: str) -> Any:
+    if not (object_id.isascii() and object_id.isdigit() and len(object_id) < 19):
+        return None
+    # As text: what no parser reads is still to be looked at.
+    texts = {f"{name}_text": Cast(name, TextField()) for name in ("args", "kwargs", "meta")}
+    return rows_of([int(object_id)]).annotate(**texts).first()
+
+
+def _worker(job: Any) -> Any:
+    if job.worker_id is None:
+        return None
+    return Worker.objects.filter(pk=job.worker_id).first() or job.worker_id
+
+
+def _payload(job: Any) -> list[tuple[str, str]]:
+    result = (
+        FinishedJob.objects.using(conf.database())
+        .filter(pk=job.pk, result__isnull=False)
+        .values_list(Cast("result", TextField()), flat=True)
+        .first()
+        if job.state == "succeeded"
+        else None
+    )
+    names = payload.parameters(job.task)
+    found = [
+        (_("Arguments"), job.args_text, names),
+        (_("Keyword arguments"), job.kwargs_text, ()),
+        (_("Meta"), job.meta_text, ()),
+        (_("Result"), result, ()),
+    ]
+    return [
+        (title, payload.pretty(text, given))
+        for title, text, given in found
+        if text not in (None, "[]", "{}") or title == _("Arguments")
+    ]
+
+
+def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
+    """List what is known, label and value; what is not known is left out."""
+    started, ended = job.started_at, job.finished_at
+    due = job.due_at if job.state == "scheduled" else job.run_at
+    waited = started - max(job.created_at, job.run_at or job.created_at) if started else None
+    facts: list[tuple[str, Any]] = [
+        (_("Task"), _to_list(job, "task")),
+        (_("Queue"), _to_list(job, "queue")),
+        (_("Priority"), str(job.current_priority)),
+        (_("Attempts"), _attempts(job)),
+        (_("Enqueued"), moment(job.created_at)),
+    ]
+    if due is not None:
+        facts.append((_("Due"), moment(due)))
+    if job.expires_at is not None:
+        facts.append((_("Expires"), moment(job.expires_at)))
+    if job.timeout is not None:
+        facts.append((_("Timeout"), span(job.timeout)))
+    if started is not None:
+        facts.append((_("Started"), moment(started)))
+        if job.attempt == 1 and waited is not None:
+            facts.append((_("Waited"), span(waited)))
+    if ended is not None:
+        facts.append((_("Ended"), moment(ended)))
+        if started is not None:
+            facts.append((_("Took"), span(ended - started)))
+    if worker is not None:
+        facts.append((_("Worker"), _to_worker(worker)))
+    if job.state in ("scheduled", "blocked"):
+        facts.append((_("Waits because"), reason_of(job)))
+    if job.stop_asked_at is not None and job.state == "running":
+        facts.append((_("Asked to stop"), moment(job.stop_asked_at)))
+    return facts
+
+
+def _attempts(job: Any) -> str:
+    text: str = _("%(begun)s begun") % {"begun": job.attempt or 0}
+    if job.max_attempts:
+        text += _(", %(most)s may fail") % {"most": job.max_attempts}
+    if job.lost:
+        text += _(", %(lost)s lost through no fault of the job") % {"lost": job.lost}
+    if job.crashes:
+        text += _(", %(crashes)s crashed") % {"crashes": job.crashes}
+    return text
+
+
+def _to_list(job: Any, name: str) -> Any:
+    value = getattr(job, name) or ""
+    return format_html(
+        '<a href="{}?{}">{}</a>',
+        reverse("admin:pgqueue_job_changelist"), urlencode({name: value}), value,
+    )  # fmt: skip
+
+
+def _to_worker(worker: Any) -> Any:
+    if not isinstance(worker, Worker):
+        return _("%(id)s, which is gone") % {"id": worker}
+    address = reverse("admin:pgqueue_worker_change", args=[worker.pk])
+    return format_html('<a href="{}">{} ({})</a>', address, worker.name, worker.pk)

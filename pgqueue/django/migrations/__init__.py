@@ -1,0 +1,1 @@
+"""The schema and its later versions, as migrations."""

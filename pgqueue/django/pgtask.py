@@ -1,0 +1,106 @@
+"""The class of tasks of our backend: Django's, with the options that the queue has besides.
+
+The options are those of `@pgqueue.task` and of its `using()`, by the same names, as far as Django
+has no word of its own for them.
+"""
+
+from collections.abc import Callable
+from dataclasses import field, fields, make_dataclass, replace
+from typing import Any, Final
+
+from pgqueue.core.errors import PgQueueError, suggest
+from pgqueue.core.options import EnqueueOptions, TaskOptions
+from pgqueue.django import task_api
+
+#: What Django says by `queue_name`, `priority`, `run_after`, `takes_context` and the function.
+_DJANGOS: Final = frozenset({"queue", "priority", "run_at", "context", "name"})
+
+#: Options of the task, said where it is declared.
+TASK_WORDS: Final = tuple(item.name for item in fields(TaskOptions) if item.name not in _DJANGOS)
+#: Options of one job, said by `using()`; some are both.
+JOB_WORDS: Final = tuple(item.name for item in fields(EnqueueOptions) if item.name not in _DJANGOS)
+WORDS: Final = tuple(dict.fromkeys((*TASK_WORDS, *JOB_WORDS)))
+
+
+def said(task: Any, words: tuple[str, ...]) -> dict[str, Any]:
+    """Give the options of a task that were said, of any class of tasks."""
+    found = {word: getattr(task, word, None) for word in words}
+    return {word: value for word, value in found.items() if value is not None}
+
+
+def check_words(task: Any) -> None:
+    """Pass when the options are right.
+
+    Raises:
+        InvalidTask: one is not.
+    """
+    try:
+        TaskOptions.from_kwargs(**said(task, TASK_WORDS))
+        EnqueueOptions.from_kwargs(**said(task, JOB_WORDS))
+    except PgQueueError as error:
+        raise task_api.InvalidTask(f"{task.func.__name__}: {error}") from None
+
+
+def _post_init(self: Any) -> None:
+    task_api.Task.__post_init__(self)
+    check_words(self)
+
+
+def _using(self: Any, **options: Any) -> Any:
+    """Give the task with other options; those that are None stay as they are.
+
+    Args:
+        options: `priority`, `queue_name`, `run_after` (a datetime, or a timedelta that counts from
+            the enqueue) and `backend`; and of the queue `max_attempts`, `timeout`, `expires`,
+            `expires_at`, `meta`; see `pgqueue.Task.using`.
+    """
+    known = {item.name for item in fields(self)} - {"func", "takes_context"}
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"using() got an unexpected keyword argument '{name}'{suggest(name, known)}"
+            )
+    return replace(self, **{name: value for name, value in options.items() if value is not None})
+
+
+PgTask: Any = make_dataclass(
+    "PgTask",
+    [(word, Any, field(default=None)) for word in WORDS],
+    bases=(task_api.Task,),
+    namespace={
+        "__doc__": "A task of Django's framework with the options of the queue.",
+        "__module__": __name__,
+        "__post_init__": _post_init,
+        "using": _using,
+    },
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
+
+
+def task(
+    function: Callable[..., Any] | None = None, *, backend: str = "default", **options: Any
+) -> Any:
+    """Make a function a task of Django's framework; as `django.tasks.task`, with our options.
+
+    From Django 6.1 on its own decorator takes them as well.
+
+    Args:
+        function: the function, at the top of a module.
+        backend: an alias of TASKS.
+        options: `priority`, `queue_name`, `takes_context`, and `max_attempts`, `backoff`,
+            `timeout`, `retry_on`, `give_up_on`, `expires`, `atomic`, `aliases`, `meta`.
+    """
+    known: dict[str, Any] = {
+        "priority": 0,
+        "queue_name": "default",
+        "takes_context": False,
+        "run_after": None,
+    }
+
+    def make(target: Callable[..., Any]) -> Any:
+        kind = task_api.backends()[backend].task_class
+        return kind(func=target, backend=backend, **{**known, **options})
+
+    return make if function is None else make(function)

@@ -1,0 +1,271 @@
+"""The admin in a real browser, before a real server and a real worker.
+
+The browser is Debian's `chromium`, looked for in the PATH and driven by playwright, which brings
+none of its own along. `.ci/run` installs it; elsewhere root must, and an ordinary user's tests are
+skipped without it.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import factories
+from tests.acceptance.support import stop
+from tests.django_app.admin.conftest import Connection
+from tests.fixtures.databases import Database
+from tests.fixtures.workers import StartWorker
+from tests.helpers import eventually
+
+JOBS = "/admin/pgqueue/job/"
+
+
+@pytest.fixture
+def chromium(site: str) -> Iterator[Any]:
+    """A browser without a window; of one test, since playwright runs an event loop meanwhile."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        missing = "chromium is not on this machine: apt-get install chromium"
+        if os.geteuid() == 0:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Its sandbox does not work for root, and it opens nothing here but our own pages.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(desk: Database) -> Iterator[str]:
+    """The address of a server of the project, in threads of this process."""
+    from django.contrib.staticfiles.handlers import StaticFilesHandler
+    from django.test.testcases import LiveServerThread
+
+    server = LiveServerThread("127.0.0.1", StaticFilesHandler, port=0)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait()
+    if server.error:
+        raise server.error
+    yield f"http://127.0.0.1:{server.port}"
+    server.terminate()
+
+
+@pytest.fixture
+def page(chromium: Any, site: str) -> Iterator[Any]:
+    """A page of somebody who has logged in; whatever goes wrong in it fails the test."""
+    context = chromium.new_context(base_url=site, locale="en-GB", timezone_id="UTC")
+    context.set_default_timeout(30_000)
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    opened.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 500 else None)
+    opened.goto("/admin/login/")
+    opened.fill("#id_username", "root")
+    opened.fill("#id_password", "root")
+    opened.click("input[type=submit]")
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def press(page: Any, selector: str) -> None:
+    """Click on what leads to another page, and wait for that."""
+    with page.expect_navigation():
+        page.click(selector)
+
+
+def choose(page: Any, jobs: list[int], label: str) -> None:
+    """Tick jobs in the list, choose what is done with them, and press the button."""
+    for job in jobs:
+        page.check(f'input[name="_selected_action"][value="{job}"]')
+    page.select_option('select[name="action"]', label=label)
+    press(page, ".actions button")
+
+
+def said(page: Any) -> str:
+    """What the page says has been done."""
+    return str(page.inner_text(".messagelist"))
+
+
+def act_from_the_list(page: Any, c: Connection) -> None:
+    failed = [factories.finished(c, "failed") for _ in range(2)]
+    page.goto(f"{JOBS}?state=failed")
+    choose(page, failed, "Retry selected jobs that are over")
+    assert said(page) == "2 jobs are ready."
+
+    later = factories.scheduled(c)
+    page.goto(JOBS)
+    choose(page, [later], "Run selected scheduled jobs now")
+    assert said(page) == "1 job is ready."
+
+    choose(page, failed, "Change the priority of selected jobs")
+    page.fill("#id_priority", "12")
+    press(page, "input[value='Change priority']")
+    assert said(page) == "2 jobs have another priority."
+
+    choose(page, failed, "Move selected jobs to another queue")
+    page.fill("#id_queue", "slow")
+    press(page, "input[value='Change queue']")
+    assert said(page) == "2 jobs have another queue."
+    assert {factories.position(c, job)["queue"] for job in failed} == {"slow"}
+    assert {factories.position(c, job)["priority"] for job in failed} == {12}
+
+    choose(page, [failed[0]], "Cancel selected jobs")
+    page.fill("#id_reason", "by mistake")
+    press(page, "input[value='Cancel']")
+    assert said(page) == "1 job is cancelled."
+
+    choose(page, failed, "Delete selected jobs")
+    press(page, "text=No, take me back")
+    assert factories.state(c, failed[1]) == "ready"
+    choose(page, failed, "Delete selected jobs")
+    press(page, "input[value='Delete']")
+    assert said(page) == "2 jobs were deleted."
+    assert c.execute("SELECT id FROM pgqueue.jobs").fetchall() == [(later,)]
+
+
+def act_on_the_page_of_a_job(page: Any, c: Connection) -> None:
+    job = factories.scheduled(c, task="mail.send")
+    page.goto(JOBS)
+    press(page, f".field-number a:has-text('{job}')")
+    for button, field, value in (
+        ("Change priority…", "#id_priority", "3"),
+        ("Change queue…", "#id_queue", "slow"),
+    ):
+        press(page, f"button:has-text('{button}')")
+        page.fill(field, value)
+        press(page, ".submit-row input[type=submit]")
+        assert "1 job has another" in said(page)
+    press(page, "button:has-text('Run now')")
+    assert said(page) == "1 job is ready."
+    press(page, "button:has-text('Cancel…')")
+    press(page, ".submit-row input[type=submit]")
+    assert said(page) == "1 job is cancelled."
+    press(page, "button:has-text('Retry')")
+    assert said(page) == "1 job is ready."
+    assert factories.position(c, job)["queue"] == "slow"
+    press(page, "button:has-text('Delete…')")
+    press(page, ".submit-row input[type=submit]")
+    assert said(page) == "1 job was deleted."
+    assert page.url.endswith(JOBS)
+
+
+def filter_and_search(page: Any, c: Connection) -> None:
+    wanted = factories.finished(c, "failed", task="mail.send", queue="mail", args="[42]")
+    factories.finished(c, "failed", task="mail.receive", queue="mail")
+    factories.jobs(c, 60)
+    page.goto(JOBS)
+    press(page, "text=Next page")
+    press(page, "text=First page")
+    press(page, "text=failed (2)")
+    page.fill("input[name=queue]", "mail")
+    press(page, "form:has(input[name=queue]:not([type=hidden])) button")
+    page.fill("input[name=task]", "mail.send")
+    press(page, "form:has(input[name=task]:not([type=hidden])) button")
+    assert "1 job shown" in page.inner_text(".pgq-pages")
+    press(page, "text=Clear all filters")
+    page.fill("#searchbar", "[42]")
+    press(page, "input[value=Search]")
+    assert page.locator(".field-number").all_inner_texts() == [str(wanted)]
+
+
+def pause_and_configure(page: Any, c: Connection) -> None:
+    factories.jobs(c, 3, queue="mail")
+    page.goto("/admin/pgqueue/queue/")
+    press(page, "button:has-text('Pause')")
+    press(page, "button:has-text('Resume')")
+    press(page, "th a:has-text('mail')")
+    page.fill("#id_resume_in", "2h")
+    press(page, "button:has-text('Pause')")
+    assert said(page) == "Queue mail: paused; running jobs go on."
+    page.fill("#id_retention_succeeded", "3d")
+    press(page, "button:has-text('Save')")
+    press(page, "button:has-text('Resume')")
+    query = "SELECT paused, retention_succeeded::text FROM pgqueue.queues WHERE name = 'mail'"
+    found = c.execute(query).fetchone()
+    assert found == (False, "72:00:00")
+
+
+def test_the_dashboard(
+    page: Any, chromium: Any, site: str, desk: Database, c: Connection, worker: StartWorker
+) -> None:
+    for number in range(50):
+        factories.jobs(c, number + 1, queue=f"queue-{number:02}", run_at="now")
+    page.goto("/admin/pgqueue/dashboard/")
+    page.wait_for_selector('[data-chart="depth"] canvas')
+    assert page.locator("canvas").count() == 6
+    legend = page.locator('[data-chart="depth"] .u-legend').inner_text()
+    assert "queue-49" in legend
+    assert "all others" in legend
+    assert page.locator("#pgq-queues tbody tr").count() == 50
+    page.fill("#pgq-find", "queue-0")
+    assert page.locator("#pgq-queues tbody tr").count() == 10
+    c.execute("DELETE FROM pgqueue.jobs")
+    job = factories.job(c, "tests.acceptance.tasks.echo", args="[1]")
+    running = worker("--processes", "1", ready=False, dsn=desk.dsn)
+    eventually(lambda: factories.state(c, job) == "succeeded", 60)
+    page.wait_for_function("document.getElementById('pgq-workers').textContent === '1'")
+    page.wait_for_function("document.getElementById('pgq-ready').textContent === '0'")
+    # The other theme is drawn in its colours.
+    strokes = []
+    for theme in ("light", "dark"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        strokes.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(set(strokes)) == 2
+    stop(running)
+    look_without_scripts(chromium, site, c)
+
+
+def look_without_scripts(chromium: Any, site: str, c: Connection) -> None:
+    factories.jobs(c, 7, queue="mail")
+    context = chromium.new_context(base_url=site, java_script_enabled=False, locale="en-GB")
+    opened = context.new_page()
+    opened.goto("/admin/login/?next=/admin/pgqueue/dashboard/")
+    opened.fill("#id_username", "root")
+    opened.fill("#id_password", "root")
+    opened.click("input[type=submit]")
+    assert opened.is_hidden(".pgq-charts")
+    assert re.search(r"mail\s+7\s", opened.inner_text("#pgq-queues"))
+    assert opened.is_visible("#pgq-lately table")
+    context.close()
+
+
+def meet_scripts_in_values(page: Any, c: Connection) -> None:
+    evil = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"</script>"
+    job = factories.running(c, factories.worker(c, evil), task=evil, queue=evil)
+    c.execute("SELECT pgqueue.set_progress(%s, 0.5, %s)", (job, evil))
+    over = factories.finished(c, "failed", task=evil, queue=evil, error=evil)
+    factories.ready(c, task=evil, queue=evil)
+    for address in (
+        JOBS, f"{JOBS}?q=%3Cscript%3Ealert(3)%3C/script%3E", f"{JOBS}{job}/change/",
+        f"{JOBS}{over}/change/", "/admin/pgqueue/queue/", "/admin/pgqueue/worker/",
+        "/admin/pgqueue/failure/", "/admin/pgqueue/dashboard/",
+    ):  # fmt: skip
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        assert evil[:28] in page.inner_text("body") or "?q=" in address, address
+    page.fill("#pgq-find", "onerror")
+    assert page.locator("#pgq-queues tbody tr").count() == 1
+
+
+# A browser takes a while to start, so each test does a lot with one.
+
+
+def test_what_is_done(page: Any, c: Connection) -> None:
+    act_from_the_list(page, c)
+    act_on_the_page_of_a_job(page, c)
+    pause_and_configure(page, c)
+
+
+def test_what_is_looked_at(page: Any, c: Connection) -> None:
+    filter_and_search(page, c)
+    c.execute("DELETE FROM pgqueue.jobs")
+    meet_scripts_in_values(page, c)

@@ -1,0 +1,199 @@
+"""Schedules: what is shown, made, changed and done; who may."""
+
+from typing import Any
+
+import pytest
+
+from tests.django_app.admin.conftest import Connection, messages_of, text_of
+from tests.django_app.admin.test_jobs import statements
+from tests.django_app.admin.test_pages import EVIL
+
+SCHEDULES = "/admin/pgqueue/schedule/"
+#: What the form sends when only these are filled in.
+GIVEN = {
+    "name": "report", "task": "shop.report", "kind": "cron", "rule": "0 9 * * 1-5",
+    "timezone": "Europe/Berlin", "catch_up": "once", "overlap": "allow",
+}  # fmt: skip
+
+
+def address(name: str) -> str:
+    from django.contrib.admin.utils import quote
+    from django.urls import reverse
+
+    return reverse("admin:pgqueue_schedule_change", args=[quote(name)])
+
+
+def act(name: str, what: str) -> str:
+    return f"{address(name).removesuffix('change/')}act/{what}/"
+
+
+def make(c: Connection, name: str = "report", **words: Any) -> None:
+    given = {"name": name, "task": "shop.report", "cron": "0 9 * * *", **words}
+    columns = ", ".join(f"{column} => %({column})s" for column in given)
+    c.execute(f"SELECT pgqueue.schedule({columns})", given)
+
+
+def test_a_schedule_is_made_and_changed(root: Any, c: Connection) -> None:
+    words = {
+        **GIVEN, "args": "[42]", "kwargs": '{"order": 7}', "queue": "slow", "priority": "3",
+        "expires": "1h", "timeout": "30s", "max_attempts": "4", "jitter": "10s", "repeats": "9",
+    }  # fmt: skip
+    response = root.post(f"{SCHEDULES}add/", words, follow=True)
+    assert messages_of(response) == ["Schedule report: added."]
+    query = (
+        "SELECT task, args, kwargs, kind, rule, timezone, queue, priority, expires::text,"
+        " timeout::text, max_attempts, jitter::text, repeats, source FROM pgqueue.schedules"
+    )
+    assert c.execute(query).fetchone() == (
+        "shop.report", [42], {"order": 7}, "cron", "0 9 * * 1-5", "Europe/Berlin", "slow", 3,
+        "01:00:00", "00:00:30", 4, "00:00:10", 9, "api",
+    )  # fmt: skip
+    page = text_of(root.get(address("report")))
+    assert "At 09:00 on Monday through Friday (Europe/Berlin)" in page
+    assert page.count("09:00:00 CE") == 5
+    assert 'value="1h"' in page
+    response = root.post(
+        address("report"), {**words, "name": "x", "rule": "5 5 * * *"}, follow=True
+    )
+    assert messages_of(response) == ["Schedule report: changed."]
+    assert c.execute("SELECT name, rule FROM pgqueue.schedules").fetchall() == [
+        ("report", "5 5 * * *")
+    ]
+    assert "changed" in text_of(root.get(address("report").replace("/change/", "/history/")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "said"),
+    [
+        ("every", {"rule": "5m"}, "every 5m (UTC)"),
+        ("rrule", {"rule": "FREQ=DAILY;BYHOUR=5"}, "FREQ=DAILY"),
+        ("at", {"rule": "", "starts_at": "2090-05-05T12:00:00"}, "once"),
+    ],
+)
+def test_other_kinds(kind: str, words: dict[str, str], said: str, root: Any, c: Connection) -> None:
+    given = {**GIVEN, "timezone": "UTC", "kind": kind, **words}
+    assert root.post(f"{SCHEDULES}add/", given).status_code == 302
+    assert said in text_of(root.get(SCHEDULES))
+    # What is shown can be saved again as it is.
+    form = root.get(address("report")).context["form"]
+    again = {name: value for name, value in form.initial.items() if value is not None}
+    if kind == "at":
+        again["starts_at"] = again["starts_at"].isoformat()
+    before = c.execute("SELECT kind, rule, starts_at FROM pgqueue.schedules").fetchone()
+    assert root.post(address("report"), again).status_code == 302
+    assert c.execute("SELECT kind, rule, starts_at FROM pgqueue.schedules").fetchone() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "said"),
+    [
+        ({"rule": "every day"}, "rule", "cron"),
+        ({"kind": "every", "rule": "5 parsecs"}, "rule", "every"),
+        ({"kind": "rrule", "rule": "FREQ=SOMETIMES"}, "rule", "FREQ"),
+        ({"kind": "at", "rule": ""}, "rule", "needs one of"),
+        ({"timezone": "Mars/Olympus"}, "rule", "timezone must be"),
+        ({"args": "{}"}, "args", "JSON array"),
+        ({"kwargs": "[1"}, "kwargs", "JSON"),
+        ({"args": "[NaN]"}, "args", ""),
+        ({"task": ""}, "task", "required"),
+        ({"name": "x" * 201}, "name", "1 to 200 bytes"),
+        ({"queue": "*"}, "args", "queue must"),
+        ({"task": "known", "args": "[1, 2, 3]"}, "args", "known"),
+        ({"planned_kwarg": "no name"}, "rule", "planned_kwarg"),
+        ({"overlap": "dance"}, "overlap", "valid choice"),
+        ({"jitter": "2d"}, "rule", "jitter"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_the_field(
+    words: dict[str, str], field: str, said: str, root: Any, c: Connection
+) -> None:
+    from pgqueue import task
+
+    @task(name="known")
+    def known(one: int) -> None: ...
+
+    response = root.post(f"{SCHEDULES}add/", {**GIVEN, **words})
+    assert response.status_code == 200
+    assert said in " ".join(response.context["form"].errors[field])
+    preview = root.post(f"{SCHEDULES}preview/", {**GIVEN, **words}).json()
+    assert said in " ".join(preview["errors"][field])
+    assert c.execute("SELECT count(*) FROM pgqueue.schedules").fetchone() == (0,)
+
+
+def test_the_next_runs_as_one_types(root: Any) -> None:
+    found = root.post(f"{SCHEDULES}preview/", {**GIVEN, "rule": "30 4 * * *"}).json()
+    assert found["words"] == "At 04:30 every day (Europe/Berlin)"
+    assert len(found["next"]) == 5
+    assert all("04:30:00 CE" in slot for slot in found["next"])
+    assert root.get(f"{SCHEDULES}preview/").status_code == 405
+
+
+def test_run_pause_resume_delete(root: Any, c: Connection) -> None:
+    make(c)
+    assert root.get(act("report", "run")).status_code == 405
+    for what, said in (
+        ("run", "run now"), ("pause", "paused"), ("resume", "resumed"),
+    ):  # fmt: skip
+        response = root.post(act("report", what), follow=True)
+        assert messages_of(response) == [f"Schedule report: {said}."]
+    assert c.execute("SELECT task FROM pgqueue.jobs").fetchall() == [("shop.report",)]
+    assert "by hand" in text_of(root.get(address("report")))
+    assert "Delete the schedule report" in text_of(root.post(act("report", "delete")))
+    assert c.execute("SELECT count(*) FROM pgqueue.schedules").fetchone() == (1,)
+    root.post(act("report", "delete"), {"sure": "yes"})
+    assert c.execute("SELECT count(*) FROM pgqueue.schedules").fetchone() == (0,)
+    for where in (act("report", "run"), act("report", "pause")):
+        assert "there is no schedule" in "".join(messages_of(root.post(where, follow=True)))
+
+
+def test_who_may(login: Any, c: Connection) -> None:
+    make(c)
+    allowed = {
+        ("view_schedule",): set(),
+        ("view_schedule", "run_schedule"): {"run"},
+        ("view_schedule", "pause_schedule"): {"pause", "resume"},
+        ("view_schedule", "delete_schedule"): {"delete"},
+        ("run_schedule", "pause_schedule", "delete_schedule"): set(),
+    }
+    for permissions, may in allowed.items():
+        client = login(*permissions)
+        for what in ("run", "pause", "resume", "delete"):
+            status = client.post(act("report", what)).status_code
+            assert (status != 403) == (what in may), (permissions, what)
+        assert client.post(f"{SCHEDULES}add/", GIVEN).status_code == 403
+        assert client.post(address("report"), GIVEN).status_code == 403
+        assert client.post(f"{SCHEDULES}preview/", GIVEN).status_code == 403
+    assert login("view_job").get(SCHEDULES).status_code == 403
+    assert login("add_schedule", "view_schedule").get(f"{SCHEDULES}add/").status_code == 200
+    make(c, "secret", args='["hush"]')
+    for client in (login("view_schedule"), login("view_schedule", "change_schedule")):
+        assert "hush" not in text_of(client.get(address("secret")))
+
+
+def test_a_list_costs_the_same_however_many_there_are(root: Any, c: Connection) -> None:
+    make(c)
+    few, _page = statements(root, SCHEDULES)
+    for number in range(600):
+        make(c, f"other {number}")
+    many, response = statements(root, SCHEDULES)
+    assert few == many == 3
+    assert "The first 500" in text_of(response)
+    assert "other 599" in text_of(root.get(SCHEDULES, {"q": "OTHER 599"}))
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_every_value_is_escaped(evil: str, root: Any, c: Connection) -> None:
+    import json
+
+    make(c, evil, task=evil, args=json.dumps([evil]), kwargs=json.dumps({evil: evil}), queue=evil)
+    c.execute(
+        "UPDATE pgqueue.schedules SET error = %s, source = 'code', declared_by = %s", (evil, evil)
+    )
+    pages = [
+        text_of(root.get(SCHEDULES)), text_of(root.get(SCHEDULES, {"q": evil})),
+        text_of(root.get(address(evil))), text_of(root.post(act(evil, "delete"))),
+        text_of(root.post(f"{SCHEDULES}add/", {**GIVEN, "task": evil, "rule": evil, "args": evil})),
+    ]  # fmt: skip
+    for page in pages:
+        for bad in ("<script>alert", "<img src=x", "<b>é"):
+            assert bad not in page
