@@ -4,7 +4,10 @@ The tables are made by the versioned SQL, so no model is managed by Django's mig
 holds them against the catalog.
 """
 
-from pgqueue.django.models.jobs import Job, JobError, JobProgress
+from pgqueue.django.models.flows import JobDependency, JobWait, Waiter
+from pgqueue.django.models.groups import Group, GroupOverview
+from pgqueue.django.models.jobs import Job, JobError, JobLog, JobProgress
+from pgqueue.django.models.limits import KeyLimit, RateTake, Slot, Turn, UniqueKey
 from pgqueue.django.models.overviews import JobOverview, QueueStats, WorkerOverview
 from pgqueue.django.models.pages import Dashboard, Failure
 from pgqueue.django.models.positions import (
@@ -24,18 +27,29 @@ __all__ = [
     "Dashboard",
     "Failure",
     "FinishedJob",
+    "Group",
+    "GroupOverview",
     "Job",
+    "JobDependency",
     "JobError",
+    "JobLog",
     "JobOverview",
     "JobProgress",
+    "JobWait",
+    "KeyLimit",
     "Queue",
     "QueueStats",
+    "RateTake",
     "ReadyJob",
     "RunningJob",
     "Schedule",
     "ScheduleOverview",
     "ScheduleRun",
     "ScheduledJob",
+    "Slot",
+    "Turn",
+    "UniqueKey",
+    "Waiter",
     "Worker",
     "WorkerOverview",
 ]

@@ -11,7 +11,14 @@ from pgqueue.api.default import default_app
 from pgqueue.api.handles import JobHandle
 from pgqueue.core.states import JobState
 from pgqueue.django.managers import JobManager
-from pgqueue.django.models.base import MomentField, QueueModel, SpanField, refuse_write
+from pgqueue.django.models.base import (
+    IdListField,
+    MomentField,
+    QueueModel,
+    SpanField,
+    refuse_write,
+)
+from pgqueue.django.models.groups import Group
 
 
 class State(models.TextChoices):
@@ -51,6 +58,27 @@ class Job(QueueModel):
     )
     meta = models.JSONField(_("meta"), null=True)
     created_at = MomentField(_("created at"), null=True)
+    unique_key = models.TextField(_("unique key"), null=True)
+    unique_while = models.TextField(_("unique while"), null=True)
+    unique_for = SpanField(_("unique for"), null=True)
+    on_duplicate = models.TextField(_("on duplicate"), null=True)
+    group = models.ForeignKey(
+        Group,
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="jobs",
+        verbose_name=_("group"),
+    )
+    callbacks = models.JSONField(_("callbacks"), null=True)
+    after = IdListField(_("runs after"), null=True)
+    run_if = models.TextField(_("runs if they have"), null=True)
+    results_as = models.TextField(_("gets their results as"), null=True)
+    has_dependents = models.BooleanField(_("others run after it"), null=True)
+    concurrency_key = models.TextField(_("concurrency key"), null=True)
+    max_running = models.IntegerField(_("most running of the key"), null=True)
+    fair_key = models.TextField(_("fair key"), null=True)
 
     objects = JobManager()
 
@@ -174,3 +202,33 @@ class JobProgress(QueueModel):
 
     def __str__(self) -> str:
         return f"{self.fraction:.0%}"
+
+
+class JobLog(QueueModel):
+    """A line that an attempt has written down."""
+
+    pk = models.CompositePrimaryKey("job_id", "attempt", "n")
+    job = models.ForeignKey(
+        Job,
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="logs",
+        verbose_name=_("job"),
+    )
+    attempt = models.IntegerField(_("attempt"))
+    n = models.IntegerField(_("number of the line"))
+    at = MomentField(_("at"))
+    level = models.TextField(_("level"))
+    message = models.TextField(_("message"))
+
+    class Meta:
+        managed = False
+        db_table = '"pgqueue"."job_logs"'
+        ordering = ("attempt", "n")
+        verbose_name = _("line of the log")
+        verbose_name_plural = _("lines of the log")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.message}"

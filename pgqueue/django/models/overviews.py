@@ -3,7 +3,14 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.django.models.base import MomentField, QueueModel, SpanField, TextListField
+from pgqueue.django.models.base import (
+    IdListField,
+    MomentField,
+    QueueModel,
+    SpanField,
+    TextListField,
+)
+from pgqueue.django.models.groups import Group
 from pgqueue.django.models.jobs import Job, State
 from pgqueue.django.models.queues import Worker
 
@@ -50,6 +57,18 @@ class JobOverview(QueueModel):
     reason = models.TextField(_("reason"), null=True)
     progress = models.FloatField(_("progress"), null=True)
     progress_note = models.TextField(_("note"), null=True)
+    unique_key = models.TextField(_("unique key"), null=True)
+    group = models.ForeignKey(
+        Group,
+        models.DO_NOTHING,
+        db_constraint=False,
+        null=True,
+        related_name="+",
+        verbose_name=_("group"),
+    )
+    after = IdListField(_("runs after"), null=True)
+    concurrency_key = models.TextField(_("concurrency key"), null=True)
+    fair_key = models.TextField(_("fair key"), null=True)
 
     class Meta:
         managed = False
@@ -80,6 +99,9 @@ class QueueStats(QueueModel):
     )
     retention_succeeded = SpanField(_("retention of succeeded jobs"), null=True)
     retention_other = SpanField(_("retention of other jobs"), null=True)
+    max_running = models.IntegerField(_("most running"), null=True)
+    rate = models.TextField(_("rate"), null=True)
+    max_pending = models.IntegerField(_("most waiting"), null=True)
 
     class Meta:
         managed = False

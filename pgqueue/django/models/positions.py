@@ -75,6 +75,7 @@ class BlockedJob(Position):
     job = _job("blocked")
     reason = models.TextField(_("reason"))
     key = models.TextField(_("key"), null=True)
+    seq = models.BigIntegerField(_("place in the line"), default=0)
 
     class Meta:
         managed = False

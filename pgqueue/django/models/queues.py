@@ -20,6 +20,16 @@ class Queue(QueueModel):
     retention_other = SpanField(
         _("retention of other jobs"), null=True, help_text=_("None for 30 days.")
     )
+    max_running = models.IntegerField(
+        _("most running"), null=True, help_text=_("Of all workers together; none for no limit.")
+    )
+    rate_jobs = models.IntegerField(
+        _("jobs of the rate"), null=True, help_text=_("So many may start in a period.")
+    )
+    rate_seconds = models.FloatField(_("period of the rate"), null=True, help_text=_("Seconds."))
+    max_pending = models.IntegerField(
+        _("most waiting"), null=True, help_text=_("More are refused; none for no limit.")
+    )
 
     class Meta:
         managed = False
