@@ -68,12 +68,19 @@ class BoundTask(Generic[P]):
 
     def using(self, *, connection: object = None, **options: Unpack[JobWords]) -> "BoundTask[P]":
         """Give the same with more options; see `Task.using`."""
+        made = self._alone(self._options.updated(**_set(options)) if options else self._options)
+        if connection is not None:
+            made._connection = check_connection(connection)
+        return made
+
+    def _alone(self, options: EnqueueOptions) -> "BoundTask[P]":
+        """Give the same with other options in the place of its own."""
         return BoundTask(
             self._name,
             self._signature,
-            self._options.updated(**_set(options)) if options else self._options,
+            options,
             self._clients,
-            self._connection if connection is None else check_connection(connection),
+            self._connection,
             self._unique,
             self._concurrency,
             self._fair_by,
@@ -126,13 +133,14 @@ class BoundTask(Generic[P]):
         unique, line = self._options.unique_key, self._options.concurrency_key
         turn = self._options.fair_key
         if check:
-            self._signature.check(args, kwargs)
+            full = (*self._results(), *args) if self._options.results else args
+            self._signature.check(full, kwargs)
             if (
                 (self._unique and unique is None)
                 or (self._concurrency and line is None)
                 or (self._fair_by and turn is None)
             ):
-                arguments = self._signature.arguments(args, kwargs)
+                arguments = self._signature.arguments(full, kwargs)
                 if self._unique and unique is None:
                     unique = key_of(self._name, arguments, self._unique)
                 if self._concurrency and line is None:
@@ -144,6 +152,10 @@ class BoundTask(Generic[P]):
             self._name, args, kwargs, self._options, unique, complain,
             concurrency_key=line, fair_key=turn,
         )  # fmt: skip
+
+    def _results(self) -> tuple[None, ...]:
+        """Stand for the results of other jobs that come before the arguments."""
+        return (None,) * (1 if self._options.results == "list" else len(self._options.after))
 
 
 class Task(Generic[P, R]):
@@ -296,6 +308,20 @@ class ContextTask(Task[P, R]):
 def clients_of(task: Task[Any, Any]) -> Clients:
     """Give the clients of a task's app, over which its jobs are enqueued."""
     return task._bound._clients()
+
+
+def job_of(
+    task: Task[Any, Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    options: EnqueueOptions,
+) -> JobSpec:
+    """Make a job of a task with these options alone, and the keys that the task makes.
+
+    Raises:
+        PgQueueError: as `Task.job`.
+    """
+    return task._bound._alone(options)._spec(args, kwargs)
 
 
 def _complain(

@@ -148,8 +148,10 @@ class AsyncClient:
         """Insert jobs that may be duplicates; gives what became of each, in order."""
         return await self.run(adding.enqueue_each(new), connection)
 
-    async def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[int, datetime]:
-        """Insert one job; gives its id and when that was."""
+    async def enqueue_dated(
+        self, job: JobSpec, connection: object = None
+    ) -> tuple[Enqueued, datetime]:
+        """Insert one job; gives what became of it, and when the one that there is was enqueued."""
         return await self.run(adding.enqueue_dated(job), connection)
 
     async def get_history(

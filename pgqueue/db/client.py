@@ -149,8 +149,8 @@ class Client:
         """Insert jobs that may be duplicates; gives what became of each, in order."""
         return self.run(adding.enqueue_each(new), connection)
 
-    def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[int, datetime]:
-        """Insert one job; gives its id and when that was."""
+    def enqueue_dated(self, job: JobSpec, connection: object = None) -> tuple[Enqueued, datetime]:
+        """Insert one job; gives what became of it, and when the one that there is was enqueued."""
         return self.run(adding.enqueue_dated(job), connection)
 
     def get_history(

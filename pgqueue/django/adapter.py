@@ -14,7 +14,7 @@ from pgqueue.core.context import Context
 from pgqueue.core.options import TaskOptions
 from pgqueue.core.outcome import Cancel, Retry, Snooze, TaskControl
 from pgqueue.django import task_api
-from pgqueue.django.pgtask import TASK_WORDS, said
+from pgqueue.django.pgtask import said_of_task
 
 _Status = task_api.TaskResultStatus
 #: Attempts are counted by the workers that made them, of which only the last is known.
@@ -33,7 +33,7 @@ class Adapted(Task[..., Any]):
     """
 
     def __init__(self, declared: Any, defaults: dict[str, Any]) -> None:
-        words = {**defaults, **said(declared, TASK_WORDS)}
+        words = {**defaults, **said_of_task(declared)}
         give_up_on = words.pop("give_up_on", ())
         several = give_up_on if isinstance(give_up_on, tuple | list) else (give_up_on,)
         options = TaskOptions.from_kwargs(

@@ -4,6 +4,7 @@ A job is written over Django's own connection, in whatever transaction that is i
 """
 
 import builtins
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
-from pgqueue.api.specs import spec_of
+from pgqueue.api.task import job_of
 from pgqueue.core.errors import PgQueueError, TaskNotFoundError, shown, suggest
 from pgqueue.core.job import FailedAttempt, Job
 from pgqueue.core.options import EnqueueOptions, TaskOptions
@@ -31,6 +32,11 @@ from pgqueue.django.pgtask import JOB_WORDS, TASK_WORDS, PgTask, said, task
 __all__ = ["PgQueueBackend", "PgTask", "task"]
 
 _Status = task_api.TaskResultStatus
+#: Options of a task that are written down with each job; others of them the worker reads in the
+#: code.
+_SENT: Final = tuple(
+    name for name in JOB_WORDS if name in TASK_WORDS and name not in ("timeout", "max_attempts")
+)
 _STATUS: Final = {
     JobState.RUNNING: _Status.RUNNING,
     JobState.SUCCEEDED: _Status.SUCCESSFUL,
@@ -81,17 +87,27 @@ class PgQueueBackend(task_api.BaseTaskBackend):
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Write a job, by one query over Django's connection.
 
+        Of a duplicate, for which nothing is written, the result is that of the job that has its
+        unique key, read by another query.
+
         Raises:
             InvalidTask: the task cannot be a job.
             TypeError: the arguments are not JSON, or do not fit the function; no query was made.
+            DuplicateJobError: another job has its unique key, and `on_duplicate` is `"error"`.
+            QueueFullError: too many jobs wait in its queue.
         """
         self.validate_task(task)
         result = self._result(task, args, kwargs)
-        job_id, at = default_app().clients.sync.enqueue_dated(
+        found, at = default_app().clients.sync.enqueue_dated(
             self._spec(task, result.args, result.kwargs), self._connection()
         )
-        object.__setattr__(result, "id", str(job_id))
+        object.__setattr__(result, "id", str(found.id))
         object.__setattr__(result, "enqueued_at", _moment(at))
+        if found.duplicate:
+            # Nothing was enqueued; the job that has the key may be on its way.
+            with contextlib.suppress(task_api.TaskResultDoesNotExist):
+                result = self.get_result(found.id)
+            return result
         task_api.task_enqueued.send(type(self), task_result=result)
         return result
 
@@ -154,13 +170,12 @@ class PgQueueBackend(task_api.BaseTaskBackend):
 
     def _spec(self, task: Any, args: list[Any], kwargs: dict[str, Any]) -> JobSpec:
         adapted = adapt(task, self._defaults())
-        adapted.signature.check(args, kwargs)
         try:
             # One with a time is of one job.
             options = (_kept_options if task.run_after is None else _options)(adapted, task)
         except TypeError:  # it has no hash, as with meta or a list of exceptions
             options = _options(adapted, task)
-        return spec_of(adapted.name, tuple(args), kwargs, options)
+        return job_of(adapted, tuple(args), kwargs, options)
 
     def _result(self, task: Any, args: Any, kwargs: Any, **values: Any) -> Any:
         blank = {
@@ -228,12 +243,12 @@ def _options(adapted: Adapted, task: Any) -> EnqueueOptions:
         # What the worker reads in the code is not sent: a change holds for jobs that wait.
         name: value
         for name, value in said(task, JOB_WORDS).items()
-        if name not in same or same[name] is not value or name == "expires"
+        if name not in same or same[name] is not value or name in _SENT
     }
+    for name in _SENT:
+        words.setdefault(name, getattr(adapted.options, name))
     if "expires_at" in words:
-        words.pop("expires", None)
-    else:
-        words.setdefault("expires", adapted.options.expires)
+        words.pop("expires")
     return EnqueueOptions.from_kwargs(
         queue=task.queue_name,
         priority=int(task.priority) or None,

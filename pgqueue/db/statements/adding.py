@@ -175,13 +175,23 @@ def enqueue(job: JobSpec) -> Statement[int]:
     return Statement(text=_insert(tuple(params)), params=params, decode=first_int)
 
 
-def enqueue_dated(job: JobSpec) -> Statement[tuple[int, datetime]]:
-    """Insert one job; gives its id, and when that was by the server's clock."""
+def enqueue_dated(job: JobSpec) -> Statement[tuple[Enqueued, datetime]]:
+    """Insert one job; gives what became of it, and when the one that there is now was enqueued, by
+    the server's clock."""
+    if job.unique_key is not None:
+        # One that the call has just inserted is not seen by the statement around it.
+        return Statement(
+            text="SELECT e.job_id, e.duplicate, EXTRACT(EPOCH FROM coalesce((SELECT j.created_at"
+            " FROM pgqueue.jobs AS j WHERE j.id = e.job_id), clock_timestamp()))"
+            " FROM pgqueue.enqueue_each(CAST(CAST(%(jobs)s AS text) AS jsonb)) AS e",
+            params={"jobs": _sized(f"[{_object(job)}]")},
+            decode=lambda rows: (_enqueued(rows)[0], as_moment(rows[0][2])),
+        )
     plain = enqueue(job)
     return Statement(
         text=plain.text + _DATED,
         params=plain.params,
-        decode=lambda rows: (as_int(rows[0][0]), as_moment(rows[0][1])),
+        decode=lambda rows: (Enqueued(as_int(rows[0][0]), False), as_moment(rows[0][1])),
     )
 
 
