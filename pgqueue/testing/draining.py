@@ -1,38 +1,34 @@
 """Run jobs in this process, over the connection that the app uses."""
 
 import itertools
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
 
 from pgqueue.api.app import PgQueue
 from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
-from pgqueue.api.framework import Framework, current
-from pgqueue.core.context import Context
+from pgqueue.api.framework import current
 from pgqueue.core.job import Job
 from pgqueue.core.offsets import Duration, to_seconds
-from pgqueue.core.outcome import Failed, Outcome, Succeeded
 from pgqueue.core.queue_list import parse_queues
+from pgqueue.db.client import Client
 from pgqueue.db.statements import trial
-from pgqueue.worker.atomic import Atomic, Stored
-from pgqueue.worker.contexts import make_context
-from pgqueue.worker.event_loop import EventLoop
+from pgqueue.testing.bench import Bench
+from pgqueue.worker.atomic import GivenBack, Stored, record_given_back
 from pgqueue.worker.execution import (
     Prepared,
+    Ticket,
     UnknownTask,
     prepare,
     read_batch,
     record,
     record_state,
-    run,
 )
-from pgqueue.worker.slots import Slot
 
 #: Jobs after which something is taken to go round and round.
 MOST: Final = 1000
 
-#: One for all, since it never ends.
-_loop: Final = EventLoop()
 _draining: Final[ContextVar[bool]] = ContextVar("pgqueue_draining", default=False)
 
 
@@ -61,43 +57,15 @@ def drain(
     """
     seconds = to_seconds(within, "within")
     queues = parse_queues("*" if queue is None else queue).names
-    client = (app or default_app()).clients.sync
-    bench = _Bench(None if current() else (app or default_app()).dsn)
-    ids: dict[int, None] = {}
+    found = app or default_app()
+    round_ = _Round(found.clients.sync, queues, None if current() else found.dsn)
     token = _draining.set(True)
-    worker_id = client.run(trial.begin("pgqueue.testing"))
     try:
-        for batch_no in itertools.count(1, 2):
-            payload = client.run(trial.take(worker_id, batch_no, queues))
-            if not payload:
-                if client.run(trial.promote(seconds)):
-                    continue
-                break
-            (ticket,) = read_batch(batch_no, payload.encode())
-            ids[ticket.job_id] = None
-            if batch_no > 2 * MOST:
-                raise AssertionError(
-                    f"{MOST} jobs were run and there are more; the last is of {ticket.task}, which "
-                    "may enqueue or snooze itself again and again"
-                )
-            prepared = prepare(ticket, registry)
-            if isinstance(prepared, UnknownTask):
-                outcome = record_state(ticket.job_id, "unknown_task")
-            elif isinstance(prepared, Failed):
-                outcome = record(ticket.job_id, prepared, 0)
-            else:
-                ending = bench.run(prepared, worker_id)
-                if isinstance(ending, Stored):
-                    continue
-                outcome = record(ticket.job_id, ending, 0)
-            client.run(trial.store(worker_id, batch_no + 1, batch_no, outcome))
-            if isinstance(prepared, Prepared) and isinstance(ending, Failed):
-                bench.raise_again(always=raise_errors)
+        round_.run(seconds, raise_errors=raise_errors)
     finally:
         _draining.reset(token)
-        bench.close()
-        client.run(trial.end(worker_id))
-    return client.run(trial.read(list(ids))) if ids else []
+        round_.close()
+    return round_.jobs()
 
 
 def is_draining() -> bool:
@@ -105,64 +73,107 @@ def is_draining() -> bool:
     return _draining.get()
 
 
-class _Bench:
-    """Where one job after the other runs.
+class _Round:
+    """One drain.
 
     Args:
+        client: of the app.
+        queues: whose jobs.
         dsn: of the queue, for atomic tasks.
     """
 
-    def __init__(self, dsn: str | None) -> None:
-        self._slot = Slot(0, _loop, frozenset())
-        self._atomic = Atomic(_loop, dsn)
-        self._raised: BaseException | None = None
+    def __init__(self, client: Client, queues: Sequence[str], dsn: str | None) -> None:
+        self._client = client
+        self._queues = queues
+        self._bench = Bench(dsn)
+        self._numbers = itertools.count(1)
+        self._ids: dict[int, None] = {}
+        self._runs = 0
+        self._worker_id = client.run(trial.begin("pgqueue.testing"))
 
-    def run(self, job: Prepared, worker_id: int) -> Any:
-        """Run a job; gives its outcome, or that it is stored already."""
-        framework = current()
-        self._raised = None
-        if framework is not None:
-            return self._within(framework, job)
-        if not job.task.options.atomic:
-            return run(job, make_context(job, lambda: False), self._remember(self._slot.call))
-
-        def body(connection: Any, wrap: Any) -> Outcome:
-            context = make_context(job, lambda: False, connection)
-            return run(job, context, wrap(self._remember(self._slot.call)))
-
-        return self._atomic.run(self._slot, job, worker_id, body)
+    def run(self, within: float, *, raise_errors: bool) -> None:
+        """Run jobs until none is due within so many seconds."""
+        looked = False
+        while True:
+            taken, tickets = self._take(1)
+            if tickets:
+                looked = False
+                self._work(taken, tickets[0])
+                self._bench.raise_again(always=raise_errors)
+            elif self._client.run(trial.promote(within)) or not looked:
+                # Jobs that run after older ones are looked after as others fall due.
+                looked = True
+            else:
+                return
 
     def close(self) -> None:
-        """Close what atomic tasks have opened."""
-        self._atomic.close()
+        """Take the worker back."""
+        self._bench.close()
+        self._client.run(trial.end(self._worker_id))
 
-    def raise_again(self, *, always: bool) -> None:
-        """Raise what the last task has raised; where not always, only Ctrl-C."""
-        if self._raised is not None and (always or isinstance(self._raised, KeyboardInterrupt)):
-            raise self._raised
+    def jobs(self) -> list[Job]:
+        """Read the jobs that were run."""
+        return self._client.run(trial.read(list(self._ids))) if self._ids else []
 
-    def _within(self, framework: Framework, job: Prepared) -> Outcome:
-        def call(job: Prepared, context: Context | None) -> object:
-            args, kwargs = framework.fill(job.args, job.kwargs)
-            first = () if context is None else (context,)
-            if job.task.is_async:
-                return framework.wait(job.task.function, (*first, *args), kwargs)
-            return job.task.function(*first, *args, **kwargs)
+    def _take(self, most: int) -> tuple[int, list[Ticket]]:
+        taken = next(self._numbers)
+        payload = self._client.run(trial.take(self._worker_id, taken, self._queues, most))
+        return taken, read_batch(taken, payload.encode()) if payload else []
 
-        with framework.part(always=job.task.options.atomic) as part:
-            connection = part.connection if job.task.options.atomic else None
-            context = make_context(job, lambda: False, connection)
-            outcome = run(job, context, self._remember(call))
-            if job.task.options.atomic and not isinstance(outcome, Succeeded):
-                part.roll_back()
-        return outcome
+    def _store(self, outcomes: Sequence[tuple[int, bytes]], said: Sequence[bytes] = ()) -> None:
+        answers = [*said, *(trial.answer(taken, [outcome]) for taken, outcome in outcomes)]
+        if answers:
+            self._client.run(trial.store(self._worker_id, next(self._numbers), answers))
 
-    def _remember(self, call: Any) -> Any:
-        def remembering(job: Prepared, context: Context | None) -> object:
-            try:
-                return call(job, context)
-            except BaseException as error:
-                self._raised = error
-                raise
+    def _begin(self, ticket: Ticket) -> Prepared | None:
+        """Prepare a job; of one that cannot be called the outcome is stored."""
+        self._ids[ticket.job_id] = None
+        self._runs += 1
+        if self._runs > MOST:
+            raise AssertionError(
+                f"{MOST} jobs were run and there are more; the last is of {ticket.task}, which "
+                "may enqueue or snooze itself again and again"
+            )
+        prepared = prepare(ticket, registry)
+        if isinstance(prepared, Prepared):
+            return prepared
+        if isinstance(prepared, UnknownTask):
+            outcome = record_state(ticket.job_id, "unknown_task")
+        else:
+            outcome = record(ticket.job_id, prepared, 0)
+        self._store([(ticket.batch_no, outcome)])
+        return None
 
-        return remembering
+    def _work(self, taken: int, ticket: Ticket) -> None:
+        job = self._begin(ticket)
+        if job is None:
+            return
+        if job.task.options.batch > 1:
+            self._work_batch(job)
+            return
+        ending = self._bench.run(job, self._worker_id)
+        said = self._bench.said.of(taken)
+        if isinstance(ending, Stored):
+            self._store([], said)
+        elif isinstance(ending, GivenBack):
+            self._store([(taken, record_given_back(ticket.job_id, ending))], said)
+        else:
+            self._store([(taken, record(ticket.job_id, ending, 0))], said)
+
+    def _work_batch(self, first: Prepared) -> None:
+        """Run a job of a batch task with others of the task that are due; what else was taken goes
+        back."""
+        jobs = [first]
+        _taken, tickets = self._take(first.task.options.batch - 1)
+        others = [ticket for ticket in tickets if ticket.task != first.ticket.task]
+        self._store([(other.batch_no, record_state(other.job_id, "unstarted")) for other in others])
+        for ticket in tickets:
+            if ticket.task == first.ticket.task and (job := self._begin(ticket)) is not None:
+                jobs.append(job)
+        endings = self._bench.run_batch(jobs)
+        self._store(
+            [
+                (job.ticket.batch_no, record(job.ticket.job_id, ending, 0))
+                for job, ending in zip(jobs, endings, strict=True)
+            ]
+        )

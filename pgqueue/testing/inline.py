@@ -9,7 +9,9 @@ from pgqueue.api.app import PgQueue
 from pgqueue.api.default import default_app
 from pgqueue.testing.draining import drain, is_draining
 
-_ADDING: Final = frozenset({"enqueue", "enqueue_dated", "enqueue_many", "copy"})
+_ADDING: Final = frozenset({"enqueue", "enqueue_dated", "enqueue_each", "enqueue_many", "copy"})
+#: Calls by which jobs come to be that have no method of the client's.
+_CALLS: Final = ("pgqueue.enqueue_flow(", "pgqueue.close_group(")
 
 
 @contextmanager
@@ -50,12 +52,12 @@ class _Inline:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if name not in _ADDING:
+        if name not in _ADDING and name != "run":
             return found
 
         def adding(new: Any, connection: object = None) -> Any:
             given = found(new, connection)
-            if connection is None:
+            if connection is None and _adds(name, new):
                 self._then()
             return given
 
@@ -71,13 +73,17 @@ class _AsyncInline:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if name not in _ADDING:
+        if name not in _ADDING and name != "run":
             return found
 
         async def adding(new: Any, connection: object = None) -> Any:
             given = await found(new, connection)
-            if connection is None:
+            if connection is None and _adds(name, new):
                 await self._then()
             return given
 
         return adding
+
+
+def _adds(name: str, new: Any) -> bool:
+    return name != "run" or any(call in new.text for call in _CALLS)

@@ -11,11 +11,13 @@ from typing import Any
 
 from pgqueue.api.framework import Framework, current
 from pgqueue.core import failpoints
+from pgqueue.core.batch import BatchJob
 from pgqueue.core.context import Context
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import Cancel
 from pgqueue.worker.event_loop import EventLoop
 from pgqueue.worker.execution import Prepared, Ticket
+from pgqueue.worker.filling import filled_of
 from pgqueue.worker.hygiene import end_copies
 
 #: Makes a system call of the main thread return, so that Python sees the exception that waits.
@@ -171,12 +173,22 @@ class Slot:
         first = () if context is None else (context,)
         try:
             with framework.around():
+                filled = filled_of(framework.fill, job)
+                if filled is not None:
+                    return filled.merged(self._call_batch(framework, job, filled.items))
                 args, kwargs = framework.fill(job.args, job.kwargs)
                 if job.task.is_async:
                     return self._await(framework.on_loop(function, (*first, *args), kwargs))
                 return contextvars.copy_context().run(function, *first, *args, **kwargs)
         finally:
             end_copies()
+
+    def _call_batch(self, framework: Framework, job: Prepared, items: list[BatchJob]) -> object:
+        if not items:
+            return None
+        if job.task.is_async:
+            return self._await(framework.on_loop(job.task.function, (items,), {}))
+        return contextvars.copy_context().run(job.task.function, items)
 
     def _await(self, coroutine: Any) -> object:
         """Run a coroutine on the event loop of this process; its slot waits for it."""

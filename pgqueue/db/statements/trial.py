@@ -1,7 +1,7 @@
 """Statements by which a test takes, ends and promotes jobs over the connection it has."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pgqueue.core.job import Job
@@ -46,21 +46,34 @@ def end(worker_id: int) -> Statement[None]:
     )
 
 
-def take(worker_id: int, batch_no: int, queues: Sequence[str]) -> Statement[str]:
-    """Take the next job; gives its payload, empty where there is none."""
-    return _work(worker_id, batch_no, queues, 1, None)
+def take(worker_id: int, batch_no: int, queues: Sequence[str], max_jobs: int = 1) -> Statement[str]:
+    """Take the next jobs; gives their payload, empty where there is none."""
+    return _work(worker_id, batch_no, queues, max_jobs, None)
 
 
-def store(worker_id: int, batch_no: int, taken: int, outcome: bytes) -> Statement[str]:
-    """Store the outcome of a job.
+def store(worker_id: int, batch_no: int, answers: Sequence[bytes]) -> Statement[str]:
+    """Store what became of jobs.
 
     Args:
         batch_no: a number that was not used yet.
-        taken: the number with which the job was taken.
-        outcome: of `worker.execution.record`.
+        answers: of `answer` and `notes`.
     """
-    answers = b'[{"batch":%d,"ok":"{}","us":"{}","rest":[%s]}]' % (taken, outcome)
-    return _work(worker_id, batch_no, ["*"], 0, answers.decode())
+    return _work(worker_id, batch_no, ["*"], 0, f"[{b','.join(answers).decode()}]")
+
+
+def answer(taken: int, outcomes: Sequence[bytes]) -> bytes:
+    """Write the outcomes of jobs that were taken together.
+
+    Args:
+        taken: the number with which they were.
+        outcomes: of `worker.execution.record`.
+    """
+    return b'{"batch":%d,"ok":"{}","us":"{}","rest":[%s]}' % (taken, b",".join(outcomes))
+
+
+def notes(taken: int, said: Sequence[Mapping[str, object]]) -> bytes:
+    """Write what jobs have said of themselves, as `pgqueue.store_notes` reads it."""
+    return json.dumps({"batch": taken, "notes": said}).encode()
 
 
 def promote(seconds: float) -> Statement[int]:
