@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from pgqueue.core.batch import BatchJob
 from pgqueue.core.errors import ArgumentGoneError
+from pgqueue.core.outcome import Cancel
 from pgqueue.worker.execution import Prepared
 
+#: What a framework raises in the place of something that is gone.
+_GONE: Final = (ArgumentGoneError, Cancel)
 Fill = Callable[[list[Any], dict[str, Any]], tuple[list[Any], dict[str, Any]]]
 
 
 class Filled:
     """The items of one call with their arguments filled in; those that stand for something that is
-    gone are left out, and fail alone.
+    gone are left out, and fail alone, or are cancelled.
 
     Args:
         fill: of the framework; it looks up all that it is given at once.
@@ -29,11 +32,11 @@ class Filled:
         self.items: list[BatchJob] = []
         try:
             filled, _ = fill([[list(item.args), item.kwargs] for item in items], {})
-        except ArgumentGoneError:
+        except _GONE:
             for place, item in enumerate(items):
                 try:
                     self._put(place, item, *fill(list(item.args), item.kwargs))
-                except ArgumentGoneError as error:
+                except _GONE as error:
                     self._results[place] = error
         else:
             for place, (item, (args, kwargs)) in enumerate(zip(items, filled, strict=True)):

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from pgqueue import Context, task
+from pgqueue import BatchJob, Context, task
 from pgqueue.django import task as django_task
 from tests.django_app.store.models import Order, Parcel
 
@@ -130,3 +130,37 @@ def atomically(total: int) -> bool:
 def unstorable() -> object:
     """Return what is not JSON."""
     return object()
+
+
+#: What `hear` was told.
+heard: list[dict[str, Any]] = []
+
+
+@django_task
+def hear(what: dict[str, Any]) -> None:
+    """Hear how something has ended."""
+    heard.append(what)
+
+
+@django_task(unique=("one",))
+def once(one: int) -> int:
+    """Be there once for each argument."""
+    return one
+
+
+@django_task(concurrency=("name",), max_running=2, on_success=hear)
+def keyed(name: str, number: int) -> int:
+    """Run two of a name at once."""
+    return number
+
+
+@django_task(fair_by="name")
+def shared(name: str) -> str:
+    """Take turns."""
+    return name
+
+
+@task(batch=10)
+def total(jobs: list[BatchJob]) -> list[int]:
+    """Give the totals of orders."""
+    return [job.args[0].total for job in jobs]
