@@ -98,6 +98,9 @@ class Context:
     def reschedule(self, in_: When, *, from_planned: bool = False) -> int:
         """Enqueue this job again, with the same arguments, for later; gives the new job's id.
 
+        It has the same keys. Where another job has the unique key by then, and waits, that one's id
+        is given.
+
         In an atomic task it is enqueued if the task's own writes commit; in others at once, so
         that an attempt which fails afterwards and is retried does it again.
 
@@ -107,7 +110,8 @@ class Context:
                 instead of from now by the server's clock.
 
         Raises:
-            ConfigurationError: the duration is wrong, or there is no planned instant.
+            ConfigurationError: the duration is wrong, there is no planned instant, or the job has a
+                unique key that it keeps while it runs.
         """
         again, when = self._again(in_, from_planned)
         return again.enqueue(when)

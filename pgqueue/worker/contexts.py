@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from pgqueue.api.task import BoundTask, clients_of
 from pgqueue.core.context import Context
+from pgqueue.core.errors import ConfigurationError
 from pgqueue.db.statements import schedules
+from pgqueue.db.statements.schedules import Kept
 from pgqueue.worker.execution import Prepared, Ticket
 
 
@@ -64,7 +66,7 @@ def make_context(
 
 
 class Again:
-    """Enqueue a job like this one: its arguments, queue, priority and limits.
+    """Enqueue a job like this one: its arguments, queue, priority, limits and keys.
 
     Args:
         job: the one that runs.
@@ -78,21 +80,27 @@ class Again:
     def enqueue(self, when: dt.timedelta | dt.datetime) -> int:
         """Enqueue it for a time; gives the id. A duration counts from the server's now, so that the
         planned instant is right whatever the clock here says."""
-        if isinstance(when, dt.timedelta):
-            clients = clients_of(self._job.task)
-            when = clients.sync.run(schedules.now(), self._connection) + when
-        return self._bound(when).enqueue(*self._job.args, **self._job.kwargs).id
+        client = clients_of(self._job.task).sync
+        kept = client.run(schedules.kept(self._job.ticket.job_id), self._connection)
+        return self._bound(when, kept).enqueue(*self._job.args, **self._job.kwargs).id
 
     async def aenqueue(self, when: dt.timedelta | dt.datetime) -> int:
         """Enqueue it from a coroutine; see `enqueue`."""
-        if isinstance(when, dt.timedelta):
-            clients = clients_of(self._job.task)
-            now = await clients.asynchronous.run(schedules.now(), self._connection)
-            when = now + when
-        return (await self._bound(when).aenqueue(*self._job.args, **self._job.kwargs)).id
+        client = clients_of(self._job.task).asynchronous
+        kept = await client.run(schedules.kept(self._job.ticket.job_id), self._connection)
+        return (await self._bound(when, kept).aenqueue(*self._job.args, **self._job.kwargs)).id
 
-    def _bound(self, planned: dt.datetime) -> BoundTask[Any]:
+    def _bound(self, when: dt.timedelta | dt.datetime, kept: Kept) -> BoundTask[Any]:
+        planned = kept.now + when if isinstance(when, dt.timedelta) else when
         ticket = self._job.ticket
+        if "unique_key" in kept.words and (
+            kept.words.get("unique_while") != "waiting" or "unique_for" in kept.words
+        ):
+            raise ConfigurationError(
+                f"job {ticket.job_id} has its unique key while it runs, so the next one would be a "
+                "duplicate of it; raise Snooze to let this job run again, or enqueue it with "
+                "unique_while='waiting' and no unique_for"
+            )
         options = ticket.options or {}
         meta = options.get("meta")
         meta = meta if isinstance(meta, dict) else {}
@@ -107,4 +115,5 @@ class Again:
             timeout=timeout if isinstance(timeout, int | float) else None,
             max_attempts=options.get("max_attempts"),
             meta={**meta, "pgqueue": ours},
+            **kept.words,
         )

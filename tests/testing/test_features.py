@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from pgqueue import Context, Flow, PgQueue, Retry, chain
+from pgqueue import ConfigurationError, Context, Flow, PgQueue, Retry, chain
 from pgqueue.api.decorating import registry
 from pgqueue.core.batch import BatchJob
 from pgqueue.testing import drain, inline
+from tests.fixtures.databases import Database
 
 
 @pytest.fixture
@@ -47,6 +48,10 @@ def tasks(app: PgQueue) -> Any:
         @app.task(name="fail")
         def fail() -> None:
             raise LookupError("as told")
+
+        @app.task(name="recur", context=True)
+        def recur(context: Context, word: str) -> int:
+            return context.reschedule("1h")
 
     yield Tasks
     registry._tasks.clear()
@@ -138,3 +143,30 @@ def test_inline(app: PgQueue, tasks: Any) -> None:
             tasks.add.using(group=group).enqueue(5)
         assert group.results(timeout=0) == [5]
     assert len(tasks.heard) == 1
+
+
+def test_a_job_with_keys_enqueues_itself_again(app: PgQueue, db: Database, tasks: Any) -> None:
+    tasks.recur.using(
+        unique_key="k", unique_while="waiting", concurrency_key="line", max_running=3
+    ).enqueue("a")
+    drain(app=app)
+    # It has given its key back when it began; the next one has it.
+    assert db.execute(
+        "SELECT unique_key, unique_while, concurrency_key, max_running, run_at > now()"
+        " FROM pgqueue.jobs ORDER BY id"
+    ) == [("k", "waiting", "line", 3, None), ("k", "waiting", "line", 3, True)]
+    assert tasks.recur.using(unique_key="k").enqueue("b").duplicate
+    # The one that waits already is the next one, whoever enqueued it.
+    tasks.recur.using(unique_key="other", unique_while="waiting").enqueue("a")
+    [job] = drain(app=app)
+    assert job.state == "succeeded"
+
+
+@pytest.mark.parametrize("words", [{}, {"unique_while": "waiting", "unique_for": "1h"}])
+def test_a_job_that_keeps_its_key_cannot_enqueue_itself(
+    app: PgQueue, db: Database, tasks: Any, words: dict[str, Any]
+) -> None:
+    job = tasks.recur.using(unique_key="k", **words).enqueue("a")
+    with pytest.raises(ConfigurationError, match=f"job {job.id} has its unique key .* Snooze"):
+        drain(app=app)
+    assert db.execute("SELECT count(*) FROM pgqueue.jobs") == [(1,)]

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pgqueue.core.job import RunInfo, ScheduleInfo
 from pgqueue.core.states import JobState
@@ -154,6 +154,50 @@ def now() -> Statement[dt.datetime]:
         text="SELECT EXTRACT(EPOCH FROM clock_timestamp())",
         params={},
         decode=lambda rows: as_moment(rows[0][0]),
+    )
+
+
+class Kept(NamedTuple):
+    """Hold what a job that is enqueued again keeps of the one that runs, beyond its line.
+
+    Attributes:
+        now: by the server's clock.
+        words: options, by their names.
+    """
+
+    now: dt.datetime
+    words: dict[str, Any]
+
+
+def kept(job_id: int) -> Statement[Kept]:
+    """Read the server's clock, and the keys of a job."""
+    return Statement(
+        text="SELECT EXTRACT(EPOCH FROM clock_timestamp()), j.unique_key, j.unique_while,"
+        " EXTRACT(EPOCH FROM j.unique_for), j.on_duplicate, j.concurrency_key,"
+        " CAST(j.max_running AS text), j.fair_key FROM (SELECT) AS one"
+        " LEFT JOIN pgqueue.jobs AS j ON j.id = CAST(CAST(%(id)s AS text) AS bigint)",
+        params={"id": str(job_id)},
+        decode=_kept,
+    )
+
+
+def _kept(rows: Rows) -> Kept:
+    now, *values = rows[0]
+    words: dict[str, Any] = dict(
+        zip(
+            ("unique_key", "unique_while", "unique_for", "on_duplicate", "concurrency_key",
+             "max_running", "fair_key"),
+            values,
+            strict=True,
+        )
+    )  # fmt: skip
+    if words["unique_for"] is not None:
+        words["unique_for"] = dt.timedelta(seconds=float(str(words["unique_for"])))
+    if words["max_running"] is not None:
+        words["max_running"] = as_int(words["max_running"])
+    return Kept(
+        now=as_moment(now),
+        words={name: value for name, value in words.items() if value is not None},
     )
 
 
