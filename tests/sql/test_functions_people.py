@@ -230,6 +230,22 @@ def test_a_changed_queue_rings_there(db: Database, c: Connection) -> None:
     assert sleeper.heard() == ["slow"]
 
 
+@pytest.mark.parametrize("key", ["concurrency_key", "fair_key"])
+def test_a_job_in_a_line_keeps_its_place_in_another_queue(
+    db: Database, c: Connection, key: str
+) -> None:
+    job, behind = (factories.job(c, queue="mail", **{key: "k"}) for _ in range(2))
+    before = factories.position(c, job)
+    assert before["seq"] == job
+    sleeper = SleeperSession(db, "slow")
+    sleeper.arm()
+    assert one(c, SET_QUEUE, job, "slow") == "blocked"
+    assert factories.position(c, job) == {**before, "queue": "slow"}
+    assert sleeper.heard() == ["slow"]
+    assert [row[0] for row in work(c, factories.worker(c), queues=("slow",)).payload] == [job]
+    assert factories.state(c, behind) == "blocked"
+
+
 def test_a_running_job_keeps_its_queue_and_one_that_is_over_is_retried_in_the_other(
     c: Connection,
 ) -> None:

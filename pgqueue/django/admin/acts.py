@@ -136,6 +136,11 @@ _LEFT: Final = ngettext_lazy(
     "count",
 )
 _READY: Final = ngettext_lazy("%(count)d job is ready.", "%(count)d jobs are ready.", "count")
+_LINE: Final = ngettext_lazy(
+    "%(count)d job waits in the line of its key.",
+    "%(count)d jobs wait in the lines of their keys.",
+    "count",
+)
 _PRIORITY: Final = ngettext_lazy(
     "%(count)d job has another priority.", "%(count)d jobs have another priority.", "count"
 )
@@ -154,7 +159,7 @@ ACTS: Final[tuple[Act, ...]] = (
         several=_("Retry selected jobs that are over"),
         states=_OVER,
         statement=lambda ids, values: many.retry(ids),
-        changed={"ready": _READY},
+        changed={"ready": _READY, "blocked": _LINE},
     ),
     Act(
         name="run",
@@ -163,7 +168,7 @@ ACTS: Final[tuple[Act, ...]] = (
         several=_("Run selected scheduled jobs now"),
         states=frozenset({"scheduled"}),
         statement=lambda ids, values: many.run_now(ids),
-        changed={"ready": _READY},
+        changed={"ready": _READY, "blocked": _LINE},
     ),
     Act(
         name="cancel",
