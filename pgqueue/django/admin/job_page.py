@@ -7,7 +7,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,15 +18,21 @@ from pgqueue.django.admin.acts import ACTS
 from pgqueue.django.admin.base import may
 from pgqueue.django.admin.job_list import rows_of
 from pgqueue.django.admin.show import badge, bar, moment, span
-from pgqueue.django.models import FinishedJob, JobError, Worker
+from pgqueue.django.models import FinishedJob, JobError, JobLog, Worker
 
 _MOST_ERRORS: Final = 50
+_MOST_LINES: Final = 200
+_MOST_LINKS: Final = 10
 _REASONS: Final = {
     "delayed": gettext_lazy("not due yet"),
     "retry": gettext_lazy("waits for its next attempt"),
     "snoozed": gettext_lazy("snoozed"),
     "crashed": gettext_lazy("its process died; waits for its next attempt"),
     "unknown_task": gettext_lazy("no worker knows its task"),
+    "after": gettext_lazy("runs after other jobs"),
+    "concurrency": gettext_lazy("waits in the line of its key"),
+    "fair": gettext_lazy("waits for the turn of its key"),
+    "unique_key": gettext_lazy("it is not decided yet whether it is a duplicate"),
 }
 
 
@@ -57,7 +63,8 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
         original=job,
         state=badge(job.state),
         progress=bar(job.fraction, job.progress_note) if job.fraction is not None else None,
-        facts=_facts(job, _worker(job)),
+        facts=[*_facts(job, _worker(job)), *_ties(job, links=may(request, "view_group"))],
+        lines=_lines(job) if shows_payload else (),
         shows_payload=shows_payload,
         payload=_payload(job) if shows_payload else (),
         error=job.error if shows_payload or not job.error else kind_of(job.error),
@@ -159,6 +166,41 @@ def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
     if job.stop_asked_at is not None and job.state == "running":
         facts.append((_("Asked to stop"), moment(job.stop_asked_at)))
     return facts
+
+
+def _ties(job: Any, *, links: bool) -> list[tuple[str, Any]]:
+    """List what ties a job to others."""
+    facts: list[tuple[str, Any]] = []
+    if job.group_id is not None:
+        address = reverse("admin:pgqueue_group_change", args=[job.group_id])
+        facts.append((_("Group"), _link(address, job.group_id) if links else job.group_id))
+    if job.after:
+        shown = [
+            _link(reverse("admin:pgqueue_job_change", args=[one]), one)
+            for one in job.after[:_MOST_LINKS]
+        ]
+        more = len(job.after) - len(shown)
+        text = format_html_join(", ", "{}", ((one,) for one in shown))
+        if more:
+            text = format_html("{} {}", text, _("and %(count)s more") % {"count": more})
+        facts.append((_("Runs after"), text))
+    for label, key in (
+        (_("Unique key"), job.unique_key),
+        (_("Concurrency key"), job.concurrency_key),
+        (_("Fair key"), job.fair_key),
+    ):
+        if key is not None:
+            facts.append((label, key))
+    return facts
+
+
+def _lines(job: Any) -> list[Any]:
+    """Read the last lines of the log, in their order."""
+    return list(JobLog.objects.filter(job_id=job.pk).order_by("-attempt", "-n")[:_MOST_LINES])[::-1]
+
+
+def _link(address: str, text: Any) -> Any:
+    return format_html('<a href="{}">{}</a>', address, text)
 
 
 def _attempts(job: Any) -> str:
