@@ -168,7 +168,7 @@ def test_the_page_of_a_job(root: Any, c: Connection) -> None:
         )
     count, response = statements(root, f"{JOBS}{job}/change/")
     page = text_of(response)
-    assert count == 4
+    assert count == 5
     parts = (
         "mail.send", "Traceback of attempt 1", "Traceback of attempt 2", "no such order",
         "3 begun, 5 may fail, 1 lost through no fault of the job", "&quot;order&quot;: 7",
