@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -28,6 +28,14 @@ _KINDS: Final = (
     ("cron", gettext_lazy("cron (0 9 * * 1-5)")),
     ("rrule", gettext_lazy("RFC 5545 (FREQ=MONTHLY;BYDAY=-1FR)")),
     ("at", gettext_lazy("once, at its start")),
+)
+#: The fields that every schedule has, and those that the rule is read from.
+_FIRST: Final = frozenset(
+    {"name", "task", "args", "kwargs", "kind", "rule", "timezone", "starts_at"}
+)
+_RULE: Final = frozenset(
+    {"kind", "rule", "timezone", "starts_at", "ends_at", "repeats", "jitter", "catch_up"}
+    | {"overlap", "sticky", "planned_kwarg"}
 )
 _TEXT: Final = {"class": "vTextField", "autocomplete": "off", "spellcheck": "false"}
 
@@ -55,7 +63,7 @@ class JsonField(forms.CharField):
         try:
             found = codec.loads(text)
         except PgQueueError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(_("This is no JSON.")) from error
         if not isinstance(found, self.kind):
             raise forms.ValidationError(
                 _("This must be a JSON array.")
@@ -153,12 +161,15 @@ class ScheduleForm(forms.Form):
         """Make of it what is to be saved: the rule, and the job, whose arguments must fit."""
         found: dict[str, Any] = super().clean() or {}
         self.recurrence: Recurrence | None = None
-        if self.errors:
+        # What it means is told as soon as the rule can be read, whatever else is missing.
+        if not found.keys() >= _RULE:
             return found
         try:
             self.recurrence = Recurrence.from_kwargs(**rule_words(found))
         except ConfigurationError as error:
             self.add_error("rule", str(error))
+            return found
+        if self.errors:
             return found
         try:
             self.job = self._job(found, self.recurrence.planned_kwarg)
@@ -189,6 +200,18 @@ class ScheduleForm(forms.Form):
             return spec_of(found["task"], args, kwargs, EnqueueOptions.from_kwargs(**options))
         task = registry.get(found["task"]).using(**options)
         return job_of(task, args, kwargs, planned_kwarg, registry)
+
+    def first_fields(self) -> list[Any]:
+        """Give the fields that every schedule has."""
+        return [self[name] for name in self.fields if name in _FIRST]
+
+    def other_fields(self) -> list[Any]:
+        """Give the fields that few need."""
+        return [self[name] for name in self.fields if name not in _FIRST]
+
+    def opens_others(self) -> bool:
+        """Tell whether something is wrong in those."""
+        return bool(set(self.errors) - _FIRST - {"__all__"})
 
 
 def rule_words(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,8 +252,8 @@ def in_words(kind: str, rule: str, zone: str) -> str:
     if kind == "cron":
         try:
             text = str(CronSim(rule, timezone.now()).explain())
-        except (ValueError, KeyError, IndexError):
-            text = rule
+        except (CronSimError, ValueError, KeyError, IndexError):
+            text = rule  # "@daily", or what SQL has written that no worker can read.
     elif kind == "every":
         text = _("every %(interval)s") % {"interval": rule}
     elif kind in ("once", "at"):

@@ -79,6 +79,7 @@ class ScheduleAdmin(QueuePage):
         rows = list(found[: _MOST + 1])
         for row in rows:
             row.words = in_words(row.kind, row.rule, row.timezone)
+            row.shows_rule = row.rule not in row.words
             row.address = quote(row.name)
             row.last_badge = badge(row.last_state) if row.last_state else ""
         return self.page(

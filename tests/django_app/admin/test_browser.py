@@ -256,6 +256,27 @@ def meet_scripts_in_values(page: Any, c: Connection) -> None:
     assert page.locator("#pgq-queues tbody tr").count() == 1
 
 
+def make_a_schedule(page: Any, c: Connection) -> None:
+    page.goto("/admin/pgqueue/schedule/")
+    press(page, "text=Add schedule")
+    page.fill("#id_task", "shop.report")
+    page.select_option("#id_kind", "cron")
+    page.fill("#id_timezone", "Europe/Berlin")
+    page.type("#id_rule", "30 4 * * ")
+    page.wait_for_selector(".pgq-wrong:has-text('cron')")
+    page.type("#id_rule", "*")
+    page.wait_for_selector("#pgq-words:has-text('At 04:30 every day')")
+    assert page.locator("#pgq-slots li").count() == 5
+    press(page, "input[value=Save]")
+    assert said(page) == "Schedule shop.report: added."
+    for button, word in (("Run now", "run now"), ("Pause", "paused"), ("Resume", "resumed")):
+        press(page, f"button:has-text('{button}')")
+        assert said(page) == f"Schedule shop.report: {word}."
+    press(page, "button:has-text('Delete…')")
+    press(page, "input[value=Delete]")
+    assert said(page) == "Schedule shop.report: deleted."
+
+
 # A browser takes a while to start, so each test does a lot with one.
 
 
@@ -263,6 +284,7 @@ def test_what_is_done(page: Any, c: Connection) -> None:
     act_from_the_list(page, c)
     act_on_the_page_of_a_job(page, c)
     pause_and_configure(page, c)
+    make_a_schedule(page, c)
 
 
 def test_what_is_looked_at(page: Any, c: Connection) -> None:

@@ -128,6 +128,16 @@ def test_the_next_runs_as_one_types(root: Any) -> None:
     assert root.get(f"{SCHEDULES}preview/").status_code == 405
 
 
+@pytest.mark.parametrize(("kind", "rule"), [("cron", "@daily"), ("cron", "x"), ("moon", "full")])
+def test_rules_that_have_no_words_or_no_sense(
+    kind: str, rule: str, root: Any, c: Connection
+) -> None:
+    make(c)
+    c.execute("UPDATE pgqueue.schedules SET kind = %s, rule = %s", (kind, rule))
+    for where in (SCHEDULES, address("report")):
+        assert rule in text_of(root.get(where))
+
+
 def test_run_pause_resume_delete(root: Any, c: Connection) -> None:
     make(c)
     assert root.get(act("report", "run")).status_code == 405
