@@ -42,7 +42,10 @@ _GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "declare_schedules",
         ),
     ),
-    "Looking": ("Whether all is well; see also the views.", ("health", "check_invariants")),
+    "Looking": (
+        "Whether all is well; see also the views.",
+        ("health", "history", "find_jobs", "check_invariants"),
+    ),
     "Workers": (
         "What a worker of any language calls; see "
         "[from other languages](../howto/from-other-languages.md).",
