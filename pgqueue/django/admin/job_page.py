@@ -44,11 +44,15 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
         page.message_user(request, text, messages.WARNING)
         return HttpResponseRedirect(page.address)
     shows_payload = may(request, "view_job_payload")
+    site = page.admin_site.name
     response: HttpResponse = page.page(
         request,
         "job",
         _("Job %(id)s") % {"id": job.pk},
         above=page.address,
+        tools=[
+            (reverse(f"{site}:pgqueue_job_history", args=[job.pk]), "historylink", _("History"))
+        ],
         job=job,
         original=job,
         state=badge(job.state),

@@ -82,6 +82,7 @@ class ScheduleAdmin(QueuePage):
             row.shows_rule = row.rule not in row.words
             row.address = quote(row.name)
             row.last_badge = badge(row.last_state) if row.last_state else ""
+        site = self.admin_site.name
         return self.page(
             request,
             "schedules",
@@ -90,7 +91,9 @@ class ScheduleAdmin(QueuePage):
             cut=len(rows) > _MOST,
             most=_MOST,
             word=word,
-            may_add=self.has_add_permission(request),
+            tools=[(reverse(f"{site}:pgqueue_schedule_add"), "addlink", gettext("Add schedule"))]
+            if self.has_add_permission(request)
+            else [],
             may_run=may(request, "run_schedule"),
             may_pause=may(request, "pause_schedule"),
             may_view_jobs=may(request, "view_job"),
@@ -213,6 +216,7 @@ class ScheduleAdmin(QueuePage):
         self, request: HttpRequest, form: ScheduleForm, title: str, schedule: Any
     ) -> HttpResponse:
         context: dict[str, Any] = {}
+        history = f"{self.admin_site.name}:pgqueue_schedule_history"
         if schedule is not None:
             handle = default_app().schedules.get(schedule.name)
             try:
@@ -224,6 +228,9 @@ class ScheduleAdmin(QueuePage):
                 "slots": slots,
                 "runs": handle.history(20),
                 "address": quote(schedule.name),
+                "tools": [
+                    (reverse(history, args=[quote(schedule.name)]), "historylink", _("History"))
+                ],
             }
         offers = self.has_change_permission(request) if schedule else True
         names = ask(browsing.names()) if offers else {"tasks": [], "queues": []}

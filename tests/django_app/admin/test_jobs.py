@@ -175,6 +175,7 @@ def test_the_page_of_a_job(root: Any, c: Connection) -> None:
     )  # fmt: skip
     for part in parts:
         assert part in page, part
+    assert page.count(f"{JOBS}{job}/history/") == 1
     assert "hush" not in page
     assert page.count("••••••") == 3
     assert [act.name for act in response.context["acts"]] == ["retry", "move", "delete_selected"]
