@@ -1,6 +1,6 @@
 """The queues in the admin: how many jobs wait, pause and resume, how long jobs are kept."""
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib.admin.utils import quote, unquote
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from pgqueue.api.default import default_app
 from pgqueue.core.errors import ConfigurationError, PgQueueError
+from pgqueue.core.limits import MAX_COUNT, check_rate
 from pgqueue.core.options import check_queue
 from pgqueue.django.admin.base import QueuePage, may, note
 from pgqueue.django.admin.offsets import OffsetField, offset_of
@@ -43,6 +44,45 @@ class RetentionForm(forms.Form):
     retention_other = OffsetField(
         label=_("Keep other jobs"), help_text=_("Failed, cancelled, expired; empty for 30 days.")
     )
+
+
+class LimitForm(forms.Form):
+    """What limits a queue; empty for no limit."""
+
+    max_running = forms.IntegerField(
+        label=_("Run at most"),
+        required=False,
+        min_value=0,
+        max_value=MAX_COUNT,
+        help_text=_("Jobs at once, of all workers together; 0 holds the queue."),
+    )
+    rate = forms.CharField(
+        label=_("Rate"), required=False, max_length=30, help_text=_("Such as 5/s, 100/m, 1000/2h.")
+    )
+    max_pending = forms.IntegerField(
+        label=_("Let wait at most"),
+        required=False,
+        min_value=0,
+        max_value=MAX_COUNT,
+        help_text=_("More jobs are refused when they are enqueued."),
+    )
+
+    def clean_rate(self) -> str | None:
+        """Refuse what is no rate."""
+        rate = self.cleaned_data["rate"]
+        try:
+            return check_rate(rate) if rate else None
+        except ConfigurationError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+#: What is done with a queue, by its form and the permission it takes.
+_ACTS: Final[dict[str, tuple[type[forms.Form] | None, str]]] = {
+    "pause": (PauseForm, "pause_queue"),
+    "resume": (None, "pause_queue"),
+    "configure": (RetentionForm, "change_queue"),
+    "limit": (LimitForm, "change_queue"),
+}
 
 
 class QueueAdmin(QueuePage):
@@ -83,28 +123,31 @@ class QueueAdmin(QueuePage):
         return self._show(request, unquote(object_id), **(extra_context or {}))
 
     def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
-        """Pause, resume or configure; POST only."""
+        """Pause, resume, limit or configure; POST only."""
         queue = unquote(object_id)
-        if name not in ("pause", "resume", "configure"):
+        if name not in _ACTS:
             raise Http404
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        needed = "change_queue" if name == "configure" else "pause_queue"
+        kind, needed = _ACTS[name]
         if not self.has_view_permission(request) or not may(request, needed):
             raise PermissionDenied
         queues = default_app().queues
         form: forms.Form | None = None
         try:
-            if name == "resume":
+            if kind is None:
                 queues.resume(queue)
                 text = gettext("resumed.")
             else:
-                form = (PauseForm if name == "pause" else RetentionForm)(request.POST)
+                form = kind(request.POST)
                 if not form.is_valid():
                     return self._show(request, queue, **{f"{name}_form": form})
                 if name == "pause":
                     queues.pause(queue, resume_in=form.cleaned_data["resume_in"])
                     text = gettext("paused; running jobs go on.")
+                elif name == "limit":
+                    queues.configure(queue, **form.cleaned_data)
+                    text = gettext("limits set; running jobs go on.")
                 else:
                     queues.configure(queue, **form.cleaned_data)
                     text = gettext("retention set for jobs that end from now on.")
@@ -135,6 +178,13 @@ class QueueAdmin(QueuePage):
             "may_pause": may(request, "pause_queue"),
             "may_change": may(request, "change_queue"),
             "pause_form": PauseForm(),
+            "limit_form": LimitForm(
+                initial={
+                    "max_running": settings.max_running,
+                    "rate": _rate_of(settings),
+                    "max_pending": settings.max_pending,
+                }
+            ),
             "configure_form": RetentionForm(
                 initial={
                     "retention_succeeded": offset_of(settings.retention_succeeded),
@@ -144,3 +194,16 @@ class QueueAdmin(QueuePage):
             **extra,
         }
         return self.page(request, "queue", gettext("Queue %(name)s") % {"name": queue}, **context)
+
+
+def _rate_of(settings: Any) -> str:
+    """Write the rate of a queue as it is typed."""
+    if settings.rate_jobs is None:
+        return ""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        parts, left = divmod(settings.rate_seconds, length)
+        if not left:
+            return f"{settings.rate_jobs}/{'' if parts == 1 else int(parts)}{unit}"
+    return (
+        f"{settings.rate_jobs}/{'' if settings.rate_seconds == 1 else int(settings.rate_seconds)}s"
+    )

@@ -102,6 +102,25 @@ def test_queues(root: Any, c: Connection) -> None:
     assert root.get(queue_page("*")).status_code == 404
 
 
+def test_limits_of_a_queue(root: Any, login: Any, c: Connection) -> None:
+    page = queue_page("mail")
+    act = page.removesuffix("change/") + "act/limit/"
+    words = {"max_running": "3", "rate": "100/2m", "max_pending": ""}
+    assert messages_of(root.post(act, words, follow=True)) == [
+        "Queue mail: limits set; running jobs go on."
+    ]
+    select = "SELECT max_running, rate_jobs, rate_seconds, max_pending FROM pgqueue.queues"
+    assert c.execute(select).fetchone() == (3, 100, 120, None)
+    shown = text_of(root.get(page))
+    assert 'value="3"' in shown
+    assert 'value="100/2m"' in shown
+    assert "100/2m" in text_of(login("view_queue").get(page))
+    assert "rate must be text such as" in text_of(root.post(act, {"rate": "often"}))
+    root.post(act, {}, follow=True)
+    assert c.execute(select).fetchone() == (None, None, None, None)
+    assert login("view_queue", "pause_queue").post(act).status_code == 403
+
+
 def test_who_may_do_what_with_queues(login: Any, c: Connection) -> None:
     act = queue_page("mail").removesuffix("change/") + "act/"
     allowed = {
