@@ -89,6 +89,37 @@ def test_relations(jobs: dict[str, int], project: Database) -> None:
         assert str(model.objects.first())
 
 
+def test_groups_flows_keys_and_lines(project: Database) -> None:
+    from pgqueue.django import models
+    from pgqueue.django.models import Group, Job
+
+    c = project.connect()
+    (group,) = c.execute("SELECT pgqueue.create_group('orders')").fetchone() or (0,)
+    first = factories.job(c, group_id=group, unique_key="u", concurrency_key="k")
+    second = factories.job(c, group_id=group, after=[first], callbacks='{"on_finish": "a"}')
+    c.execute("SELECT f.job_ids FROM pgqueue.enqueue_flow('[{\"task\": \"a\"},"
+              " {\"task\": \"b\", \"after\": [0]}]') AS f")  # fmt: skip
+    c.execute("SELECT pgqueue.wait_for(ARRAY[%s]::bigint[])", (first,))
+    c.execute("SELECT pgqueue.limit_key('k', 2)")
+    c.execute("INSERT INTO pgqueue.job_logs VALUES (%s, 1, 1, now(), 'info', 'hi')", (first,))
+    found = Group.objects.get(name="orders")
+    assert [job.pk for job in found.jobs.order_by("pk")] == [first, second]
+    assert (found.overview.state, found.overview.total) == ("open", 2)
+    assert found.handle.progress().total == 2
+    job = Job.objects.get(pk=second)
+    assert (job.after, job.callbacks, job.waits_for.remaining) == ([first], {"on_finish": "a"}, 1)
+    assert [line.message for line in Job.objects.get(pk=first).logs.all()] == ["hi"]
+    assert [key.key for key in Job.objects.get(pk=first).unique_keys.all()] == ["u"]
+    edge = models.JobDependency.objects.get()
+    assert edge.parent.followers.get().child_id == edge.child_id
+    assert models.KeyLimit.objects.get().max_running == 2
+    for name in ("Group", "GroupOverview", "JobDependency", "JobLog", "JobWait", "KeyLimit",
+                 "UniqueKey", "Waiter"):  # fmt: skip
+        assert str(getattr(models, name).objects.first())
+    for name in ("RateTake", "Slot", "Turn"):
+        assert list(getattr(models, name).objects.all()) == []
+
+
 def test_times_that_python_has_no_word_for(project: Database) -> None:
     from pgqueue.django.models import Job, JobOverview, ScheduledJob
 
