@@ -162,6 +162,10 @@ def _settle_prepared(arena: Arena) -> None:
 
 
 def _stop_workers(arena: Arena) -> None:
+    for worker in arena.workers:
+        # SIGTERM ends what has only begun, and nothing is to be learned from that.
+        with contextlib.suppress(AssertionError):
+            arena.wait_ready(worker)
     # Those that were killed are to be given up by those that live, not by the end of the run.
     with contextlib.suppress(AssertionError):
         eventually(
@@ -177,10 +181,6 @@ def _stop_workers(arena: Arena) -> None:
             arena.history.write(
                 "surprise", what=f"a worker ended by itself: {worker.process.returncode} {said}"
             )
-    for worker in arena.workers:
-        # SIGTERM ends what has only begun, and nothing is to be learned from that.
-        with contextlib.suppress(AssertionError):
-            arena.wait_ready(worker)
     families = [pid for worker in arena.workers for pid in worker.family()]
     living = [worker for worker in arena.workers if worker.alive]
     for worker in living:
