@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from pgqueue.api.registry import Registry
+from pgqueue.api.task import Task
 from pgqueue.core import codec
 from pgqueue.core.batch import BatchJob
 from pgqueue.core.context import Context
@@ -113,15 +114,18 @@ class Batches:
         answers: Answers,
         start: Callable[[], None],
     ) -> None:
-        self.tasks = {
-            name: task
-            for task in registry
-            if task.options.batch > 1
-            for name in (task.name, *task.options.aliases)
-        }
+        self.tasks: dict[str, Task[Any, Any]] = {}
+        for task in registry:
+            if task.options.batch > 1:
+                self.add(task)
         self._inbox = inbox
         self._answers = answers
         self._start = start
+
+    def add(self, task: Task[Any, Any]) -> None:
+        """Take note of a batch task, as of one that a framework found when its first job came."""
+        for name in (task.name, *task.options.aliases):
+            self.tasks[name] = task
 
     def gather(self, slot: Slot, first: Ticket) -> list[Ticket]:
         """Take more jobs of the same task, and wait a little for some.

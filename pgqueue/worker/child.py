@@ -267,6 +267,11 @@ class Child:
         if isinstance(job, Failed):
             self._answers.tell(ticket, record(job_id, job, 0), 0)
             return
+        if job.task.options.batch > 1:
+            # Its module was imported just now.
+            self._batches.add(job.task)
+            self._work_batch(slot, self._batches.gather(slot, ticket))
+            return
         begun = monotonic()
         ending: Ending
         if job.task.options.atomic:

@@ -107,6 +107,23 @@ def test_a_worker(project: Database, tasks: Any, start: Start) -> None:
     assert "WARNING" not in running.log()
 
 
+def test_batch_tasks(project: Database, tasks: Any, start: Start) -> None:
+    import pgqueue
+    from tests.django_app.store.models import Order
+
+    orders = [Order.objects.create(total=n) for n in range(3)]
+    totals = [tasks.total.enqueue(order) for order in orders]
+    orders[1].delete()
+    # Of a module that no worker has imported when the first of these comes.
+    name = "tests.django_app.store.elsewhere.sizes"
+    sizes = [pgqueue.default_app().enqueue(name, [n]) for n in range(3)]
+    running = start("--processes", "1")
+    assert [result_of(job, running) % 100 for job in sizes] == [0, 1, 2]
+    assert [result_of(totals[n], running) for n in (0, 2)] == [0, 2]
+    eventually(lambda: totals[1].state() == "failed")
+    assert totals[1].errors()[0].kind == "ArgumentGone"
+
+
 def test_connections_around_each_job(project: Database, tasks: Any, start: Start) -> None:
     from django.db import connections
 
