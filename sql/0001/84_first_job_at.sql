@@ -7,6 +7,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET jit = off
 AS $$
 DECLARE
     v_low bigint;
