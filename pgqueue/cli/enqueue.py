@@ -10,7 +10,7 @@ from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.cli.database import open_app
 from pgqueue.cli.exits import Exit
 from pgqueue.cli.output import say
-from pgqueue.cli.parser import Parser, duration, moment, whole
+from pgqueue.cli.parser import Parser, add_call, duration, moment, whole
 from pgqueue.cli.values import json_array, json_object
 from pgqueue.core.errors import ConfigurationError
 
@@ -31,17 +31,7 @@ def add(top: Parser) -> None:
             "enqueue shop.tasks.reindex --unique-key reindex --unique-while waiting",
         ),
     )
-    parser.add_argument("task", metavar="TASK", help="name of the task, such as shop.tasks.send")
-    parser.add_argument(
-        "args",
-        metavar="ARGS-JSON",
-        nargs="?",
-        default="[]",
-        help="positional arguments, a JSON array (default: [])",
-    )
-    parser.add_argument(
-        "--kwargs", metavar="JSON", default="{}", help="keyword arguments, a JSON object"
-    )
+    add_call(parser, "shop.tasks.send")
     parser.add_argument(
         "--app",
         action="append",

@@ -147,6 +147,25 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
+def add_call(parser: Parser, example: str) -> None:
+    """Add the words that say which task is called, and with what.
+
+    Args:
+        example: name of a task.
+    """
+    parser.add_argument("task", metavar="TASK", help=f"name of the task, such as {example}")
+    parser.add_argument(
+        "args",
+        metavar="ARGS-JSON",
+        nargs="?",
+        default="[]",
+        help="positional arguments, a JSON array (default: [])",
+    )
+    parser.add_argument(
+        "--kwargs", metavar="JSON", default="{}", help="keyword arguments, a JSON object"
+    )
+
+
 def quoted(word: str) -> str:
     """Write a word of the command line into a message, unless it may hold a password."""
     hidden = "://" in word or "password" in word.lower()

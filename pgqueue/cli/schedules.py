@@ -11,7 +11,7 @@ from pgqueue.cli.database import open_app
 from pgqueue.cli.enqueue import loaded
 from pgqueue.cli.exits import Exit
 from pgqueue.cli.output import cell, print_json, print_pairs, print_table, say
-from pgqueue.cli.parser import Parser, duration, moment, whole
+from pgqueue.cli.parser import Parser, add_call, duration, moment, whole
 from pgqueue.cli.values import json_array, json_object, to_json
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.job import RunInfo, ScheduleInfo
@@ -128,17 +128,7 @@ def _add_add(noun: Parser) -> None:
         ),
     )
     _add_name(parser)
-    parser.add_argument("task", metavar="TASK", help="name of the task, such as shop.tasks.report")
-    parser.add_argument(
-        "args",
-        metavar="ARGS-JSON",
-        nargs="?",
-        default="[]",
-        help="positional arguments, a JSON array (default: [])",
-    )
-    parser.add_argument(
-        "--kwargs", metavar="JSON", default="{}", help="keyword arguments, a JSON object"
-    )
+    add_call(parser, "shop.tasks.report")
     _add_rule(parser)
     parser.add_argument("--repeats", type=whole, metavar="N", help="runs after which it ends")
     parser.add_argument("--jitter", type=duration, metavar="TIME", help="most delay of a run")

@@ -13,7 +13,6 @@ import psycopg
 from tests.faults import processes
 from tests.faults.arena import Arena, Worker
 from tests.faults.scenarios import Scenario, register
-from tests.faults.tasks import HAS_ATOMIC
 
 _FAILPOINTS = (
     "after_claim", "before_child_exec", "child_before_fn", "child_after_fn", "before_finish",
@@ -263,10 +262,6 @@ def _needs_ss() -> str | None:
     return None
 
 
-def _needs_atomic() -> str | None:
-    return None if HAS_ATOMIC else "this pgqueue has no atomic tasks"
-
-
 register(Scenario(
     name="restart-fast", summary="the server is restarted", strike=_restart_fast,
     jobs=2500, cycles=10,
@@ -295,7 +290,7 @@ register(Scenario(
 ))  # fmt: skip
 register(Scenario(
     name="atomic", summary="effects in the transaction of the finish, under all of these",
-    strike=_mixed, jobs=3000, cycles=30, workers=4, needs=_needs_atomic,
+    strike=_mixed, jobs=3000, cycles=30, workers=4,
     mix={"atomic": 70, "plain": 20, "effect": 10},
 ))  # fmt: skip
 register(Scenario(

@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 import psycopg
 
 from pgqueue import task
-from pgqueue.api.task import TaskWords
 from pgqueue.core.context import Context
 from tests.faults import history
 
@@ -32,9 +31,6 @@ if os.environ.get("PGQUEUE_FAULTS_MUTANT"):
     apply(os.environ["PGQUEUE_FAULTS_MUTANT"], "child")
 
 PREFIX = "tests.faults.tasks."
-
-#: Whether the installed pgqueue knows atomic tasks.
-HAS_ATOMIC = "atomic" in TaskWords.__annotations__
 
 _TICK = 0.02
 _local = threading.local()
@@ -134,16 +130,14 @@ def effect(context: Context, key: str, seconds: float) -> None:
             raise
 
 
-if HAS_ATOMIC:
-
-    @task(context=True, atomic=True, max_attempts=1000, backoff=0.1)
-    def atomic(context: Context, key: str, seconds: float) -> None:
-        with _Execution(key, context):
-            time.sleep(seconds)
-            context.connection.execute(
-                "INSERT INTO public.effects (key, attempt, atomic) VALUES (%s, %s, true)",
-                (key, context.attempt),
-            )
+@task(context=True, atomic=True, max_attempts=1000, backoff=0.1)
+def atomic(context: Context, key: str, seconds: float) -> None:
+    with _Execution(key, context):
+        time.sleep(seconds)
+        context.connection.execute(
+            "INSERT INTO public.effects (key, attempt, atomic) VALUES (%s, %s, true)",
+            (key, context.attempt),
+        )
 
 
 #: The task of each kind.

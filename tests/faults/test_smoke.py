@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from pgqueue.db.embedded import EmbeddedServer
 from tests.faults import month
 from tests.faults.campaign import Row, run
@@ -70,7 +68,6 @@ def test_scenarios_are_described() -> None:
     assert all(scenario.summary for scenario in known.values())
 
 
-@pytest.mark.skipif(scenarios()["atomic"].needs() is not None, reason="no atomic tasks")
 def test_atomic(postgres_bin: str | None) -> None:
     play("atomic", 300, 4, postgres_bin)
 
