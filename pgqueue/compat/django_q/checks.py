@@ -38,7 +38,7 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def _cluster(found: Mapping[str, Any], path: str) -> Iterator[checks.CheckMessage]:
     for name, value in found.items():
-        at = f"{path}[{shown(name)}]"
+        at = f'{path}["{name}"]'
         key = KEYS.get(name) if isinstance(name, str) else None
         if key is None:
             yield checks.Error(
@@ -123,7 +123,7 @@ def _others(found: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
     others = found.get("ALT_CLUSTERS")
     if isinstance(others, Mapping):
         for name, words in others.items():
-            at = f'Q_CLUSTER["ALT_CLUSTERS"][{shown(name)}]'
+            at = f'Q_CLUSTER["ALT_CLUSTERS"]["{name}"]'
             yield from _queue(name, at)
             if not isinstance(words, Mapping):
                 yield checks.Error(
@@ -137,9 +137,7 @@ def _others(found: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
     try:
         conf.given()
     except conf.ClusterNameError as error:
-        yield checks.Error(
-            str(error), hint=f"Or unset {conf.NAME_VARIABLE}.", id="django_q.E009"
-        )
+        yield checks.Error(str(error), hint=f"Or unset {conf.NAME_VARIABLE}.", id="django_q.E009")
         return
     if name and isinstance(others, Mapping) and others and not _is_known(name, found, others):
         yield checks.Warning(
@@ -176,6 +174,6 @@ def _places(found: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (LookupError, OSError, ValueError):
         return False
     return True

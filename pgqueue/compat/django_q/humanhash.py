@@ -7,8 +7,7 @@ from functools import reduce
 from typing import Final
 
 #: As many as a byte has values.
-DEFAULT_WORDLIST: Final = tuple(
-    """
+_WORDS: Final = """
 acorn amber anchor apple apricot arch arrow atlas attic aurora bamboo banjo barley basil basket
 bay beacon beech bell berry birch bison blanket bottle boulder branch brass breeze brick bridge
 brook bucket button cabin cactus candle canoe canyon caramel castle cedar cello cherry chestnut
@@ -27,8 +26,8 @@ prairie pumpkin quarry quartz quill rabbit rain raven reed reef ribbon river rob
 saddle saffron sage salmon sand satin sequoia shadow shell silver sky snow sparrow spruce star
 stone storm summit swan thistle thunder tiger timber tulip tundra valley velvet violet walnut
 willow
-""".split()
-)
+"""
+DEFAULT_WORDLIST: Final = tuple(_WORDS.split())
 
 
 class HumanHasher:

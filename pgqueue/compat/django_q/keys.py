@@ -84,7 +84,7 @@ KEYS: Final[dict[str, Key]] = {
     "save_limit_per": Key(
         attribute="SAVE_LIMIT_PER",
         kinds=(str,),
-        words='"group", "name", "func" or None',
+        words="'group', 'name', 'func' or None",
         does="what each has a save_limit of its own",
     ),
     "guard_cycle": _seconds("GUARD_CYCLE", 0.5),
@@ -98,8 +98,12 @@ KEYS: Final[dict[str, Key]] = {
     "poll": _seconds("POLL", 0.2),
     "cache": _text("CACHE", "default", "the alias of the cache for cached results"),
     "cached": Key(
-        attribute="CACHED", default=False, kinds=(bool, int), words="True, False or seconds",
-        does="whether results go to the cache, and for how many seconds", least=0,
+        attribute="CACHED",
+        default=False,
+        kinds=(bool, int),
+        words="True, False or seconds",
+        does="whether results go to the cache, and for how many seconds",
+        least=0,
     ),
     "cpu_affinity": _count("CPU_AFFINITY", 0),
     "error_reporter": _mapping("ERROR_REPORTER", None, "reporters of errors and their settings"),

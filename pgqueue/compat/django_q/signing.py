@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core import signing
 
 from pgqueue.compat.django_q.conf import Conf
+from pgqueue.compat.pickles import PickleRefusedError
+from pgqueue.django import conf as native
 
 BadSignature = signing.BadSignature
 
@@ -55,7 +57,10 @@ class SignedPackage:
 
         Raises:
             BadSignature: it was not signed here.
+            PickleRefusedError: `PGQUEUE["PICKLE"]` is False.
         """
+        if not native.pickle():
+            raise PickleRefusedError('packages are not opened: PGQUEUE["PICKLE"] is False')
         return signing.loads(
             obj,
             key=Conf.SECRET_KEY,

@@ -37,7 +37,8 @@ def localtime(value: dt.datetime | None = None) -> dt.datetime:
     """
     if not settings.USE_TZ:
         return dt.datetime.now() if value is None else value
-    return timezone.localtime(value, ZoneInfo(Conf.TIME_ZONE))
+    found: dt.datetime = timezone.localtime(value, ZoneInfo(Conf.TIME_ZONE))
+    return found
 
 
 def get_func_repr(func: str | Callable[..., Any] | None) -> str | None:
