@@ -12,12 +12,26 @@ from pgqueue.core.errors import (
     suggest,
 )
 
+#: Gives the task of a name that begins with the finder's prefix.
+Finder = Callable[[str], Task[Any, Any]]
+
 
 class Registry:
     """Find tasks by their names and aliases."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[Any, Any]] = {}
+        self._finders: dict[str, Finder] = {}
+
+    def add_finder(self, prefix: str, find: Finder) -> None:
+        """Let another give the tasks whose names begin with a prefix and a colon; such a task is
+        not kept here. The last one counts.
+
+        Args:
+            prefix: without the colon.
+            find: called with the whole name, each time a job needs the task.
+        """
+        self._finders[prefix] = find
 
     def add(self, task: Task[Any, Any]) -> None:
         """Take in a task, in the place of the same function's if its module was loaded again.
@@ -46,6 +60,10 @@ class Registry:
             TaskNotFoundError: there is none, with the nearest name there is.
         """
         task = self._tasks.get(name)
+        if task is None and self._finders and ":" in name:
+            find = self._finders.get(name.partition(":")[0])
+            if find is not None:
+                return find(name)
         if task is None and (framework := current()) is not None:
             framework.find(name)
             task = self._tasks.get(name)

@@ -23,6 +23,8 @@ _KINDS: dict[str, tuple[type, str]] = {
     "QUEUES": (Mapping, "a dictionary of settings by queue"),
     "MISSING_OBJECTS": (str, f"one of {', '.join(conf.MISSING_OBJECTS)}"),
     "REDACT": (Sequence, "a list of parts of names whose values the admin hides"),
+    "ALLOW": (Sequence, "a list of paths such as math.* or shop.tasks.send"),
+    "PICKLE": (bool, "True or False"),
 }
 
 
@@ -85,14 +87,20 @@ def _keys(given: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
             )
             continue
         kind, words = _KINDS[name]
-        if not isinstance(value, kind) or (
-            name == "MISSING_OBJECTS" and value not in conf.MISSING_OBJECTS
+        if (
+            not isinstance(value, kind)
+            or (kind is Sequence and not _are_texts(value))
+            or (name == "MISSING_OBJECTS" and value not in conf.MISSING_OBJECTS)
         ):
             yield checks.Error(
                 f'PGQUEUE["{name}"] must be {words}; got {shown(value)}',
                 hint=f"The default is {conf.DEFAULTS[name]!r}.",
                 id="pgqueue.E003",
             )
+
+
+def _are_texts(value: Any) -> bool:
+    return not isinstance(value, str) and all(isinstance(item, str) for item in value)
 
 
 def _queues() -> Iterator[checks.CheckMessage]:

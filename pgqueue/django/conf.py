@@ -17,6 +17,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "QUEUES": {},
     "MISSING_OBJECTS": "fail",
     "REDACT": ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization"),
+    "ALLOW": (),
+    "PICKLE": True,
 }
 #: What may become of a job whose argument stands for a row that is gone.
 MISSING_OBJECTS: Final = ("fail", "cancel", "none")
@@ -58,3 +60,16 @@ def redact() -> tuple[str, ...]:
     if not isinstance(found, Sequence) or isinstance(found, str):
         found = DEFAULTS["REDACT"]
     return tuple(str(part).lower() for part in found if part)
+
+
+def allow() -> tuple[str, ...]:
+    """Give the paths that jobs of `pgqueue.compat` may name beside those of the project's apps."""
+    found = given().get("ALLOW", ())
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return ()
+    return tuple(entry for entry in found if isinstance(entry, str))
+
+
+def pickle() -> bool:
+    """Tell whether jobs of `pgqueue.compat` may have signed pickles among their arguments."""
+    return given().get("PICKLE", True) is True

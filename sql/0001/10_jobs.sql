@@ -33,6 +33,14 @@ CREATE TABLE pgqueue.jobs (
     fair_key text
 );
 
+-- Tasks of django-q by the id, the name and the group they have there; no other job is in these.
+CREATE INDEX jobs_django_q_id_idx ON pgqueue.jobs ((meta -> 'django_q' ->> 'id'))
+    WHERE meta ? 'django_q';
+CREATE INDEX jobs_django_q_name_idx ON pgqueue.jobs ((meta -> 'django_q' ->> 'name'))
+    WHERE meta ? 'django_q';
+CREATE INDEX jobs_django_q_group_idx ON pgqueue.jobs ((meta -> 'django_q' ->> 'group'))
+    WHERE meta ? 'django_q';
+
 -- Only jobs that can expire are in it: a plain job does not pay for it.
 CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at IS NOT NULL;
 

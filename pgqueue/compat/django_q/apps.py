@@ -1,0 +1,23 @@
+"""What Django loads at its start."""
+
+from django.apps import AppConfig
+
+from pgqueue.compat.django_q import checks
+from pgqueue.compat.django_q.conf import Conf
+
+
+class DjangoQConfig(AppConfig):
+    """The app, under the label that admin addresses, permissions and rows know."""
+
+    name = "pgqueue.compat.django_q"
+    label = "django_q"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    @property
+    def verbose_name(self) -> str:
+        """Give `Q_CLUSTER["label"]`."""
+        return str(Conf.LABEL)
+
+    def ready(self) -> None:
+        """Check the setting."""
+        checks.register()

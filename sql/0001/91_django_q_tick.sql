@@ -1,0 +1,46 @@
+-- Purpose: keep one waiting job for the next run of a schedule of django-q.
+-- Fired by: INSERT and UPDATE of django_q_schedules, a row at a time. Writes jobs (enqueue).
+-- Locks: those of enqueue with a unique key.
+-- Why a job: it is promoted when it is due, wherever a worker lives, tried again where its worker
+-- dies, and seen and moved like any other; nothing polls. One that comes too early or too late, as
+-- of a schedule that was deleted, finds nothing due and does nothing.
+-- Why runs and error do not count as a change: a row that cannot run would be tried for ever.
+CREATE FUNCTION pgqueue.django_q_tick() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+AS $$
+BEGIN
+    IF NEW.next_run IS NULL OR NEW.repeats = 0 THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE'
+        AND to_jsonb(NEW) - '{runs,error,task}'::text[]
+            = to_jsonb(OLD) - '{runs,error,task}'::text[]
+    THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pgqueue.enqueue(
+        task => 'django_q::schedule',
+        args => jsonb_build_array(NEW.id),
+        queue => left(coalesce(nullif(NEW.cluster, ''), NEW.home), 100),
+        run_at => NEW.next_run,
+        unique_key => 'django_q:schedule:' || NEW.id,
+        unique_while => 'waiting',
+        on_duplicate => 'replace'
+    );
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.django_q_tick() IS
+'Keep one waiting job for the next run of a schedule of django-q.';
+
+CREATE TRIGGER django_q_tick
+AFTER INSERT OR UPDATE ON pgqueue.django_q_schedules
+FOR EACH ROW
+EXECUTE FUNCTION pgqueue.django_q_tick();
+
+ALTER TABLE pgqueue.django_q_schedules ENABLE ALWAYS TRIGGER django_q_tick;
+
+COMMENT ON TRIGGER django_q_tick ON pgqueue.django_q_schedules IS
+'Keeps one waiting job for the next run.';

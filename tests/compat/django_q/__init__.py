@@ -1,0 +1,1 @@
+"""The replacement of django-q."""

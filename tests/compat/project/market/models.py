@@ -1,0 +1,25 @@
+"""What the jobs of the tests are about."""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class Order(models.Model):
+    """An order."""
+
+    number = models.CharField(max_length=20)
+    paid = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "market"
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return self.number
+
+    def pay(self) -> str:
+        """Pay it."""
+        self.paid = True
+        self.save()
+        return f"{self.number} is paid"

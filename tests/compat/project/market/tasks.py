@@ -1,0 +1,62 @@
+"""What the jobs of the tests run."""
+
+from typing import Any
+
+from tests.compat.project.market.models import Order
+
+
+class MarketError(Exception):
+    """Something is wrong in the market."""
+
+
+class Basket:
+    """A class of the application's, which JSON has no form for."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Basket) and self.items == other.items
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    @classmethod
+    def total(cls, *prices: float) -> float:
+        """Add prices."""
+        return sum(prices)
+
+    @staticmethod
+    def label(name: str) -> str:
+        """Give a label."""
+        return f"basket of {name}"
+
+
+def echo(*args: Any, **kwargs: Any) -> list[Any]:
+    """Give what came."""
+    return [list(args), kwargs]
+
+
+def order(number: str) -> int:
+    """Write an order."""
+    return int(Order.objects.create(number=number).pk)
+
+
+def order_and_fail(number: str) -> None:
+    """Write an order, then fail."""
+    Order.objects.create(number=number)
+    raise MarketError("out of stock")
+
+
+def fail(message: str = "out of stock") -> None:
+    """Fail."""
+    raise MarketError(message)
+
+
+def fill(*items: Any) -> Basket:
+    """Give an object that JSON has no form for."""
+    return Basket(*items)
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing."""

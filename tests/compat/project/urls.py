@@ -1,0 +1,6 @@
+"""The admin; facades with pages of their own add them here."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns: list[object] = [path("admin/", admin.site.urls)]
