@@ -34,16 +34,12 @@ def insert(c: Connection, **values: Any) -> int:
     }
     names = ", ".join(row)
     marks = ", ".join("%s" for _ in row)
-    return int(
-        one(c, f"INSERT INTO {VIEW} ({names}) VALUES ({marks}) RETURNING id", *row.values())
-    )
+    return int(one(c, f"INSERT INTO {VIEW} ({names}) VALUES ({marks}) RETURNING id", *row.values()))
 
 
 def update(c: Connection, job: int, **values: Any) -> int:
     sets = ", ".join(f"{name} = %s" for name in values)
-    return c.execute(
-        f"UPDATE {VIEW} SET {sets} WHERE id = %s", [*values.values(), job]
-    ).rowcount
+    return c.execute(f"UPDATE {VIEW} SET {sets} WHERE id = %s", [*values.values(), job]).rowcount
 
 
 def shown(c: Connection, job: int, *names: str) -> Any:
@@ -177,10 +173,10 @@ def test_a_job_that_is_over_may_be_inserted(c: Connection, status: str) -> None:
 def test_everything_of_a_waiting_job_may_be_changed(c: Connection) -> None:
     job = insert(c)
     start = now(c) + 5 * HOUR
-    assert 1 == update(
+    assert update(
         c, job, callable_name="g", args="[1]", kwargs='{"a": 1}', object_id="3", content_type_id=2,
         time_slot_start=start, time_slot_end=start + HOUR,
-    )  # fmt: skip
+    ) == 1  # fmt: skip
     assert shown(
         c, job, "callable_name", "args", "kwargs", "object_id", "content_type_id",
         "time_slot_start", "time_slot_end", "status",
