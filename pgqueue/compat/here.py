@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -112,6 +112,7 @@ def run(
     prefix: str = "",
     shard: tuple[int, int] = (0, 1),
     order: Order = "priority",
+    ids: Iterable[int] | None = None,
     stop_at_error: bool = False,
     now: dt.datetime | None = None,
     before: Callable[[Ticket], None] | None = None,
@@ -127,6 +128,8 @@ def run(
         prefix: only tasks whose names begin so, the facade's own prefix included.
         shard: `(which, outof)`: only jobs whose id, divided by `outof`, leaves `which`.
         order: what comes first: `priority`, `run_at` or `async`, see `statements.here`.
+        ids: only these jobs, in this order, whatever the others say; read one by one as they are
+            run. Those that cannot be had are passed by.
         stop_at_error: stop after a job that has failed, be it that it is tried again.
         now: the time it is, for what is due and what has expired; None for the server's clock.
         before: called with each job before it runs.
@@ -135,45 +138,63 @@ def run(
     Returns:
         What became of each, in the order in which they ran.
     """
-    which, outof = shard
     given: list[Ran] = []
     with _working(queues) as place:
-        tried: set[int] = set()
-        looked = False
-        while limit is None or len(given) < limit:
-            ids = place.client.run(
-                statements.due(
-                    queues,
-                    prefix=prefix,
-                    which=which % outof,
-                    outof=outof,
-                    order=order,
-                    at=now,
-                    without=tried,
-                    most=_AHEAD if limit is None else min(_AHEAD, limit - len(given)),
-                )
-            )
-            if not ids:
-                if looked:
-                    break
-                # Jobs that run after others, or wait for keys, may have become ready.
-                place.client.run(trial.promote(0))
-                looked = True
-                continue
-            looked = False
-            for job_id in ids:
-                tried.add(job_id)
-                ran = place.take(job_id, early=False, at=now, before=before)
-                if ran is None:
-                    continue
+        if ids is None:
+            ids = _due(place, queues, prefix=prefix, shard=shard, order=order, at=now, most=limit)
+        for job_id in ids:
+            if limit is not None and len(given) >= limit:
+                break
+            ran = place.take(job_id, early=False, at=now, before=before)
+            if ran is not None:
                 given.append(ran)
                 if after is not None:
                     after(ran)
                 if stop_at_error and ran.has_failed:
-                    return given
+                    break
             if place.is_lost:
                 break
     return given
+
+
+def _due(
+    place: "_Place",
+    queues: Sequence[str],
+    *,
+    prefix: str,
+    shard: tuple[int, int],
+    order: Order,
+    at: dt.datetime | None,
+    most: int | None,
+) -> Iterator[int]:
+    """Give the jobs that are due, each once, until there are none."""
+    which, outof = shard
+    tried: set[int] = set()
+    looked = False
+    while True:
+        ids = place.client.run(
+            statements.due(
+                queues,
+                prefix=prefix,
+                which=which % outof,
+                outof=outof,
+                order=order,
+                at=at,
+                without=tried,
+                most=_AHEAD if most is None else min(_AHEAD, most),
+            )
+        )
+        if ids:
+            looked = False
+            for job_id in ids:
+                tried.add(job_id)
+                yield job_id
+        elif not looked:
+            # Jobs that run after others, or wait for keys, may have become ready.
+            place.client.run(trial.promote(0))
+            looked = True
+        else:
+            return
 
 
 def run_one(job_id: int, queue: str, *, before: Callable[[Ticket], None] | None = None) -> Ran:

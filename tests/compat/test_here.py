@@ -152,6 +152,17 @@ def test_filters_and_orders(market: Database, here: Any) -> None:
     assert run(order="async") == ["early", "late", "undated"]
 
 
+def test_certain_jobs_in_a_certain_order(market: Database, here: Any) -> None:
+    first, second, third = (enqueue("order", str(number)) for number in range(3))
+    later, gone = enqueue("order", "later", run_at="1h"), enqueue("order", "gone")
+    market.execute("DELETE FROM pgqueue.jobs WHERE id = %s", [gone])
+    left = iter([third, gone, later, first, first, second])
+    ran = here.run(["old"], ids=left, limit=2)
+    assert [one.job_id for one in ran] == [third, first]
+    assert orders() == ["2", "0"]
+    assert second in left
+
+
 def test_the_time_may_be_another_one(market: Database, here: Any) -> None:
     now = dt.datetime.now(dt.UTC)
     later = enqueue("order", "later", run_at=now + dt.timedelta(hours=2))
