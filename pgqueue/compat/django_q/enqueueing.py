@@ -93,9 +93,7 @@ def put(task: dict[str, Any], broker: Broker) -> str:
     if task.get("sync"):
         return run_here(task, broker)
     if is_ours(broker):
-        made: Any = add(
-            default_app().clients, packages.job_of(task, broker.list_key), None
-        ).id
+        made: Any = add(default_app().clients, packages.job_of(task, broker.list_key), None).id
     else:
         made = broker.enqueue(SignedPackage.dumps(task))
     logger.info("Enqueued [%s] %s", broker.list_key, made)
@@ -168,9 +166,7 @@ def go_on(task: Mapping[str, Any], broker: Broker) -> None:
     following = packages.next_id(task["id"])
     if not task.get("sync") and is_known(following):
         return
-    options = {
-        key: task[key] for key in ("group", "cached", "sync", "chain_stop") if key in task
-    }
+    options = {key: task[key] for key in ("group", "cached", "sync", "chain_stop") if key in task}
     _link(list(chain), {**options, "broker": broker}, following)
 
 
@@ -200,7 +196,8 @@ def check_literals(text: str) -> None:
 def _link(chain: list[Any], options: Mapping[str, Any], task_id: str | None = None) -> None:
     first, *rest = chain
     link = first if isinstance(first, tuple | list) else (first,)
-    func, args, kwargs = link[0], link[1] if len(link) > 1 else (), dict(*link[2:3])
+    func, args = link[0], link[1] if len(link) > 1 else ()
+    kwargs: Mapping[str, Any] = link[2] if len(link) > 2 else {}
     words = {**kwargs, **options}
     if rest:
         words["chain"] = rest

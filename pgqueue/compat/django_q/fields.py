@@ -12,7 +12,8 @@ from pgqueue.core.errors import BadArgumentsError
 from pgqueue.django.references import Reference
 
 #: What signed pickles of these columns are bound to.
-_BINDING: Final = {"task": "django_q.Task", "queue": "django_q"}
+_TASK: Final = "django_q.Task"
+_QUEUE: Final = "django_q"
 #: The most bytes of one value: what jsonb can hold.
 _MOST: Final = 250 * 1024 * 1024
 
@@ -58,7 +59,7 @@ def dumps(value: Any) -> str:
     Raises:
         NotSerializableError: it can neither be written nor be pickled.
     """
-    packed = pickles.pack(value, **_BINDING)
+    packed = pickles.pack(value, task=_TASK, queue=_QUEUE)
     return codec.dumps(packed, max_bytes=_MOST, name="the value").decode()
 
 
@@ -70,7 +71,7 @@ def loads(text: Any) -> Any:
     """
     if not isinstance(text, str | bytes):
         text = json.dumps(text)
-    return with_rows(pickles.unpack(codec.loads(text), **_BINDING))
+    return with_rows(pickles.unpack(codec.loads(text), task=_TASK, queue=_QUEUE))
 
 
 def with_rows(value: Any) -> Any:

@@ -7,15 +7,14 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from pgqueue.api.default import default_app
+from pgqueue.compat import pickles
 from pgqueue.compat.django_q import packages, running, saving
 from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.conf import logger
 from pgqueue.compat.django_q.enqueueing import described
-from pgqueue.compat.django_q.fields import with_rows
 from pgqueue.compat.django_q.humanhash import humanize, uuid
 from pgqueue.compat.django_q.signals import pre_enqueue
 from pgqueue.core import codec
-from pgqueue.compat import pickles
 from pgqueue.django import conf
 
 _MEMBERS: Final = """
@@ -49,7 +48,7 @@ def async_iter(func: Any, args_iter: Sequence[Any], **kwargs: Any) -> str:
     items = list(args_iter)
     made = uuid()[1]
     nested = "q_options" in kwargs
-    options = dict(kwargs["q_options"] if nested else kwargs)
+    options: dict[str, Any] = dict(kwargs["q_options"] if nested else kwargs)
     options.pop("hook", None)
     name = kwargs.get("task_name") or options.get("task_name") or humanize(made)
     if options.get("cached"):
@@ -61,7 +60,7 @@ def async_iter(func: Any, args_iter: Sequence[Any], **kwargs: Any) -> str:
         task, broker = described(func, item if isinstance(item, tuple) else (item,), words)
         members.append((task, isinstance(item, tuple)))
     sample, broker = described(func, (), words)
-    whole = {
+    whole: dict[str, Any] = {
         "id": made,
         "name": name,
         "func": sample["func"],
@@ -82,13 +81,16 @@ def collate(context: Any, told: Mapping[str, Any]) -> None:
     """Make the one task of the members of a group that has ended; what the group calls back."""
     meta = told["meta"][packages.PREFIX]
     whole = dict(packages.unpacked(meta, packages.COLLATE))
-    results, args, success = [], [], True
+    results: list[Any] = []
+    args: list[Any] = []
+    success = True
     with connections[conf.database()].cursor() as cursor:
         cursor.execute(_MEMBERS, [told["group_id"]])
         rows = cursor.fetchall()
     for name, given, noted, state, result, error in rows:
-        values = packages.unpacked(codec.loads(given), name)
-        is_tuple = codec.loads(noted)[packages.PREFIX].get("iter_tuple")
+        values: Any = packages.unpacked(codec.loads(given), name)
+        said: Any = codec.loads(noted)
+        is_tuple = said[packages.PREFIX].get("iter_tuple")
         args.append(tuple(values) if is_tuple else values[0])
         if state == "succeeded":
             read = None if result is None else codec.loads(result)
@@ -108,14 +110,14 @@ def _put(
     whole: Mapping[str, Any], members: Sequence[tuple[dict[str, Any], bool]], broker: Broker
 ) -> None:
     queue = broker.list_key
-    meta = {packages.PREFIX: pickles.pack(dict(whole), task=packages.COLLATE, queue=packages.PREFIX)}
+    packed = pickles.pack(dict(whole), task=packages.COLLATE, queue=packages.PREFIX)
     told = {packages.PREFIX: {"id": whole["id"], "name": whole["name"]}}
     app = default_app()
     with transaction.atomic(using=conf.database()):
         group = app.group(
             name_of(whole["id"]),
             on_finish={"task": packages.COLLATE, "queue": queue, "meta": told},
-            meta=meta,
+            meta={packages.PREFIX: packed},
         )
         app.enqueue_many(
             packages.job_of({**task, "iter_tuple": is_tuple}, queue, group.id)

@@ -1,18 +1,19 @@
-"""A task of django-q as a dictionary, as a job, and as a row of the queue: how each becomes another.
+"""A task of django-q as a dictionary, as a job, as a row of the queue: how each becomes another.
 
 The dictionary is what receivers of signals see and may change: `id`, `name`, `func`, `args`,
 `kwargs`, `started` and the options that were given. In a job the function stands in the name of its
 task, arguments where those of every job stand, and all the rest in its meta, under `django_q`.
 """
 
-import hashlib
 import datetime as dt
+import hashlib
 import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
 from django.utils import timezone
 
+from pgqueue.api.specs import spec_of
 from pgqueue.compat import paths, pickles
 from pgqueue.compat.django_q.conf import ClusterConf, Conf
 from pgqueue.compat.django_q.fields import with_rows
@@ -24,7 +25,6 @@ from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.options import MAX_ATTEMPTS, EnqueueOptions
 from pgqueue.db.statements.adding import JobSpec
-from pgqueue.api.specs import spec_of
 
 #: Before the colon of the names of tasks; and where in a job's meta the rest stands.
 PREFIX: Final = "django_q"

@@ -136,7 +136,8 @@ def _ended(context: Any, told: Mapping[str, Any]) -> None:
         found = cursor.fetchone()
     if found is None:
         return
-    args, kwargs, meta = (codec.loads(text or "{}") for text in found[:3])
+    read: list[Any] = [codec.loads(text or "{}") for text in found[:3]]
+    args, kwargs, meta = read
     try:
         if name == packages.PACKAGE:
             task = SignedPackage.loads(args[0])

@@ -54,7 +54,7 @@ def save_task(task: dict[str, Any], broker: Broker | None = None) -> Task | None
         wanted = limits.SAVE_LIMIT >= 0
     if task["success"] and not wanted:
         return None
-    found = Task.objects.filter(id=task["id"]).first()
+    found: Task | None = Task.objects.filter(id=task["id"]).first()
     if found is not None:
         if found.success:
             return found

@@ -1,7 +1,8 @@
 """Running schedules: each row that is due makes a task and moves on, by itself.
 
 A row has a waiting job for its next run, which its table sees to; a worker that runs that job calls
-`tick`. So nothing looks for due rows all the time, and one that cannot run keeps none of the others.
+`tick`. So nothing looks for due rows all the time, and one that cannot run keeps no other
+from it.
 """
 
 import ast
@@ -28,7 +29,7 @@ _MOST_STEPS: Final = 10_000_000
 
 
 def scheduler(broker: Broker | None = None) -> None:
-    """Run the schedules of the cluster that are due, each once; those of no cluster are the first's.
+    """Run the schedules of the cluster that are due, each once; the first runs those of none, too.
 
     A worker does so by itself, the moment one is due.
 

@@ -1,4 +1,4 @@
-"""Waiting for what comes out of tasks: woken by the ends of their jobs, not by looking all the time.
+"""Waiting for what comes out of tasks: woken by the ends of their jobs, not by looking again.
 
 A task that nobody has enqueued yet, as by its name, has no job to be woken by: then it is looked
 for now and then.
@@ -129,7 +129,7 @@ def _wait(
             found = look()
             if found is not None:
                 return found
-            now = {job_id for job_id, lives, _ in _find(query, words) if lives}  # noqa: B023
+            now = {job_id for job_id, lives, _ in _find(query, words) if lives}
             return None if seen <= now else _Changed  # noqa: B023
 
         try:

@@ -27,7 +27,8 @@ class ORM(Broker):
 
     def timeout(self, task: Any) -> dt.datetime:
         """Tell until when a task that was taken now is locked."""
-        return timezone.now() + dt.timedelta(seconds=Conf.at(self.list_key).RETRY)
+        now: dt.datetime = timezone.now()
+        return now + dt.timedelta(seconds=Conf.at(self.list_key).RETRY)
 
     def queue_size(self) -> int:
         """Count the tasks that may be taken; not those that run, come later or wait for others."""

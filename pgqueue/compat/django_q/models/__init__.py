@@ -4,15 +4,10 @@ Tasks and schedules are tables of the schema pgqueue, made by its versioned SQL;
 of the jobs that wait or run. So none is managed by Django's migrations.
 """
 
+from pgqueue.compat.django_q.managers import FailureManager, SuccessManager
 from pgqueue.compat.django_q.models.queue import OrmQ
 from pgqueue.compat.django_q.models.schedules import Schedule, validate_cron, validate_kwarg
-from pgqueue.compat.django_q.models.tasks import (
-    Failure,
-    FailureManager,
-    Success,
-    SuccessManager,
-    Task,
-)
+from pgqueue.compat.django_q.models.tasks import Failure, Success, Task
 
 __all__ = [
     "Failure",

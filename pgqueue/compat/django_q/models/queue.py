@@ -21,9 +21,7 @@ class OrmQ(QModel):
     id = models.BigAutoField(_("ID"), primary_key=True)
     key = models.CharField(_("Cluster key"), max_length=100, help_text=_("Name of the cluster."))
     payload = models.TextField(_("Payload"), help_text=_("What is to be done."))
-    lock = MomentField(
-        _("Lock until"), null=True, help_text=_("No cluster takes it before.")
-    )
+    lock = MomentField(_("Lock until"), null=True, help_text=_("No cluster takes it before."))
     state = models.TextField(
         _("State"), null=True, editable=False, help_text=_("Where its job stands.")
     )
@@ -52,15 +50,18 @@ class OrmQ(QModel):
 
     def task_id(self) -> str | None:
         """Give the id of the task."""
-        return self.task.get("id")
+        found: str | None = self.task.get("id")
+        return found
 
     def name(self) -> str | None:
         """Give the name of the task."""
-        return self.task.get("name")
+        found: str | None = self.task.get("name")
+        return found
 
     def group(self) -> str | None:
         """Give the group of the task."""
-        return self.task.get("group")
+        found: str | None = self.task.get("group")
+        return found
 
     def args(self) -> Any:
         """Give the positional arguments."""

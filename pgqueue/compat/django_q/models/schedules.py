@@ -108,9 +108,7 @@ class Schedule(QModel):
         blank=True,
         help_text=_("As shop.tasks.sent; called with the finished task."),
     )
-    args = models.TextField(
-        _("Arguments"), null=True, blank=True, help_text=_("As 1, 2, 'John'.")
-    )
+    args = models.TextField(_("Arguments"), null=True, blank=True, help_text=_("As 1, 2, 'John'."))
     kwargs = models.TextField(
         _("Keyword arguments"), null=True, blank=True, help_text=_("As x=1, y=2, name='John'.")
     )

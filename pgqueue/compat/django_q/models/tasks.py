@@ -87,11 +87,12 @@ class Task(QModel):
             MultipleObjectsReturned: several have the name.
         """
         if len(task_id) == ID_LENGTH:
-            found = Task.objects.filter(id=task_id).first()
+            found: Task | None = Task.objects.filter(id=task_id).first()
             if found is not None:
                 return found
         try:
-            return Task.objects.get(name=task_id)
+            named: Task = Task.objects.get(name=task_id)
+            return named
         except Task.DoesNotExist:
             return None
 
