@@ -4,8 +4,6 @@ import datetime as dt
 import math
 from typing import Any
 
-import pytest
-
 from tests.compat.django_q.conftest import Work
 from tests.fixtures.databases import Database
 
@@ -22,7 +20,8 @@ def test_a_task_by_its_path(work: Work, market: Database) -> None:
     from pgqueue.compat.django_q.tasks import async_task, fetch, result
 
     task_id = async_task("math.copysign", 2, -2)
-    assert len(task_id) == 32 and int(task_id, 16)
+    assert len(task_id) == 32
+    assert int(task_id, 16)
     assert (fetch(task_id), result(task_id)) == (None, None)
     rows = market.execute("SELECT task, args, queue FROM pgqueue.jobs")
     assert rows == [("django_q:math.copysign", [2, -2], "default")]
@@ -36,8 +35,10 @@ def test_a_task_by_its_path(work: Work, market: Database) -> None:
     assert (task.group, task.hook) == (None, None)
     assert task.started < task.stopped
     assert task.time_taken() == (task.stopped - task.started).total_seconds()
-    assert str(task) == task.name and len(task.name.split("-")) == 4
-    assert fetch(task.name) == task and result(task.name) == -2.0
+    assert str(task) == task.name
+    assert len(task.name.split("-")) == 4
+    assert fetch(task.name) == task
+    assert result(task.name) == -2.0
     assert Success.objects.get().pk == task.pk
 
 
@@ -72,11 +73,15 @@ def test_what_json_has_no_form_for(work: Work) -> None:
     assert first.error is None
     task = fetch(task_id)
     assert task is not None
-    assert task.args[0] == saved and task.args[1].number == "2" and task.args[2] == Basket("x")
+    assert task.args[0] == saved
+    assert task.args[1].number == "2"
+    assert task.args[2] == Basket("x")
     assert task.kwargs == {"when": when, "both": {"a": (1, {2})}}
     assert task.result[0][2] == Basket("x")
     made = fetch(basket)
-    assert made is not None and made.result == Basket("apple")
+    assert made is not None
+    assert made.result == Basket("apple")
     saved.delete()
     gone = fetch(task_id)
-    assert gone is not None and str(gone.args[0]) == "market.order 1"
+    assert gone is not None
+    assert str(gone.args[0]) == "market.order 1"

@@ -5,7 +5,7 @@ of the jobs that wait or run. So none is managed by Django's migrations.
 """
 
 from pgqueue.compat.django_q.managers import FailureManager, SuccessManager
-from pgqueue.compat.django_q.models.queue import OrmQ
+from pgqueue.compat.django_q.models.ormq import OrmQ
 from pgqueue.compat.django_q.models.schedules import Schedule, validate_cron, validate_kwarg
 from pgqueue.compat.django_q.models.tasks import Failure, Success, Task
 
