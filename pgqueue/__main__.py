@@ -15,11 +15,21 @@ def _demo() -> Any:
     return importlib.import_module("pgqueue.demo.command")
 
 
+def _migrate() -> Any:
+    return importlib.import_module("pgqueue.compat.migrating.command")
+
+
 EXTRA: Final = (
     ExtraCommand(
         name="demo",
         summary="show the queue at work on a private PostgreSQL, with a worker killed half-way",
         load=_demo,
+    ),
+    ExtraCommand(
+        name="migrate-from",
+        summary="move what the tables of django-q, django-future or django-async hold into the "
+        "queue",
+        load=_migrate,
     ),
 )
 

@@ -5,7 +5,7 @@ row that is marked was moved, and one that was moved is marked, wherever the com
 tables are only read, unless their rows are to be deleted, and then when the marks are there.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -15,7 +15,7 @@ from pgqueue.compat.migrating.report import Report, Tally
 from pgqueue.core.errors import ConfigurationError, PgQueueError
 from pgqueue.django import conf
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 #: Rows of one transaction.
 BATCH: Final = 500
 
@@ -109,10 +109,7 @@ class Mover:
                 self._tallies[kind].missing = True
                 continue
             with self._old.cursor() as cursor:
-                cursor.execute(
-                    f"SELECT count(*) FROM {self._old.ops.quote_name(kind.table)}"
-                    + (f" WHERE {kind.where}" if kind.where else "")
-                )
+                cursor.execute(self._select(kind, "count(*)"))
                 found[kind] = cursor.fetchone()[0]
         if not any(kind.needed for kind in found):
             names = ", ".join(dict.fromkeys(kind.table for kind in self._kinds))
@@ -142,12 +139,15 @@ class Mover:
         there = {column.name for column in described}
         return [name for name in (kind.key, *kind.columns) if name in there]
 
+    def _select(self, kind: Kind, what: str) -> str:
+        table = self._old.ops.quote_name(kind.table)
+        return " ".join(("SELECT", what, "FROM", table, "WHERE", kind.where or "true"))
+
     def _pages(self, kind: Kind) -> Iterator[list[Row]]:
         """Read the rows in order of their key, so many at a time."""
         quote = self._old.ops.quote_name
         names = self._columns(kind)
-        text = f"SELECT {', '.join(map(quote, names))} FROM {quote(kind.table)}"
-        text += f" WHERE {kind.where or 'true'}"
+        text = self._select(kind, ", ".join(map(quote, names)))
         order = f" ORDER BY {quote(kind.key)} LIMIT %s"
         absent = dict.fromkeys(kind.columns)
         last: Any = None
@@ -236,14 +236,14 @@ class Mover:
 
     def _clear(self, kind: Kind) -> None:
         quote = self._old.ops.quote_name
-        table, key = quote(kind.table), quote(kind.key)
+        text = " ".join(("DELETE FROM", quote(kind.table), "WHERE", quote(kind.key), "= ANY (%s)"))
         tally = self._tallies[kind]
         for rows in self._pages(kind):
             marked = self._marked(kind, rows)
             chosen = [row[kind.key] for row in rows if str(row[kind.key]) in marked]
             if chosen:
                 with transaction.atomic(using=self._old.alias), self._old.cursor() as cursor:
-                    cursor.execute(f"DELETE FROM {table} WHERE {key} = ANY (%s)", [chosen])
+                    cursor.execute(text, [chosen])
                     tally.deleted += cursor.rowcount
 
 

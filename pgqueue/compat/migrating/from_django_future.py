@@ -14,11 +14,11 @@ _COLUMNS: Final = (
 _OVER: Final = ("failed", "complete", "expired")
 
 
-def kinds(*, salts: Sequence[str] = (), without_values: bool = False) -> list[Kind]:
+def kinds(*, alias: str, salts: Sequence[str] = (), without_values: bool = False) -> list[Kind]:
     """Give what is moved.
 
     Args:
-        salts: of no use here.
+        alias, salts: of no use here.
         without_values: move jobs that are over and whose arguments cannot be read, without these.
     """
     return [

@@ -34,10 +34,11 @@ _TASK: Final = (
 )  # fmt: skip
 
 
-def kinds(*, salts: Sequence[str] = (), without_values: bool = False) -> list[Kind]:
+def kinds(*, alias: str, salts: Sequence[str] = (), without_values: bool = False) -> list[Kind]:
     """Give what is moved, in order.
 
     Args:
+        alias: of the database with the old tables.
         salts: names that clusters had when they signed their tasks, beside that of Q_CLUSTER.
         without_values: move finished tasks whose values cannot be read, without these.
     """

@@ -73,6 +73,10 @@ class _Wrapped:
     _obj: Any = None
 
 
+class _Zone:
+    """Stand for the class of time zones, of which only one thing is asked."""
+
+
 class _Utc(dt.tzinfo):
     """Stand for the time zone UTC of older versions of Django."""
 
@@ -95,6 +99,13 @@ def _encode(text: str, encoding: str) -> bytes:
 
 def _zone(key: str, *_more: Any) -> dt.tzinfo:
     return zoneinfo.ZoneInfo(key)
+
+
+def _attribute(of: object, name: str) -> Any:
+    """Do what `getattr` does, for the one thing that needs it."""
+    if of is not _Zone or name != "_unpickle":
+        raise UnreadableError("it looks something up")
+    return _zone
 
 
 def _dictionary(*_factory: Any) -> dict[Any, Any]:
@@ -120,7 +131,10 @@ _ALLOWED: Final[dict[tuple[str, str], Callable[..., Any]]] = {
     ("datetime", "time"): dt.time,
     ("datetime", "timedelta"): dt.timedelta,
     ("datetime", "timezone"): dt.timezone,
+    ("builtins", "getattr"): _attribute,
+    ("zoneinfo", "ZoneInfo"): _Zone,
     ("zoneinfo", "ZoneInfo._unpickle"): _zone,
+    ("backports.zoneinfo", "ZoneInfo"): _Zone,
     ("backports.zoneinfo", "ZoneInfo._unpickle"): _zone,
     ("pytz", "_UTC"): _Utc,
     ("pytz", "_p"): _zone,
@@ -142,11 +156,16 @@ _ALLOWED: Final[dict[tuple[str, str], Callable[..., Any]]] = {
     ("picklefield.fields", "_ObjectWrapper"): _Wrapped,
 }  # fmt: skip
 
+#: Modules of Python 2.
+_RENAMED: Final = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+
 
 def _reconstruct(kind: Any, base: Any, state: Any) -> Any:
     """Do what `copyreg._reconstructor` does, for the kinds that stand here."""
     if kind is _Wrapped or kind is _Ignored or kind is _Utc:
         return kind()
+    if kind is uuid.UUID and base is object:
+        return object.__new__(uuid.UUID)
     if kind not in _ALLOWED.values() or base is object:
         raise UnreadableError("it makes an object of an unknown kind")
     return base.__new__(kind, state)
@@ -157,8 +176,11 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Give what a name stands for."""
+        module = _RENAMED.get(module, module)
         if (module, name) == ("copyreg", "_reconstructor"):
             return _reconstruct
+        if module == "django.db.models.fetch_modes":
+            return _Ignored
         found = _ALLOWED.get((module, name))
         if found is None:
             raise UnreadableError(f"it holds more than plain data: {module}.{name}"[:200])
@@ -176,7 +198,7 @@ def _settled(value: Any) -> Any:
         return _instance(value)
     if kind is _Wrapped:
         return _settled(value._obj)
-    if kind is _Ignored or kind is _Utc or (isinstance(value, type) or callable(value)):
+    if kind in (_Ignored, _Zone, _Utc) or callable(value):
         raise UnreadableError("it holds more than plain data")
     if kind in (dict, collections.OrderedDict):
         return {_settled(key): _settled(item) for key, item in value.items()}
