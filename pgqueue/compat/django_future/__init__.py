@@ -10,6 +10,8 @@ be.
 import importlib
 from typing import Any, Final
 
+from pgqueue.compat import alias
+
 _PLACES: Final = {
     "STICKY_JOBS": "marks",
     "ScheduledJob": "models",
@@ -29,6 +31,7 @@ __all__ = [
     "ScheduledJob",
     "expire_jobs",
     "import_app_jobs",
+    "install_as",
     "job_as_parameter",
     "parse_timedelta",
     "run_jobs",
@@ -37,6 +40,17 @@ __all__ = [
     "start_scheduled_jobs",
     "sticky_job",
 ]
+
+
+def install_as(name: str = "django_future") -> None:
+    """Let this package be imported by its old name: `from django_future import schedule_job`.
+
+    Call it at the top of the settings; then INSTALLED_APPS may have the old name too.
+
+    Raises:
+        ConfigurationError: something else was imported by this name already.
+    """
+    alias.install(__name__, name)
 
 
 def __getattr__(name: str) -> Any:
