@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pgqueue.compat.django_future import running
 from pgqueue.compat.django_future.models import ScheduledJob
 from pgqueue.compat.migrating import plain
 from pgqueue.compat.migrating.engine import Kind, Moved, RefusedRow, Row
+from pgqueue.compat.paths import PathNotAllowedError
+from pgqueue.django import conf
 
 _COLUMNS: Final = (
     "time_slot_start", "time_slot_end", "execution_start", "status", "content_type_id",
@@ -39,6 +42,11 @@ def _read(row: Row, *, without_values: bool) -> Moved:
             "its status is running: the old library was stopped while it ran, and it may have had "
             "its effects; set it to scheduled or failed in the old table"
         )
+    if held["status"] not in _OVER:
+        try:
+            running.check(str(held["callable_name"]))
+        except PathNotAllowedError as error:
+            raise RefusedRow(str(error)) from None
     lossy = False
     for name, empty in (("args", ()), ("kwargs", {})):
         try:
@@ -52,10 +60,12 @@ def _read(row: Row, *, without_values: bool) -> Moved:
             if not without_values:
                 raise RefusedRow(f"{name}: {why}; --without-values moves the rest") from None
             held[name], lossy = empty, True
-    return Moved(value=ScheduledJob(**held), lossy=lossy)
+    return Moved(value=held, lossy=lossy)
 
 
-def _write(jobs: Sequence[ScheduledJob]) -> list[object]:
+def _write(rows: Sequence[dict[str, Any]]) -> list[object]:
+    jobs = [ScheduledJob(**row) for row in rows]
     for job in jobs:
-        job.save(force_insert=True)
+        # Not by save(), which refuses what may not run; of jobs that are over nothing runs.
+        job.save_base(using=conf.database(), force_insert=True)
     return [job.pk for job in jobs]
