@@ -76,7 +76,7 @@ def resubmit_task(model_admin: Any, request: HttpRequest, queryset: QuerySet) ->
 
 def _resubmit(task: Task) -> str:
     """Enqueue a task anew."""
-    keywords = task.kwargs or {}
+    keywords: dict[str, Any] = task.kwargs or {}
     had = {"hook": task.hook, "group": task.group, "cluster": task.cluster}
     # An argument that has the name of an option stays one of the function.
     options = {

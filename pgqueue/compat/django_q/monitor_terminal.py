@@ -11,9 +11,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pgqueue.compat.django_q import VERSION, models
+from pgqueue.compat.django_q import VERSION
 from pgqueue.compat.django_q.brokers import get_broker
 from pgqueue.compat.django_q.conf import Conf
+from pgqueue.compat.django_q.models import Failure, Schedule, Success
 from pgqueue.compat.django_q.screen import watch
 from pgqueue.compat.django_q.status import Stat
 from pgqueue.worker.recycle import resident
@@ -88,9 +89,9 @@ def info(broker: Any = None) -> bool:
         (_("Workers"), str(sum(len(stat.workers) for stat in stats))),
         (_("Restarts"), str(sum(stat.reincarnations for stat in stats))),
         (_("Queued"), str(broker.queue_size())),
-        (_("Successes"), _count(models.Success)),
-        (_("Failures"), _count(models.Failure)),
-        (_("Schedules"), _count(models.Schedule)),
+        (_("Successes"), _count(Success)),
+        (_("Failures"), _count(Failure)),
+        (_("Schedules"), _count(Schedule)),
         (_("Tasks/%(per)s") % {"per": per}, f"{rate:.2f}"),
         (_("Avg time"), f"{seconds:.4f}"),
     ]
@@ -161,9 +162,9 @@ def _totals(broker: Any) -> Table:
         _("Queued"),
         f"{waiting}({locked})" if locked else waiting,
         _("Success"),
-        _count(models.Success),
+        _count(Success),
         _("Failures"),
-        _count(models.Failure),
+        _count(Failure),
     )
     return table
 
@@ -236,7 +237,7 @@ def _count(model: Any) -> str:
 def _lately() -> tuple[float, str, float]:
     """Give how many tasks succeeded a day or shorter time, which, and how long they took."""
     since = timezone.now() - dt.timedelta(days=1)
-    last = models.Success.objects.filter(stopped__gte=since).order_by()
+    last = Success.objects.filter(stopped__gte=since).order_by()
     count = last.count()
     if not count:
         return 0.0, _("day"), 0.0

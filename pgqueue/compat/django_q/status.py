@@ -129,4 +129,4 @@ def cluster_id_of(worker_id: int, name: str) -> uuid.UUID:
 def _is_same(wanted: Any, stat: Stat) -> bool:
     if isinstance(wanted, int):
         return wanted in (stat.pid, stat.worker_id)
-    return str(wanted).replace("-", "") == stat.cluster_id.hex
+    return str(wanted).replace("-", "") == str(stat.cluster_id).replace("-", "")

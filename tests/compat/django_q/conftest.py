@@ -1,4 +1,4 @@
-"""A project that still imports `django_q`, with the modules that the manual's examples have."""
+"""The facade in the project of these tests, and a cluster that works off its queue at once."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.databases import Database
+
+Work = Callable[..., Any]
 #: The one line that the manual's examples need.
 ALLOW = [
     "math.*", "hooks.*", "tasks.*", "time.sleep", "subprocess.call", "subprocess.check_output",
@@ -14,6 +17,20 @@ ALLOW = [
     "django.core.management.call_command:clearsessions",
 ]  # fmt: skip
 MANUAL = str(Path(__file__).with_name("manual"))
+
+
+@pytest.fixture
+def work(market: Database) -> Iterator[Work]:
+    """Run all tasks that are due, in this process; gives what became of each."""
+    from pgqueue.compat import here
+
+    def run(queue: str = "default", **options: Any) -> Any:
+        found: list[Any] = []
+        while ran := here.run([queue], **options):
+            found += ran
+        return found
+
+    return run
 
 
 @pytest.fixture
@@ -35,17 +52,3 @@ def manual(market: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     alias.uninstall("django_q")
     for name in ("hooks", "tasks"):
         sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def work(manual: Any) -> Callable[..., list[Any]]:
-    """Run what is due of the cluster's queue, and what comes of that."""
-    from pgqueue.compat import here
-
-    def run(*queues: str) -> list[Any]:
-        done: list[Any] = []
-        while ran := here.run(queues or ["default"]):
-            done += ran
-        return done
-
-    return run

@@ -97,9 +97,7 @@ def test_welcome_mail_with_follow_up(work: Work) -> None:
     def welcome_mail(user: Any) -> None:
         msg = "Welcome to our website"
         # send this message right away
-        async_task(
-            "django.core.mail.send_mail", "Welcome", msg, "from@example.com", [user.email]
-        )
+        async_task("django.core.mail.send_mail", "Welcome", msg, "from@example.com", [user.email])
         # and this follow up email in one hour
         msg = "Here are some tips to get you started..."
         schedule(
@@ -142,7 +140,7 @@ def test_model_signals(work: Work) -> None:
             pass  # new user
         else:
             # has his email changed?
-            if not user.email == instance.email:
+            if user.email != instance.email:
                 # tell everyone
                 async_task("tasks.inform_everyone", instance)
                 async_task("tasks.inform_everyone_async", instance)
@@ -169,9 +167,7 @@ def test_reports(work: Work) -> None:
     from django_q.tasks import async_task
 
     def create_report(user: Any) -> None:
-        async_task(
-            "tasks.create_html_report", user, hook="tasks.email_report", ack_failure=True
-        )
+        async_task("tasks.create_html_report", user, hook="tasks.email_report", ack_failure=True)
 
     mail.outbox = []
     create_report(User.objects.create(username="ann", email="ann@example.com"))
@@ -316,10 +312,7 @@ def test_the_monitor_and_the_health_check(manual: Any, capsys: pytest.CaptureFix
 
             # Return 200 response if there is at least 1 cluster running,
             # and make sure all running clusters are happy
-            if total_clusters and happy_clusters == total_clusters:
-                response_code = 200
-            else:
-                response_code = 500
+            response_code = 200 if total_clusters and happy_clusters == total_clusters else 500
 
             self.send_response(response_code)
             self.send_header("Content-type", "text/html")

@@ -143,10 +143,11 @@ def test_synchronously(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("An error occurred: ")
 
     # one that raises does so to the caller
-    with pytest.raises(ValueError, match="nobody has no report"):
-        from django.contrib.auth.models import User
+    from django.contrib.auth.models import User
 
-        async_task("tasks.create_html_report", User(username="nobody"), sync=True)
+    user = User(username="nobody")
+    with pytest.raises(ValueError, match="nobody has no report"):
+        async_task("tasks.create_html_report", user, sync=True)
 
 
 def test_connection_pooling(work: Work) -> None:

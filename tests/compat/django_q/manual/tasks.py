@@ -36,8 +36,7 @@ def create_html_report(user: User) -> str:
     """Make a report."""
     if user.username == "nobody":
         raise ValueError("nobody has no report")
-    html_report = "We had a great quarter!"
-    return html_report
+    return "We had a great quarter!"
 
 
 def email_report(task: Any) -> None:
