@@ -130,7 +130,7 @@ def _show(run_once: bool, picture: Callable[[list[Stat]], RenderableType]) -> li
 def _table(*headings: str) -> Table:
     table = Table(header_style="black on green", expand=True, box=None)
     for heading in headings:
-        table.add_column(heading, justify="center", no_wrap=True)
+        table.add_column(heading, justify="center", overflow="fold")
     return table
 
 

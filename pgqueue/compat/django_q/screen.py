@@ -1,6 +1,7 @@
 """A picture in the terminal that is drawn anew each second, until somebody presses q."""
 
 import contextlib
+import os
 import select
 import sys
 import termios
@@ -40,7 +41,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
         return
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
-    tty.setcbreak(terminal)
+    tty.setcbreak(terminal, termios.TCSADRAIN)
     try:
         yield _key
     finally:
@@ -49,7 +50,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
 
 def _key(seconds: float) -> str:
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return sys.stdin.read(1) if ready else ""
+    return os.read(sys.stdin.fileno(), 1).decode(errors="replace") if ready else ""
 
 
 def _sleep(seconds: float) -> str:
