@@ -31,8 +31,9 @@ def add(top: Parser) -> None:
         "list workers that are alive, or were until just now",
         _list,
         details="With --json: an array of objects with id, name, hostname, pid, queues, "
-        "started_at, heartbeat_at, has_lock, processes, threads, version, is_leader, is_lost and "
-        "running (jobs it holds).",
+        "started_at, heartbeat_at, has_lock, processes, threads, version, is_leader, is_lost, "
+        "running (jobs it holds), children (their process ids) and replaced (how many of them have "
+        "taken the place of another).",
     )
 
 

@@ -114,13 +114,13 @@ def resolve(path: str) -> Callable[..., Any]:
     exact = full in entries or path in entries or bool(commands)
     module, names = _split(path, full, entries, exact=exact)
     found = _attribute(module, names, path)
-    if not exact:
-        _check_home(module, names, found, path, entries)
     if not callable(found):
         raise PathNotFoundError(
             f"{shown(path)} must name something that can be called; it is a value of type "
             f"{type(found).__name__}"
         )
+    if not exact:
+        _check_home(module, names, found, path, entries)
     if _is_call_command(found):
         return functools.partial(_call_command, commands)
     function: Callable[..., Any] = found

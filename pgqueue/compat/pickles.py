@@ -24,8 +24,8 @@ from pgqueue.django import conf
 
 TAG: Final = "pickle"
 _SALT: Final = "pgqueue.compat.pickle"
-#: Values of one argument that are looked at one by one; of more, or deeper, all is one pickle.
-_MOST: Final = 100_000
+#: Values that are looked at one by one; of more, each argument is one pickle, and what is deeper.
+_MOST: Final = 10_000
 _DEEPEST: Final = 50
 
 
@@ -74,7 +74,11 @@ def pack(value: Any, *, task: str, queue: str) -> Any:
             raise NotSerializableError(f'{error}; PGQUEUE["PICKLE"] is False', error.path) from None
     else:
         return value
-    return _Packing(task, queue).walk(value, 0)
+    packing = _Packing(task, queue)
+    try:
+        return packing.walk(value, 0)
+    except _TooManyError:
+        return packing.outside(value)
 
 
 def unpack(
@@ -110,6 +114,10 @@ def unpack(
     return value
 
 
+class _TooManyError(Exception):
+    """Stop a walk: too many values to look at each."""
+
+
 class _Packing:
     """One walk over one value."""
 
@@ -123,7 +131,9 @@ class _Packing:
         self._left -= 1
         kind = type(value)
         if kind is list or kind is tuple or kind is set or kind is frozenset or kind is dict:
-            if depth >= _DEEPEST or self._left < len(value):
+            if self._left < len(value):
+                raise _TooManyError
+            if depth >= _DEEPEST:
                 return self._seal(value)
             if kind is not dict:
                 return kind([self.walk(item, depth + 1) for item in value])
@@ -131,6 +141,16 @@ class _Packing:
                 return {key: self.walk(item, depth + 1) for key, item in value.items()}
             return self._seal(value)
         return value if _is_storable(value) else self._seal(value)
+
+    def outside(self, value: Any) -> Any:
+        """Give the same, looking at the outermost values only."""
+        if type(value) is list:
+            return [item if _is_storable(item) else self._seal(item) for item in value]
+        if type(value) is dict and all(type(key) is str and _is_storable(key) for key in value):
+            return {
+                key: item if _is_storable(item) else self._seal(item) for key, item in value.items()
+            }
+        return self._seal(value)
 
     def _seal(self, value: Any) -> Pickled:
         try:
@@ -189,5 +209,7 @@ def _write(value: Pickled) -> dict[str, str]:
 
 
 def _read(held: Any) -> Pickled:
-    mac, _, text = held.partition(":")
+    mac, colon, text = held.partition(":")
+    if not colon:
+        raise ValueError
     return Pickled(mac=mac, data=binascii.a2b_base64(text.encode("ascii"), strict_mode=True))

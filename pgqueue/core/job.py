@@ -105,6 +105,8 @@ class WorkerInfo:
         is_leader: whether it promotes, rescues and prunes for all.
         is_lost: whether it has been silent for longer than its lease.
         running: jobs it holds.
+        children: their process ids.
+        replaced: how many of them have taken the place of another.
     """
 
     id: int
@@ -121,6 +123,8 @@ class WorkerInfo:
     is_leader: bool = False
     is_lost: bool = False
     running: int = 0
+    children: tuple[int, ...] = ()
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -302,6 +302,17 @@ async def promote(session: Session, floor: bytes | None) -> Promotion:
     )
 
 
+async def tell_children(
+    session: Session, worker_id: int, children: Iterable[int], replaced: int
+) -> None:
+    """Say which processes the worker runs jobs in: `pgqueue.tell_children`."""
+    pids = "{" + ",".join(map(str, children)) + "}"
+    await session.call(
+        "SELECT pgqueue.tell_children($1::bigint, $2::integer[], $3::integer)",
+        [b"%d" % worker_id, pids.encode(), b"%d" % replaced],
+    )
+
+
 async def rescue(session: Session, max_jobs: int) -> tuple[int, int]:
     """Give the jobs of lost workers back; gives how many workers and jobs."""
     ((workers, jobs),) = await session.call(

@@ -60,10 +60,19 @@ class Bench:
         self._raised: BaseException | None = None
         self._failed = False
 
-    def run(self, job: Prepared, worker_id: int) -> Ending:
-        """Run a job; gives its outcome, or that it is stored already."""
+    def run(
+        self,
+        job: Prepared,
+        worker_id: int,
+        wrap: Callable[[Caller], Caller] = lambda caller: caller,
+    ) -> Ending:
+        """Run a job; gives its outcome, or that it is stored already.
+
+        Args:
+            wrap: around the call of the function, with a framework.
+        """
         self._raised = None
-        ending = self._run(job, worker_id)
+        ending = self._run(job, worker_id, wrap)
         self._failed = isinstance(ending, Failed)
         return ending
 
@@ -100,10 +109,10 @@ class Bench:
         ):
             raise raised
 
-    def _run(self, job: Prepared, worker_id: int) -> Ending:
+    def _run(self, job: Prepared, worker_id: int, wrapped: Callable[[Caller], Caller]) -> Ending:
         framework = current()
         if framework is not None:
-            return self._within(framework, job)
+            return self._within(framework, job, wrapped)
         if not job.task.options.atomic:
             return run(job, self._context(job), self._remember(self._slot.call))
 

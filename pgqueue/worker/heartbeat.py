@@ -14,6 +14,7 @@ from pgqueue.core import failpoints
 from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
+from pgqueue.worker.census import Census
 from pgqueue.worker.doorbell import Doorbell
 from pgqueue.worker.fetcher import Fetcher, fail
 from pgqueue.worker.leader import Leader
@@ -38,6 +39,7 @@ class Heartbeat:
         on_unknown: called when the worker was given up as lost.
         progress: told at each beat whether jobs are ready.
         lease: told of each beat that was taken.
+        census: told where to write down the children.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Heartbeat:
         on_unknown: Callable[[], None],
         progress: Progress,
         lease: Lease,
+        census: Census,
     ) -> None:
         self._queues = queues
         self._every = every
@@ -64,6 +67,7 @@ class Heartbeat:
         self._on_unknown = on_unknown
         self._progress = progress
         self._lease = lease
+        self._census = census
         self._trouble = Trouble("heartbeat")
         self._otherwise: asyncio.Future[None] | None = None
         self._now = asyncio.Event()
@@ -104,6 +108,7 @@ class Heartbeat:
             if not beat.known and worker_id == self._fetcher.worker_id:
                 self._on_unknown()
             if beat.known:
+                self._census.tell(session, worker_id)
                 was_over = self._lease.is_over()
                 self._lease.renewed(sent_at)
                 if was_over and not self._lease.is_over():

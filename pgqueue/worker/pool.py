@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from pgqueue.core import failpoints
 from pgqueue.core.errors import ConfigurationError
+from pgqueue.worker.census import Census
 from pgqueue.worker.children import Casualty, ChildProcess, Setbacks, in_words
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.frames import Answer, Kind, pack, pack_batch, pack_ids, unpack_answer
@@ -57,10 +58,11 @@ class Pool:
         self._on_room = on_room
         self._recycler = Recycler(config.processes, config.max_jobs, config.max_rss)
         self._nursery = self._make_nursery()
+        self._children: list[ChildProcess] = []
+        self.census = Census(self._recycler, config.processes, self._children)
         #: Gives the schedules that the application declares, once it is imported.
         self.declared = lambda: self._nursery.declared
         self._old: list[Nursery] = []
-        self._children: list[ChildProcess] = []
         self._renewal: asyncio.Future[None] | None = None
         self._renew_again = False
         self._setbacks = Setbacks()

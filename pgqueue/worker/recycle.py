@@ -23,13 +23,16 @@ class Recycler:
         processes: how many children there are.
         max_jobs: how many jobs each may get; None for any number.
         max_rss: bytes of memory above which one is replaced; None for never.
+
+    Attributes:
+        forked: how many children there were.
     """
 
     def __init__(self, processes: int, max_jobs: int | None, max_rss: int | None) -> None:
         self._processes = processes
         self._max_jobs = max_jobs
         self._max_rss = max_rss
-        self._allowed = 0
+        self.forked = 0
         self._looked_at = 0.0
         self._complained_at = 0.0
         if max_rss is not None and resident(os.getpid()) is None:
@@ -40,10 +43,10 @@ class Recycler:
 
         Those that start together would end together, so the first ones get less, down to a half.
         """
+        place = min(self.forked, self._processes)
+        self.forked += 1
         if self._max_jobs is None:
             return None
-        place = min(self._allowed, self._processes)
-        self._allowed += 1
         return self._max_jobs - self._max_jobs * (place % self._processes) // (2 * self._processes)
 
     def choose(self, children: Iterable[ChildProcess]) -> list[tuple[ChildProcess, str]]:

@@ -103,6 +103,7 @@ class Supervisor:
             doorbell=self._doorbell,
             leader=self._leader,
             lease=self._lease,
+            census=self._pool.census,
             on_cancels=self._pool.cancel,
             on_unknown=self._given_up,
             progress=Progress(

@@ -52,6 +52,9 @@ CREATE INDEX jobs_group_id_idx ON pgqueue.jobs (group_id, id) WHERE group_id IS 
 CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objects'))
     WHERE meta ? 'pgqueue_objects';
 
+-- The jobs of pgqueue.compat.django_future, in the order in which its lists come.
+CREATE INDEX jobs_django_future_idx ON pgqueue.jobs (run_at, id) WHERE meta ? 'django_future';
+
 COMMENT ON TABLE pgqueue.jobs IS
 'One row a job: run this task with these arguments. INSERT here to enqueue; never UPDATE.';
 COMMENT ON COLUMN pgqueue.jobs.id IS 'Given by the database; not the order of commits.';

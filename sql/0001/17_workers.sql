@@ -1,6 +1,6 @@
 -- Purpose: one row a worker (a supervisor with its children), with its sign of life.
--- Written by: register_worker, beat, hold_liveness, held, forget_worker; deleted by rescue when
--- lost.
+-- Written by: register_worker, beat, tell_children, hold_liveness, held, forget_worker; deleted by
+-- rescue when lost.
 CREATE TABLE pgqueue.workers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -14,6 +14,8 @@ CREATE TABLE pgqueue.workers (
     has_lock boolean NOT NULL DEFAULT false,
     is_leader boolean NOT NULL DEFAULT false,
     fence bigint,
+    children integer[] NOT NULL DEFAULT '{}',
+    replaced integer NOT NULL DEFAULT 0,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 500);
@@ -35,5 +37,10 @@ COMMENT ON COLUMN pgqueue.workers.is_leader IS
 'True for the worker that promotes, rescues and prunes.';
 COMMENT ON COLUMN pgqueue.workers.fence IS
 'Batches up to this number come too late: they were sent over a connection that was lost.';
+COMMENT ON COLUMN pgqueue.workers.children IS
+'Process ids of its children on that machine, as of its last sign of life but one.';
+COMMENT ON COLUMN pgqueue.workers.replaced IS
+'How many of its children have taken the place of another: that died, was killed, had run enough
+jobs or was too large.';
 COMMENT ON COLUMN pgqueue.workers.started_at IS 'When it registered.';
 COMMENT ON COLUMN pgqueue.workers.heartbeat_at IS 'Its last sign of life, by the server''s clock.';

@@ -39,8 +39,9 @@ DECLARE
     v_parted bigint[];
     v_limited boolean := EXISTS (
         SELECT FROM pgqueue.queues AS q WHERE q.max_running IS NOT NULL);
-    v_custom boolean := EXISTS (
-        SELECT FROM pgqueue.queues AS q WHERE q.retention_succeeded IS NOT NULL);
+    -- Queues that keep what has succeeded for another time; jobs of the others need not ask.
+    v_custom text[] := ARRAY(
+        SELECT q.name FROM pgqueue.queues AS q WHERE q.retention_succeeded IS NOT NULL);
     v_cancels boolean := EXISTS (SELECT FROM pgqueue.cancel_requests);
 BEGIN
     FOR v_answer IN SELECT a.value FROM json_array_elements(store_outcomes.answers) AS a LOOP
@@ -80,7 +81,8 @@ BEGIN
                     m.job_id, 'succeeded', m.attempt, m.lost, m.crashes, m.worker_id,
                     store_outcomes.at - m.us * interval '1 microsecond', store_outcomes.at,
                     store_outcomes.at + CASE
-                        WHEN v_custom THEN pgqueue.retention(m.queue, 'succeeded')
+                        WHEN m.queue = ANY (v_custom)
+                        THEN pgqueue.retention(m.queue, 'succeeded')
                         ELSE interval '168 h'
                     END
                 FROM mine AS m
@@ -279,7 +281,7 @@ BEGIN
             FOR UPDATE SKIP LOCKED
         ));
     END IF;
-    IF v_custom THEN
+    IF v_custom <> '{}' THEN
         -- What somebody has locked is left to prune, and so is what somebody waits for, who could
         -- not read its result otherwise.
         DELETE FROM pgqueue.jobs AS j

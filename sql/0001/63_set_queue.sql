@@ -1,7 +1,8 @@
 -- Purpose: let a job that does not run be run in another queue.
 -- Called by: people and programs. Deletes and inserts the position row in one statement: such rows
--- are never updated. Updates jobs, the only function that does. Locks: the job against being
--- deleted meanwhile, which would leave the position behind; the position row; those of ring.
+-- are never updated. Updates jobs, as django_future_store does and nothing else. Locks: the job
+-- against being deleted meanwhile, which would leave the position behind; the position row; those
+-- of ring.
 -- Errors: PQ002, PQ004.
 -- Why jobs is written too: a job that is over has no other place for its queue, from which a retry
 -- takes it; and who looks for the jobs of a queue finds those that came later. It is rare, and a

@@ -5,7 +5,7 @@ SELECT
     w.has_lock, w.started_at, w.heartbeat_at,
     extract(epoch FROM clock_timestamp() - w.heartbeat_at)::float8 AS silent_seconds,
     clock_timestamp() - w.heartbeat_at > w.lease AS lost,
-    coalesce(r.running, 0) AS running
+    coalesce(r.running, 0) AS running, w.children, w.replaced
 FROM pgqueue.workers AS w
 LEFT JOIN (
     SELECT u.worker_id, count(*) AS running FROM pgqueue.running_jobs AS u GROUP BY u.worker_id

@@ -93,6 +93,15 @@ def test_worker_overview(c: Connection) -> None:
     assert 0 <= silent[0] < 60 <= silent[1] < 120
 
 
+def test_a_worker_tells_of_its_children(c: Connection) -> None:
+    worker = factories.worker(c, "alive")
+    query = "SELECT children, replaced FROM pgqueue.worker_overview"
+    assert one(c, query) == ([], 0)
+    assert one(c, "SELECT pgqueue.tell_children(%s, '{11,12}', 3)", worker) is True
+    assert one(c, query) == ([11, 12], 3)
+    assert one(c, "SELECT pgqueue.tell_children(%s, '{}', 0)", worker + 1) is False
+
+
 # health
 
 HEALTH = "SELECT pgqueue.health(%s)"

@@ -17,7 +17,8 @@ _WORKERS: Final = """
 SELECT
     w.id, w.name, w.hostname, w.pid, CAST(to_json(w.queues) AS text),
     EXTRACT(EPOCH FROM w.started_at), EXTRACT(EPOCH FROM w.heartbeat_at), w.has_lock, w.processes,
-    w.threads, w.version, w.is_leader, w.lost, w.running
+    w.threads, w.version, w.is_leader, w.lost, w.running,
+    CAST(to_json(w.children) AS text), w.replaced
 FROM pgqueue.worker_overview AS w
 ORDER BY w.id
 """
@@ -120,6 +121,8 @@ def _workers(rows: Rows) -> list[WorkerInfo]:
             is_leader=bool(row[11]),
             is_lost=bool(row[12]),
             running=as_int(row[13]),
+            children=tuple(map(int, _names(row[14]))),
+            replaced=as_int(row[15]),
         )
         for row in rows
     ]

@@ -142,6 +142,12 @@ class TextListField(models.Field):
         return None if value is None else list(value)
 
 
+class NumberListField(TextListField):
+    """An array of small numbers."""
+
+    _element = "integer"
+
+
 class IdListField(TextListField):
     """An array of ids."""
 

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from pgqueue.django.models.base import (
     IdListField,
     MomentField,
+    NumberListField,
     QueueModel,
     SpanField,
     TextListField,
@@ -141,6 +142,8 @@ class WorkerOverview(QueueModel):
     silent_seconds = models.FloatField(_("silent for"), help_text=_("Seconds."))
     lost = models.BooleanField(_("lost"))
     running = models.BigIntegerField(_("running"))
+    children = NumberListField(_("children"))
+    replaced = models.IntegerField(_("replaced children"))
 
     class Meta:
         managed = False

@@ -3,7 +3,13 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.django.models.base import MomentField, QueueModel, SpanField, TextListField
+from pgqueue.django.models.base import (
+    MomentField,
+    NumberListField,
+    QueueModel,
+    SpanField,
+    TextListField,
+)
 
 
 class Queue(QueueModel):
@@ -59,6 +65,8 @@ class Worker(QueueModel):
     has_lock = models.BooleanField(_("holds its lock"))
     is_leader = models.BooleanField(_("leader"))
     fence = models.BigIntegerField(_("fence"), null=True)
+    children = NumberListField(_("children"))
+    replaced = models.IntegerField(_("replaced children"))
     started_at = MomentField(_("started at"))
     heartbeat_at = MomentField(_("last sign of life"))
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from django.db import connection
+
+from pgqueue.api.default import default_app
 from tests.compat.project.market.models import Order
 
 
@@ -60,3 +63,19 @@ def fill(*items: Any) -> Basket:
 
 def nothing(*args: Any, **kwargs: Any) -> None:
     """Do nothing."""
+
+
+def wait_for(key: int) -> None:
+    """Wait until nobody holds an advisory lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+
+def enqueue_another(number: str) -> None:
+    """Enqueue a job."""
+    default_app().enqueue("old:tests.compat.project.market.tasks.order", [number], queue="old")
+
+
+def interrupt() -> None:
+    """Press Ctrl-C."""
+    raise KeyboardInterrupt

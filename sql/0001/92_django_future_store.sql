@@ -1,0 +1,143 @@
+-- Purpose: let the model ScheduledJob of pgqueue.compat.django_future be created, saved and
+-- deleted, by whatever statement Django makes of it.
+-- Fired by: INSERT, UPDATE and DELETE on the view django_future_jobs, for each row. Writes jobs,
+-- job_errors; moves the job (django_future_move); deletes it (delete_job).
+-- Locks: the job, FOR NO KEY UPDATE; then those of these functions.
+-- Errors: 23502 and 23514, which Django gives as IntegrityError, as the old table did; PQ001;
+-- PQ003.
+-- Why jobs is updated, which nothing else but set_queue does: the old library let one change every
+-- column of a job that waits. A worker that takes it at this moment has the old arguments.
+CREATE FUNCTION pgqueue.django_future_store() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pgqueue, pg_temp
+AS $$
+DECLARE
+    v_at timestamptz := clock_timestamp();
+    v_wrong text;
+    v_tuple boolean;
+    v_task text;
+    v_args jsonb;
+    v_kwargs jsonb;
+    v_own jsonb;
+    v_was record;
+    v_retimed boolean := false;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF pgqueue.delete_job(OLD.id) THEN
+            RETURN OLD;
+        END IF;
+        RETURN NULL;
+    END IF;
+    v_wrong := CASE
+        WHEN NEW.time_slot_start IS NULL THEN 'time_slot_start'
+        WHEN NEW.time_slot_end IS NULL THEN 'time_slot_end'
+        WHEN NEW.callable_name IS NULL THEN 'callable_name'
+    END;
+    IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '23502',
+            MESSAGE = format('%s must be given; got null', v_wrong),
+            HINT = CASE v_wrong
+                WHEN 'time_slot_end' THEN
+                    'a job needs an end; let expires be a long time, such as 5000w'
+                ELSE 'see the model ScheduledJob'
+            END;
+    END IF;
+    NEW.status := coalesce(NEW.status, 'scheduled');
+    IF NEW.status NOT IN ('scheduled', 'running', 'failed', 'complete', 'expired') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '23514',
+            MESSAGE = format('status must be scheduled, running, failed, complete or expired; '
+                'got %s', quote_literal(left(NEW.status, 40)));
+    END IF;
+    v_tuple := NEW.args ->> '$t' = 'tuple';
+    v_args := coalesce(CASE WHEN v_tuple THEN NEW.args -> 'v' ELSE NEW.args END, '[]');
+    v_kwargs := coalesce(NEW.kwargs, '{}');
+    v_task := 'django_future:' || NEW.callable_name;
+    v_own := jsonb_strip_nulls(jsonb_build_object(
+        'content_type', NEW.content_type_id,
+        'object_id', NEW.object_id,
+        'args', CASE WHEN v_tuple THEN 'tuple' END
+    ));
+
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.id IS NOT NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23514',
+                MESSAGE = 'the id of a job must be left to the database',
+                HINT = 'leave it out; the job gets the next one of all jobs';
+        END IF;
+        INSERT INTO pgqueue.jobs AS j (task, args, kwargs, queue, run_at, expires_at, meta)
+        VALUES (
+            v_task, v_args, v_kwargs, 'django_future', NEW.time_slot_start, NEW.time_slot_end,
+            jsonb_build_object('django_future', v_own)
+        )
+        RETURNING j.id INTO NEW.id;
+    ELSE
+        IF NEW.id IS DISTINCT FROM OLD.id THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23514',
+                MESSAGE = format('the id of job %s cannot be changed', OLD.id);
+        END IF;
+        SELECT j.task, j.args, j.kwargs, j.run_at, j.expires_at, j.meta INTO v_was
+        FROM pgqueue.jobs AS j
+        WHERE j.id = NEW.id
+        FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        v_own := (v_was.meta -> 'django_future') - '{content_type,object_id,args}'::text[] || v_own;
+        v_retimed := NEW.time_slot_start IS DISTINCT FROM v_was.run_at;
+        IF (v_task, v_args, v_kwargs, NEW.time_slot_start, NEW.time_slot_end, v_own)
+            IS DISTINCT FROM (
+                v_was.task, v_was.args, v_was.kwargs, v_was.run_at, v_was.expires_at,
+                v_was.meta -> 'django_future'
+            )
+        THEN
+            UPDATE pgqueue.jobs AS j
+            SET task = v_task, args = v_args, kwargs = v_kwargs,
+                run_at = NEW.time_slot_start, expires_at = NEW.time_slot_end,
+                meta = jsonb_set(j.meta, '{django_future}', v_own)
+            WHERE j.id = NEW.id;
+            SELECT pgqueue.refusal(j) INTO v_wrong FROM pgqueue.jobs AS j WHERE j.id = NEW.id;
+            IF v_wrong IS NOT NULL THEN
+                RAISE EXCEPTION USING ERRCODE = 'PQ001', MESSAGE = v_wrong;
+            END IF;
+        END IF;
+    END IF;
+
+    IF TG_OP = 'UPDATE' OR NEW.status <> 'scheduled' THEN
+        PERFORM pgqueue.django_future_move(
+            NEW.id, NEW.status, NEW.execution_start, NEW.return_value, NEW.error, v_retimed, v_at);
+    END IF;
+    IF NEW.error IS DISTINCT FROM OLD.error THEN
+        DELETE FROM pgqueue.job_errors AS e WHERE e.job_id = NEW.id;
+        INSERT INTO pgqueue.job_errors (job_id, attempt, at, kind, message, traceback)
+        SELECT
+            NEW.id, greatest(o.attempt, 1), v_at,
+            coalesce(substring(l.line FROM '^([A-Za-z_][A-Za-z0-9_.]*):'), 'Error'),
+            left(regexp_replace(l.line, '^[A-Za-z_][A-Za-z0-9_.]*: ?', ''), 4096), NEW.error
+        FROM pgqueue.job_overview AS o
+        CROSS JOIN LATERAL (
+            SELECT coalesce(substring(NEW.error FROM '([^\n]+)\s*$'), '') AS line
+        ) AS l
+        WHERE o.id = NEW.id AND NEW.error IS NOT NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.django_future_store() IS
+'Write what is inserted into, updated in or deleted from pgqueue.django_future_jobs.
+
+Errors: 23502 for a missing time_slot_start, time_slot_end or callable_name; 23514 for a status that
+there is not, and for an id of one''s own; PQ001 for a job that could never run; PQ003 for a job
+that runs, where its status would change or it would be deleted.';
+
+CREATE TRIGGER django_future_store
+INSTEAD OF INSERT OR UPDATE OR DELETE ON pgqueue.django_future_jobs
+FOR EACH ROW
+EXECUTE FUNCTION pgqueue.django_future_store();
+
+COMMENT ON TRIGGER django_future_store ON pgqueue.django_future_jobs IS
+'Does to the job what was done to the row.';
