@@ -1,0 +1,23 @@
+"""django-async over this queue: the names, models, commands and addresses of its version 0.7.3.
+
+`async` is a keyword of Python, so the package cannot have its old name in a statement; see
+`docs/howto/from-django-async.md`. What is named here is imported when it is first used: this
+package is imported before models may be.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pgqueue.compat.django_async.models import Job
+
+__all__ = ["schedule"]
+
+
+def schedule(
+    function: Any, args: Any = None, kwargs: Any = None, *more: Any, **options: Any
+) -> "Job":
+    """Enqueue a job; see `pgqueue.compat.django_async.api.schedule`."""
+    api: Any = importlib.import_module("pgqueue.compat.django_async.api")
+    job: Job = api.schedule(function, args, kwargs, *more, **options)
+    return job
