@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from django.apps import apps
 
+from pgqueue.compat import alias
 from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.core.importing import dotted_path
 from pgqueue.django import conf
@@ -106,7 +107,7 @@ def resolve(path: str) -> Callable[..., Any]:
             f"a function must be given as a dotted path such as 'shop.tasks.send'; got "
             f"{shown(path)}"
         )
-    full = path if "." in path else f"builtins.{path}"
+    full = _full(path)
     entries = conf.allow()
     commands = frozenset(
         entry.partition(":")[2] for entry in entries if entry.startswith(f"{full}:")
@@ -125,6 +126,17 @@ def resolve(path: str) -> Callable[..., Any]:
         return functools.partial(_call_command, commands)
     function: Callable[..., Any] = found
     return function
+
+
+def _full(path: str) -> str:
+    """Write a path with the module's own name; a row may still have that of an old library."""
+    if "." not in path:
+        return f"builtins.{path}"
+    first, _, rest = path.partition(".")
+    facade = alias.FACADES.get(first)
+    if facade is not None and apps.is_installed(facade):
+        return f"{facade}.{rest}"
+    return alias.real(path)
 
 
 def _split(
