@@ -8,10 +8,22 @@ package is imported before models may be.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pgqueue.compat import alias
+
 if TYPE_CHECKING:
     from pgqueue.compat.django_async.models import Job
 
-__all__ = ["schedule"]
+__all__ = ["install_as", "schedule"]
+
+
+def install_as(name: str = "async") -> None:
+    """Let this package be imported by another name as well; call it at the top of the settings.
+
+    Args:
+        name: `async`, for what asks for it by that name, as `importlib.import_module` and
+            INSTALLED_APPS do; or one that statements can have, such as `django_async`.
+    """
+    alias.install(__name__, name)
 
 
 def schedule(

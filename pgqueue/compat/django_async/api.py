@@ -105,22 +105,22 @@ def health(estimation_fn: Any = stats.estimate_rough_queue_completion) -> dict[s
     executed = Job.objects.filter(executed__isnull=False)
     cancelled = Job.objects.filter(cancelled__isnull=False)
     counts = Job.objects.aggregate(
-        jobs=Count("id"),
-        executed=Count("executed"),
-        cancelled=Count("cancelled"),
-        open=Count("id", filter=OPEN),
+        all_jobs=Count("id"),
+        all_executed=Count("executed"),
+        all_cancelled=Count("cancelled"),
+        all_open=Count("id", filter=OPEN),
     )
     return {
         "queue": {
-            "all-jobs": counts["jobs"],
-            "executed": counts["executed"],
+            "all-jobs": counts["all_jobs"],
+            "executed": counts["all_executed"],
             "executed-details": get_grouped_aggregate("executed"),
             "oldest-executed": data_link(executed.order_by("executed").first()),
             "most-recent-executed": data_link(executed.order_by("-executed").first()),
-            "remaining": counts["open"],
-            "not-executed": counts["open"],
+            "remaining": counts["all_open"],
+            "not-executed": counts["all_open"],
             "not-executed-details": get_not_exeuted_details(),
-            "cancelled": counts["cancelled"],
+            "cancelled": counts["all_cancelled"],
             "oldest-cancelled": data_link(cancelled.order_by("cancelled").first()),
             "most-recent-cancelled": data_link(cancelled.order_by("-cancelled").first()),
             "cancelled-details": get_grouped_aggregate("cancelled"),

@@ -83,12 +83,18 @@ class Group(AsyncModel):
         """Estimate how long the group takes as a whole, still, and so far; None where nothing can
         be said yet."""
         found = self.jobs.aggregate(
-            jobs=Count("id"),
-            executed=Count("executed"),
-            cancelled=Count("cancelled"),
+            all_jobs=Count("id"),
+            all_executed=Count("executed"),
+            all_cancelled=Count("cancelled"),
             latest=Max("executed"),
         )
-        return estimate(self.created, **found)
+        return estimate(
+            self.created,
+            jobs=found["all_jobs"],
+            executed=found["all_executed"],
+            cancelled=found["all_cancelled"],
+            latest=found["latest"],
+        )
 
     def latest_executed_job(self) -> "Job | None":
         """Give the job that was executed last; None for none."""
@@ -102,8 +108,8 @@ class Group(AsyncModel):
             exclude: a job that does not count.
         """
         open_jobs = Q(OPEN) if exclude is None else Q(OPEN) & ~Q(pk=exclude.pk)
-        found = self.jobs.aggregate(jobs=Count("id"), open=Count("id", filter=open_jobs))
-        return bool(found["jobs"] and not found["open"])
+        found = self.jobs.aggregate(all_jobs=Count("id"), all_open=Count("id", filter=open_jobs))
+        return bool(found["all_jobs"] and not found["all_open"])
 
     @staticmethod
     def latest_group_by_reference(reference: str) -> "Group":

