@@ -17,7 +17,8 @@ BEGIN
             task => 'django_q::package',
             args => jsonb_build_array(NEW.payload),
             queue => NEW.key,
-            run_at => CASE WHEN NEW.lock > v_at THEN NEW.lock END
+            -- Locked until now, by the clock of another machine, is not locked.
+            run_at => CASE WHEN NEW.lock > v_at + interval '1 s' THEN NEW.lock END
         );
         RETURN NEW;
     END IF;

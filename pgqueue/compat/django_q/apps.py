@@ -1,5 +1,7 @@
 """What Django loads at its start."""
 
+import importlib
+
 from django.apps import AppConfig
 
 from pgqueue.compat.django_q import checks
@@ -19,5 +21,6 @@ class DjangoQConfig(AppConfig):
         return str(Conf.LABEL)
 
     def ready(self) -> None:
-        """Check the setting."""
+        """Let workers run its tasks, and check the setting."""
+        importlib.import_module("pgqueue.compat.django_q.runner").install()
         checks.register()

@@ -1,0 +1,249 @@
+"""Enqueue a task, or the first of a chain; or run it here and now."""
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connections
+from django.utils import timezone
+
+from pgqueue.api.adding import add
+from pgqueue.api.default import default_app
+from pgqueue.compat import paths
+from pgqueue.compat.django_q import packages, running, saving
+from pgqueue.compat.django_q.brokers import Broker, get_broker
+from pgqueue.compat.django_q.brokers.orm import ORM
+from pgqueue.compat.django_q.conf import Conf, logger
+from pgqueue.compat.django_q.humanhash import humanize, uuid
+from pgqueue.compat.django_q.models import Schedule
+from pgqueue.compat.django_q.signals import pre_enqueue
+from pgqueue.compat.django_q.signing import SignedPackage
+from pgqueue.django import conf
+
+#: Keywords of a call that are options; all others are arguments of the function.
+OPTIONS: Final = (
+    "hook", "group", "save", "sync", "cached", "ack_failure", "iter_count", "iter_cached", "chain",
+    "chain_stop", "broker", "cluster", "timeout",
+)  # fmt: skip
+_EXISTS: Final = (
+    "SELECT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.meta ? 'django_q'"
+    " AND j.meta -> 'django_q' ->> 'id' = %s)"
+    " OR EXISTS (SELECT FROM pgqueue.django_q_tasks AS t WHERE t.id = %s)"
+)
+
+
+def async_task(func: Any, *args: Any, **kwargs: Any) -> str:
+    """Enqueue a task, in the transaction that is under way; gives its id.
+
+    Args:
+        func: a dotted path, or a function.
+        args: its positional arguments.
+        kwargs: its keyword arguments; and the options `task_name`, `hook`, `group`, `save`,
+            `sync`, `cached`, `ack_failure`, `chain`, `broker`, `cluster` and `timeout`. An option
+            that is given in the dictionary `q_options` leaves the keyword of its name to the
+            function.
+
+    Raises:
+        PathNotAllowedError: the function may not be run by a job.
+        NotSerializableError: an argument can neither be stored nor be pickled.
+        Exception: with `sync`, what the function has raised.
+    """
+    task, broker = described(func, args, kwargs)
+    return put(task, broker)
+
+
+def described(
+    func: Any, args: Iterable[Any], kwargs: Mapping[str, Any], task_id: str | None = None
+) -> tuple[dict[str, Any], Broker]:
+    """Describe a task, and find its broker.
+
+    Args:
+        task_id: the id that it gets; None for a new one.
+    """
+    keywords = dict(kwargs)
+    options = dict(keywords.pop("q_options", None) or {})
+    name, made = uuid() if task_id is None else (humanize(task_id), task_id)
+    said = options.pop("task_name", None)
+    task: dict[str, Any] = {
+        "id": made,
+        "name": keywords.pop("task_name", None) or said or name,
+        "func": func,
+        "args": tuple(args),
+    }
+    for key in OPTIONS:
+        if key in options:
+            task[key] = options[key]
+        elif key in keywords:
+            task[key] = keywords.pop(key)
+    broker = task.pop("broker", None) or get_broker(task.get("cluster"))
+    for key, default in (
+        ("cached", Conf.CACHED), ("sync", Conf.SYNC), ("ack_failure", Conf.ACK_FAILURES)
+    ):  # fmt: skip
+        if key not in task and default:
+            task[key] = default
+    task["kwargs"] = keywords
+    task["started"] = timezone.now()
+    return task, broker
+
+
+def put(task: dict[str, Any], broker: Broker) -> str:
+    """Tell of a task that is described, and enqueue it, or run it; gives its id."""
+    pre_enqueue.send(sender=running.SENDER, task=task)
+    if task.get("sync"):
+        return run_here(task, broker)
+    if is_ours(broker):
+        made: Any = add(default_app().clients, packages.job_of(task, broker.list_key), None).id
+    else:
+        made = broker.enqueue(SignedPackage.dumps(task))
+    logger.info("Enqueued [%s] %s", broker.list_key, made)
+    return str(task["id"])
+
+
+def is_ours(broker: Broker) -> bool:
+    """Tell whether a broker enqueues jobs of pgqueue, and nothing of its own."""
+    return getattr(type(broker), "enqueue", None) is ORM.enqueue and "enqueue" not in vars(broker)
+
+
+def run_here(task: dict[str, Any], broker: Broker) -> str:
+    """Run a task here and now, keep what came out, and go on with its chain; gives its id.
+
+    A function that cannot be found is kept as a failure.
+
+    Raises:
+        Exception: what the function has raised; then nothing is kept.
+    """
+    task["cluster"] = broker.list_key
+    error = running.execute(task)
+    if error is not None and not running.is_missing(error):
+        raise error
+    saving.save(task, broker)
+    go_on(task, broker)
+    running.tell(task)
+    return str(task["id"])
+
+
+def async_chain(
+    chain: Sequence[Any],
+    group: str | None = None,
+    cached: Any = None,
+    sync: bool | None = None,
+    broker: Broker | None = None,
+    stop_on_failure: bool = False,
+) -> str:
+    """Enqueue functions that run one after the other; gives their group.
+
+    Args:
+        chain: the functions, or tuples of a function, its positional and its keyword arguments. It
+            stays as it is.
+        group: their label; None for a new one.
+        cached: as of each; None for the setting.
+        sync: as of each; None for the setting.
+        broker: of each; None for that of the cluster.
+        stop_on_failure: whether the chain ends with the first that fails.
+
+    Raises:
+        Exception: as `async_task`.
+    """
+    found = group or uuid()[1]
+    options = {
+        "group": found,
+        "cached": Conf.CACHED if cached is None else cached,
+        "sync": Conf.SYNC if sync is None else sync,
+        "broker": broker or get_broker(),
+    }
+    if stop_on_failure:
+        options["chain_stop"] = True
+    _link(list(chain), options)
+    return found
+
+
+def go_on(task: Mapping[str, Any], broker: Broker) -> None:
+    """Enqueue the next link of the chain that a task is of, once, whatever came out of the task."""
+    chain = task.get("chain")
+    if not chain or (task.get("chain_stop") and not task["success"]):
+        return
+    following = packages.next_id(task["id"])
+    if not task.get("sync") and is_known(following):
+        return
+    options = {key: task[key] for key in ("group", "cached", "sync", "chain_stop") if key in task}
+    _link(list(chain), {**options, "broker": broker}, following)
+
+
+def is_known(task_id: str) -> bool:
+    """Tell whether there is a task of this id, in the queue or among those that were kept."""
+    with connections[conf.database()].cursor() as cursor:
+        cursor.execute(_EXISTS, [task_id, task_id])
+        return bool(cursor.fetchone()[0])
+
+
+def check_literals(text: str) -> None:
+    """Pass where a schedule will be able to read its arguments.
+
+    Raises:
+        ValidationError: there is something in them that is no literal.
+    """
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise ValidationError(
+            "arguments of a schedule must be literals: text, numbers, None, and lists, tuples, "
+            "sets and dictionaries of these; pass what identifies the others, as an id",
+            code="literals",
+        ) from None
+
+
+def _link(chain: list[Any], options: Mapping[str, Any], task_id: str | None = None) -> None:
+    first, *rest = chain
+    link = first if isinstance(first, tuple | list) else (first,)
+    func, args = link[0], link[1] if len(link) > 1 else ()
+    kwargs: Mapping[str, Any] = link[2] if len(link) > 2 else {}
+    words = {**kwargs, **options}
+    if rest:
+        words["chain"] = rest
+    task, broker = described(func, args, words, task_id)
+    put(task, broker)
+
+
+def schedule(func: Any, *args: Any, **kwargs: Any) -> Schedule:
+    """Make a schedule; gives it.
+
+    Args:
+        func: a dotted path, or a function that has one.
+        args: literals.
+        kwargs: `name`, `hook`, `schedule_type`, `minutes`, `repeats`, `next_run`, `cron`,
+            `cluster` and `intended_date_kwarg` are of the schedule; all others, literals, are
+            keyword arguments, and `q_options` says the options of its tasks.
+
+    Raises:
+        IntegrityError: there is one of this name.
+        ValidationError: it could not be.
+        PathNotAllowedError: the function may not be run by a job.
+    """
+    words = {
+        "schedule_type": Schedule.ONCE,
+        "repeats": -1,
+        "next_run": timezone.now(),
+    }
+    for key in (
+        "name", "hook", "schedule_type", "minutes", "repeats", "next_run", "cron", "cluster",
+        "intended_date_kwarg",
+    ):  # fmt: skip
+        if key in kwargs:
+            words[key] = kwargs.pop(key)
+    # Of arrow and others that wrap a datetime.
+    words["next_run"] = getattr(words["next_run"], "datetime", words["next_run"])
+    name = words.get("name")
+    if name and Schedule.objects.filter(name=name).exists():
+        raise IntegrityError(f"a schedule's name must be its own; there is one named {name!r}")
+    path = func if isinstance(func, str) else paths.path_of(func)
+    paths.check(path, args)
+    hook = words.get("hook")
+    if hook is not None and not isinstance(hook, str):
+        words["hook"] = paths.path_of(hook)
+    made = Schedule(func=path, args=str(args), kwargs=str(kwargs), **words)
+    made.full_clean()
+    for literals in (made.args, made.kwargs):
+        check_literals(literals)
+    made.save()
+    return made

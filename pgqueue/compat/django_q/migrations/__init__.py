@@ -1,0 +1,1 @@
+"""What Django is told of the models; the schema of the queue has their tables."""

@@ -1,0 +1,84 @@
+"""The queue: tasks that wait or run."""
+
+from typing import Any
+
+from django.db import models
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from pgqueue.compat.django_q import packages
+from pgqueue.compat.django_q.managers import QManager, QModel
+from pgqueue.compat.django_q.utils import get_func_repr
+from pgqueue.django.models.base import MomentField
+
+#: What of a task is not an option.
+_NOT_OPTIONS = frozenset({"id", "name", "group", "func", "args", "kwargs"})
+
+
+class OrmQ(QModel):
+    """A task that waits or runs: a job of the queue, in the words of the old broker."""
+
+    id = models.BigAutoField(_("ID"), primary_key=True)
+    key = models.CharField(_("Cluster key"), max_length=100, help_text=_("Name of the cluster."))
+    payload = models.TextField(_("Payload"), help_text=_("What is to be done."))
+    lock = MomentField(_("Lock until"), null=True, help_text=_("No cluster takes it before."))
+    state = models.TextField(
+        _("State"), null=True, editable=False, help_text=_("Where its job stands.")
+    )
+
+    objects = QManager()
+
+    class Meta:
+        app_label = "django_q"
+        managed = False
+        db_table = '"pgqueue"."django_q_queue"'
+        verbose_name = _("Queued task")
+        verbose_name_plural = _("Queued tasks")
+
+    @cached_property
+    def task(self) -> dict[str, Any]:
+        """What is to be done; of what cannot be read only the reason, as id."""
+        try:
+            return packages.read(str(self.payload))
+        except Exception as error:
+            return {"id": f"*{type(error).__name__}"}
+
+    def func(self) -> str | None:
+        """Name the function."""
+        found: str | None = get_func_repr(self.task.get("func"))
+        return found
+
+    def task_id(self) -> str | None:
+        """Give the id of the task."""
+        found: str | None = self.task.get("id")
+        return found
+
+    def name(self) -> str | None:
+        """Give the name of the task."""
+        found: str | None = self.task.get("name")
+        return found
+
+    def group(self) -> str | None:
+        """Give the group of the task."""
+        found: str | None = self.task.get("group")
+        return found
+
+    def args(self) -> Any:
+        """Give the positional arguments."""
+        return self.task.get("args")
+
+    def kwargs(self) -> Any:
+        """Give the keyword arguments."""
+        return self.task.get("kwargs")
+
+    def q_options(self) -> dict[str, Any]:
+        """Give the options."""
+        return {key: value for key, value in self.task.items() if key not in _NOT_OPTIONS}
+
+    func.short_description = _("Function")  # type: ignore[attr-defined]
+    task_id.short_description = _("Task id")  # type: ignore[attr-defined]
+    name.short_description = _("Name")  # type: ignore[attr-defined]
+    group.short_description = _("Group")  # type: ignore[attr-defined]
+    args.short_description = _("Arguments")  # type: ignore[attr-defined]
+    kwargs.short_description = _("Keyword arguments")  # type: ignore[attr-defined]
+    q_options.short_description = _("Queue options")  # type: ignore[attr-defined]

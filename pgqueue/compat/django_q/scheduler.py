@@ -1,0 +1,165 @@
+"""Running schedules: each row that is due makes a task and moves on, by itself.
+
+A row has a waiting job for its next run, which its table sees to; a worker that runs that job calls
+`tick`. So nothing looks for due rows all the time, and one that cannot run keeps no other
+from it.
+"""
+
+import ast
+import logging
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import DateTimeField, Func, Q
+
+from pgqueue.compat.django_q.brokers import Broker, get_broker
+from pgqueue.compat.django_q.conf import Conf
+from pgqueue.compat.django_q.enqueueing import async_task
+from pgqueue.compat.django_q.humanhash import humanize
+from pgqueue.compat.django_q.models import Schedule
+from pgqueue.compat.django_q.utils import localtime
+from pgqueue.core.outcome import Snooze
+from pgqueue.django import conf
+
+log: Final = logging.getLogger("django-q")
+
+_MOST_ERROR: Final = 1000
+#: Steps of a schedule that runs a missed time once, before it is given up.
+_MOST_STEPS: Final = 10_000_000
+
+
+def scheduler(broker: Broker | None = None) -> None:
+    """Run the schedules of the cluster that are due, each once; the first runs those of none, too.
+
+    A worker does so by itself, the moment one is due.
+
+    Args:
+        broker: of the cluster; None for that of the setting.
+    """
+    name = Conf.CLUSTER_NAME
+    mine = Q(cluster=name)
+    if name == Conf.PREFIX:
+        mine |= Q(cluster__isnull=True)
+    for pk in list(_due().filter(mine).values_list("pk", flat=True)):
+        fire(pk, broker)
+
+
+def tick(context: Any, schedule_id: int) -> None:
+    """Run a schedule, if it is due; what its waiting job does.
+
+    Raises:
+        Snooze: this cluster runs no schedules; another may.
+    """
+    if not Conf.at(context.queue).SCHEDULER:
+        raise Snooze("30s")
+    fire(schedule_id, get_broker(context.queue))
+
+
+def fire(schedule_id: int, broker: Broker | None = None) -> str | None:
+    """Make the task of a schedule, if it is due, and move it on, in one transaction.
+
+    One that cannot run says why in its `error`, and is left alone until it is changed.
+
+    Returns:
+        The id of the task; None where there is none.
+    """
+    alias = conf.database()
+    with transaction.atomic(using=alias):
+        row = _due().select_for_update().filter(pk=schedule_id).first()
+        if row is None:
+            return None
+        try:
+            with transaction.atomic(using=alias):
+                return _fire(row, broker)
+        except Exception as error:
+            log.exception("Could not create task from schedule [%s]", row.name or row.pk)
+            found = f"{type(error).__name__}: {error}"[:_MOST_ERROR].replace("\0", "")
+            Schedule.objects.filter(pk=schedule_id).update(error=found)
+            return None
+
+
+def arguments(row: Schedule) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Read the arguments of a schedule: literals, and `x=1, y=2`.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    args: Any = ()
+    if row.args:
+        args = _literal(row.args, "args")
+        args = args if isinstance(args, tuple) else (args,)
+    kwargs: Any = {}
+    if row.kwargs:
+        try:
+            kwargs = _literal(row.kwargs, "kwargs")
+        except ValueError:
+            kwargs = _named(row.kwargs)
+    if not isinstance(kwargs, dict):
+        raise ValueError("kwargs must be a dictionary of literals, or x=1, y=2")
+    return args, dict(kwargs)
+
+
+def _due() -> Any:
+    clock = Func(function="clock_timestamp", output_field=DateTimeField())
+    return Schedule.objects.exclude(repeats=0).filter(next_run__lte=clock)
+
+
+def _fire(row: Schedule, broker: Broker | None) -> str:
+    args, kwargs = arguments(row)
+    options = dict(kwargs.pop("q_options", None) or {})
+    if row.intended_date_kwarg:
+        kwargs[row.intended_date_kwarg] = row.next_run.isoformat()
+    if row.hook:
+        options["hook"] = row.hook
+    named = options.pop("broker_name", None)
+    options["cluster"] = row.cluster or options.get("cluster") or named
+    if broker is not None and options["cluster"] in (None, broker.list_key, Conf.CLUSTER_NAME):
+        options["broker"] = broker
+    options["group"] = options.get("group") or row.name or str(row.pk)
+    kwargs["q_options"] = options
+    if row.schedule_type != Schedule.ONCE:
+        row.next_run = _next(row)
+        row.repeats = max(row.repeats, -1)
+        if row.repeats > 0:
+            row.repeats -= 1
+    row.task = async_task(row.func, *args, **kwargs)
+    row.runs += 1
+    row.error = None
+    log.info("created task %s from schedule [%s]", humanize(row.task), row.name or row.pk)
+    made = str(row.task)
+    if row.schedule_type == Schedule.ONCE:
+        if row.repeats < 0:
+            row.delete()
+            return made
+        row.repeats = 0
+    row.save()
+    return made
+
+
+def _next(row: Schedule) -> Any:
+    """Tell when a schedule runs next: the step after, or the first that is still to come."""
+    found = row.next_run
+    for _step in range(_MOST_STEPS):
+        before, found = found, row.calculate_next_run(found)
+        if Conf.CATCH_UP or found > localtime():
+            return found
+        if found <= before:
+            break
+    raise ValueError("the schedule has no next run")
+
+
+def _literal(text: str, what: str) -> Any:
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError(f"{what} must be literals of Python") from None
+
+
+def _named(text: str) -> dict[str, Any]:
+    try:
+        call: Any = ast.parse(f"f({text})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
+            raise ValueError
+        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError("kwargs must be a dictionary of literals, or x=1, y=2") from None
