@@ -191,9 +191,11 @@ class Job(AsyncModel):
         return f"{self.name}({', '.join(args + kwargs)})"
 
     @classmethod
-    def from_db(cls, db: Any, field_names: Collection[str], values: Collection[Any]) -> Any:
+    def from_db(
+        cls, db: Any, field_names: Collection[str], values: Collection[Any], **options: Any
+    ) -> Any:
         """Make it of a row, and remember the row."""
-        made = super().from_db(db, field_names, values)
+        made = super().from_db(db, field_names, values, **options)
         made._hold()
         return made
 
