@@ -33,7 +33,7 @@ def test_a_row_that_could_never_run_is_refused(jobs: Any) -> None:
     from django.core.exceptions import ValidationError
     from django.db import Error, transaction
 
-    with pytest.raises(ValueError, match="JSON|Expecting"):
+    with pytest.raises(ValueError, match="Expecting value"):
         jobs.create(name="a", args="not json")
     with pytest.raises(Error, match="args must be a JSON array"), transaction.atomic():
         jobs.bulk_create([jobs.model(name="a", args="{}")])
