@@ -25,6 +25,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "REDACT": (Sequence, "a list of parts of names whose values the admin hides"),
     "ALLOW": (Sequence, "a list of paths such as math.* or shop.tasks.send"),
     "PICKLE": (bool, "True or False"),
+    "DJANGO_FUTURE": (Mapping, "a dictionary of settings of pgqueue.compat.django_future"),
 }
 
 

@@ -19,6 +19,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "REDACT": ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization"),
     "ALLOW": (),
     "PICKLE": True,
+    "DJANGO_FUTURE": {},
 }
 #: What may become of a job whose argument stands for a row that is gone.
 MISSING_OBJECTS: Final = ("fail", "cancel", "none")

@@ -1,6 +1,6 @@
 """What the jobs of the tests are about."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 
@@ -23,3 +23,12 @@ class Order(models.Model):
         self.paid = True
         self.save()
         return f"{self.number} is paid"
+
+    def told(self, job: Any) -> str:
+        """Say which job called."""
+        return f"{self.number} by {job.pk}"
+
+    told.job_as_parameter = True  # type: ignore[attr-defined]
+
+    def _hidden(self) -> None:
+        """Not for jobs."""

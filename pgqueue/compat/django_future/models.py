@@ -1,0 +1,205 @@
+"""The model of django-future, over a view of the queue: jobs in its words, saved and deleted."""
+
+import datetime as dt
+from typing import Any, ClassVar, Final
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from pgqueue.compat.django_future import conf, running
+from pgqueue.compat.django_future.fields import (
+    ArgumentsField,
+    ObjectIdField,
+    Sealed,
+    task_of,
+)
+from pgqueue.compat.django_future.utils import parse_timedelta, to_moment, to_time
+from pgqueue.django import conf as queue
+
+__all__ = ["ScheduledJob", "schedule_job"]
+
+#: The latest time that the old library knew.
+END_OF_TIME: Final = dt.datetime(2047, 9, 14)
+
+_TIMES: Final = ("time_slot_start", "time_slot_end", "execution_start")
+
+
+class ScheduledJobManager(models.Manager):
+    """Jobs, from the database that holds the queue."""
+
+    def get_queryset(self) -> Any:
+        """Give all of them."""
+        return self._queryset_class(
+            model=self.model, using=self._db or queue.database(), hints=self._hints
+        )
+
+
+class ScheduledJob(models.Model):
+    """A job: what it calls, when, and what became of it."""
+
+    STATUSES = (
+        ("scheduled", _("Scheduled")),
+        ("running", _("Running")),
+        ("failed", _("Failed")),
+        ("complete", _("Complete")),
+        ("expired", _("Expired")),
+    )
+
+    id = models.BigAutoField(primary_key=True)
+    time_slot_start = models.DateTimeField(_("time slot start"))
+    time_slot_end = models.DateTimeField(_("time slot end"))
+    execution_start = models.DateTimeField(_("execution start"), blank=True, null=True)
+    status = models.CharField(_("status"), choices=STATUSES, max_length=32, default="scheduled")
+    content_type = models.ForeignKey(
+        ContentType,
+        models.DO_NOTHING,
+        blank=True,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("content type"),
+    )
+    object_id = ObjectIdField(_("object ID"), blank=True, null=True)
+    content_object = GenericForeignKey("content_type", "object_id")
+    callable_name = models.CharField(
+        _("callable name"),
+        max_length=255,
+        help_text=_(
+            "The path of a function, such as shop.tasks.send; or, without a dot, the name of a "
+            "method of the content object."
+        ),
+    )
+    args = ArgumentsField(_("args"), default=list, blank=True, editable=False)
+    kwargs = ArgumentsField(_("kwargs"), default=dict, blank=True, editable=False)
+    error = models.TextField(_("error"), blank=True, null=True)
+    return_value = models.TextField(_("return value"), blank=True, null=True)
+
+    objects = ScheduledJobManager()
+
+    class Meta:
+        managed = False
+        db_table = '"pgqueue"."django_future_jobs"'
+        verbose_name = _("scheduled job")
+        verbose_name_plural = _("scheduled jobs")
+        get_latest_by = "time_slot_start"
+        ordering: ClassVar = ["time_slot_start"]
+
+    def __repr__(self) -> str:
+        return f"<ScheduledJob ({self.status}) callable={self.callable_name!r}>"
+
+    def __str__(self) -> str:
+        return str(self.callable_name)
+
+    @classmethod
+    def from_db(cls, db: Any, field_names: Any, values: Any, **options: Any) -> Any:
+        """Make one of a row, and keep with its arguments what they were signed for."""
+        made = super().from_db(db, field_names, values, **options)
+        if "callable_name" in made.__dict__:
+            for name in ("args", "kwargs"):
+                held = made.__dict__.get(name)
+                if isinstance(held, Sealed):
+                    made.__dict__[name] = Sealed(held.text, task_of(made))
+        return made
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Write it: a new one is enqueued, one that waits is changed.
+
+        Raises:
+            PathNotAllowedError: what it names may not be run.
+            django.db.IntegrityError: it has no start or no end.
+        """
+        if self.callable_name:
+            running.check(self.callable_name)
+        for name in _TIMES:
+            value = self.__dict__.get(name)
+            if isinstance(value, dt.date):
+                setattr(self, name, to_moment(value))
+        if len(args) < 3:
+            options.setdefault("using", queue.database())
+        super().save(*args, **options)
+
+    def delete(self, *args: Any, **options: Any) -> Any:
+        """Delete it with all that hangs on it; one that runs is not deleted."""
+        if not args:
+            options.setdefault("using", queue.database())
+        return super().delete(*args, **options)
+
+    def run(self) -> Any:
+        """Call what it names, in this process; its status stays as it is.
+
+        Returns:
+            What that returned.
+        """
+        return running.call(self, list(self.args or ()), dict(self.kwargs or {}))
+
+    def reschedule(
+        self,
+        date: Any,
+        callable_name: str | None = None,
+        content_object: Any = None,
+        expires: Any = "7d",
+        args: Any = None,
+        kwargs: Any = None,
+    ) -> "ScheduledJob":
+        """Schedule a job like this one; what is None is taken from this one.
+
+        Args:
+            date: a time; or an offset or timedelta that counts from now, or from the start of this
+                job's time slot, as `PGQUEUE["DJANGO_FUTURE"]["RESCHEDULE_FROM"]` says.
+            expires: as of `schedule_job`; not taken from this one.
+        """
+        if conf.get("RESCHEDULE_FROM") == "scheduled":
+            date = to_time(date, self.time_slot_start, "date")
+        elif isinstance(date, str):
+            date = parse_timedelta(date)
+        return schedule_job(
+            date,
+            self.callable_name if callable_name is None else callable_name,
+            content_object=self.content_object if content_object is None else content_object,
+            expires=expires,
+            args=self.args or [] if args is None else args,
+            kwargs=self.kwargs or {} if kwargs is None else kwargs,
+        )
+
+
+def schedule_job(
+    date: Any,
+    callable_name: str,
+    content_object: Any = None,
+    expires: Any = "7d",
+    args: Any = (),
+    kwargs: Any = None,
+) -> ScheduledJob:
+    """Schedule a job, in the transaction that is under way.
+
+    Args:
+        date: a datetime, in the current time zone where it has none; or, counted from now, a
+            timedelta or an offset such as `"5d"` (`m`, `h`, `d`, `w`).
+        callable_name: a path, `"shop.tasks.send"`; or the name of a method of `content_object`.
+        content_object: a model instance; passed first to a function.
+        expires: when the job is not to begin any more: a datetime; or a timedelta or an offset that
+            counts from `date`.
+        args: positional arguments.
+        kwargs: keyword arguments.
+
+    Raises:
+        AssertionError: `callable_name` is no text, or empty.
+        KeyError, ValueError: an offset is none.
+        PathNotAllowedError: what is named may not be run.
+        django.db.IntegrityError: `expires` is empty; a job needs an end.
+    """
+    if not callable_name or not isinstance(callable_name, str):
+        raise AssertionError(callable_name)
+    start = to_time(date, timezone.now(), "date")
+    job = ScheduledJob(callable_name=callable_name, time_slot_start=start)
+    if expires:
+        job.time_slot_end = to_time(expires, start, "expires")
+    if content_object is not None:
+        job.content_object = content_object
+    job.args = args
+    job.kwargs = {} if kwargs is None else kwargs
+    job.save()
+    return job

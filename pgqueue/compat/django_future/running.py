@@ -1,0 +1,104 @@
+"""How a job is run: what its callable is, what it gets, and what is kept of what it returns."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from asgiref.sync import async_to_sync
+from django.apps import apps
+
+from pgqueue.compat import paths, pickles, serving
+from pgqueue.compat.django_future import conf
+from pgqueue.core.context import Context
+from pgqueue.core.describe import storable
+from pgqueue.core.errors import shown
+
+#: Characters of a return value that are kept.
+_LONGEST: Final = 200_000
+
+
+def run(context: Context, /, *args: Any, **kwargs: Any) -> str | None:
+    """Run a job that a worker has taken; what `serving` calls.
+
+    Returns:
+        What is kept as its return value.
+    """
+    value = call(
+        _job_of(context),
+        pickles.unpack(list(args), task=context.task, queue=conf.QUEUE),
+        pickles.unpack(kwargs, task=context.task, queue=conf.QUEUE),
+    )
+    return None if value is None else storable(str(value), _LONGEST)
+
+
+def call(job: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call what a job names, in this process.
+
+    Args:
+        job: a ScheduledJob.
+
+    Returns:
+        What it returned.
+
+    Raises:
+        PathNotAllowedError: it may not be run.
+        Exception: what it raised.
+    """
+    function = find(job)
+    first: list[Any] = []
+    if getattr(function, "job_as_parameter", False):
+        first.append(job)
+    if "." in job.callable_name and (found := job.content_object) is not None:
+        first.append(found)
+    value = function(*first, *args, **kwargs)
+    return async_to_sync(_result)(value) if inspect.isawaitable(value) else value
+
+
+def find(job: Any) -> Callable[..., Any]:
+    """Give what a job names: a function, or without a dot a method of its object.
+
+    Raises:
+        PathNotAllowedError: it may not be run.
+        PathNotFoundError: there is no such function.
+        AttributeError: the object has no such method, or there is no object.
+    """
+    name = job.callable_name
+    if "." in name:
+        return paths.resolve(name)
+    _check_method(name)
+    found: Callable[..., Any] = getattr(job.content_object, name)
+    return found
+
+
+def check(name: str) -> None:
+    """Pass where a job may name this.
+
+    Raises:
+        PathNotAllowedError: it may not.
+    """
+    if "." in name:
+        paths.check(name)
+    else:
+        _check_method(name)
+
+
+def _check_method(name: str) -> None:
+    if not name.isidentifier() or name.startswith("_"):
+        raise paths.PathNotAllowedError(
+            f"{shown(name)} may not be run by a job: a name without a dot is that of a method of "
+            "the content object, and does not begin with an underscore; give a path such as "
+            "'shop.tasks.send' for a function"
+        )
+
+
+def _job_of(context: Context) -> Any:
+    model = apps.get_model("django_future", "ScheduledJob")
+    found = model.objects.filter(pk=context.job_id).first()
+    if found is not None:
+        return found
+    # Enqueued without this facade, as by SQL.
+    return model(id=context.job_id, callable_name=serving.path_in(context.task), status="running")
+
+
+async def _result(value: Any) -> Any:
+    return await value
