@@ -121,7 +121,7 @@ def test_whatever_goes_wrong_is_a_failure(
 
     job = Job.objects.create(name=name, args=plain.dumps(args))
     allow = {"ALLOW": ["sys.exit"]}
-    with override_settings(PGQUEUE=allow), pytest.raises(BaseException) as caught:  # noqa: B017
+    with override_settings(PGQUEUE=allow), pytest.raises(BaseException) as caught:
         job.execute()
     assert type(caught.value).__name__ == error
     assert native(job).state == "scheduled"
@@ -132,8 +132,7 @@ def test_exceptions_are_shown_as_python_writes_them(market: Database) -> None:
     from pgqueue.compat.django_async.models import Job
     from tests.compat.project.market.tasks import MarketError
 
-    for text in ("plain", "it's", 'a "word"', "it's a \"word\"", "back\slash", "two
-lines"):
+    for text in ("plain", "it's", 'a "word"', 'it\'s a "word"', "back\\slash", "two\nlines"):
         job = Job.objects.create(name=f"{TASKS}.fail", args=json.dumps([text]))
         with pytest.raises(MarketError):
             job.execute()

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.compat.conftest import manage
 from tests.compat.django_async.conftest import TASKS, again, native
 from tests.fixtures.databases import Database
 from tests.helpers import ROOT, eventually
@@ -198,50 +197,34 @@ def test_a_folder_that_cannot_be_written_to_needs_no_lock(
     assert again(job).executed is not None
 
 
-def test_two_at_once_run_each_job_once(market_db: Database, tmp_path: Path) -> None:
-    """Both with the whole queue; one of them killed in the middle."""
-    market_db.execute(
-        "INSERT INTO pgqueue.async_jobs (name, args, priority)"
-        " SELECT %(t)s || '.order', jsonb_build_array(n::text)::text, 5"
-        " FROM generate_series(1, 30) AS n",
-        {"t": TASKS},
+def test_two_at_once_run_each_job_once(market: Database, tmp_path: Path) -> None:
+    """Both with the whole queue; one of them is killed in the middle."""
+    held = add(77, task="wait_for", priority=9)
+    jobs = [add(n, task="order") for n in range(10)]
+    holder = market.connect()
+    holder.execute("SELECT pg_advisory_lock(77)")
+    killed = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/compat/project/manage.py"), "flush_queue"],
+        cwd=tmp_path,
+        env=environment(market),
+        stdout=subprocess.DEVNULL,
     )
-    market_db.execute(
-        "INSERT INTO pgqueue.async_jobs (name, args, priority) VALUES (%s || '.wait_for', '[77]', 6)",
-        (TASKS,),
-    )
-    with market_db.connect() as holder:
-        holder.execute("SELECT pg_advisory_lock(77)")
-        killed = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests/compat/project/manage.py"), "flush_queue"],
-            cwd=tmp_path,
-            env=environment(market_db),
-            stdout=subprocess.DEVNULL,
-        )
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        try:
-            eventually(lambda: market_db.execute(waiting) == [(1,)])
-            done = manage(market_db, "flush_queue", "--which", "1")
-        finally:
-            killed.kill()
-            killed.wait()
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert (len(lines), lines[-1]) == (31, "No jobs to execute")
-    numbers = "SELECT count(*), count(DISTINCT number) FROM market_order"
-    assert market_db.execute(numbers) == [(30, 30)]
-
-    # What the killed one had is run by whoever comes next, once its connection is found dead.
-    def is_back() -> bool:
-        market_db.execute("SELECT pgqueue.rescue()")
-        market_db.execute("SELECT pgqueue.promote()")
-        return market_db.execute("SELECT count(*) FROM pgqueue.ready_jobs") == [(1,)]
-
-    eventually(is_back)
-    done = manage(market_db, "flush_queue")
-    assert f"{TASKS}.wait_for(77)" in done.stdout
-    assert market_db.execute("SELECT count(*) FROM pgqueue.async_jobs WHERE executed IS NULL") == [
-        (0,)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    try:
+        eventually(lambda: market.execute(waiting) == [(1,)], 60)
+        lines = flush(which=1)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert lines == [
+        *(f"{job.pk}: {TASKS}.order({n})" for n, job in enumerate(jobs)), "No jobs to execute"
+    ]  # fmt: skip
+    # What the killed one had is run by whoever comes next, once it is known to be dead.
+    holder.execute("SELECT pg_advisory_unlock(77)")
+    market.execute("UPDATE pgqueue.workers SET heartbeat_at = heartbeat_at - lease")
+    assert flush()[0] == f"{held.pk}: {TASKS}.wait_for(77)"
+    assert market.execute("SELECT number FROM market_order ORDER BY id") == [
+        (str(n),) for n in range(10)
     ]
 
 
