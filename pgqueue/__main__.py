@@ -1,6 +1,6 @@
 """`python -m pgqueue`, and the script `pgqueue`: the command line with all its commands."""
 
-import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,6 +8,7 @@ from typing import Any, Final
 from pgqueue import __version__
 from pgqueue.cli import main as cli
 from pgqueue.cli.extra import ExtraCommand
+from pgqueue.core.errors import ConfigurationError
 
 
 def _demo() -> Any:
@@ -15,11 +16,25 @@ def _demo() -> Any:
     return importlib.import_module("pgqueue.demo.command")
 
 
+def _migrate() -> Any:
+    if importlib.util.find_spec("django") is None:
+        raise ConfigurationError(
+            "migrate-from needs Django, which is not installed; run it where the project runs"
+        )
+    return importlib.import_module("pgqueue.compat.migrating.command")
+
+
 EXTRA: Final = (
     ExtraCommand(
         name="demo",
         summary="show the queue at work on a private PostgreSQL, with a worker killed half-way",
         load=_demo,
+    ),
+    ExtraCommand(
+        name="migrate-from",
+        summary="move what the tables of django-q, django-future or django-async hold into the "
+        "queue",
+        load=_migrate,
     ),
 )
 

@@ -40,6 +40,10 @@ def _market(database: Database, **settings: Any) -> Iterator[None]:
         del words["DATABASES"]
         finders, pages = dict(registry._finders), dict(admin.site._registry)
         admin.site._registry.clear()
+        # Pages of apps that both projects have are registered once in a process.
+        admin.site._registry.update(
+            {model: page for model, page in pages.items() if model._meta.app_label == "pgqueue"}
+        )
         admin.site._registry.update(_admin)
         with override_settings(**words, **settings):
             _admin.update(admin.site._registry)

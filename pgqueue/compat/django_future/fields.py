@@ -52,7 +52,7 @@ class _Opening:
             return self
         name = self.field.attname
         if name not in instance.__dict__:
-            instance.refresh_from_db(fields=[name])
+            instance.read_arguments(name)
         found = instance.__dict__[name]
         if isinstance(found, Sealed):
             found = instance.__dict__[name] = found.open(task_of(instance))

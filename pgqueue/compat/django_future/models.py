@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from pgqueue.compat import serving
 from pgqueue.compat.django_future import conf, running
 from pgqueue.compat.django_future.fields import (
     ArgumentsField,
@@ -25,6 +26,7 @@ __all__ = ["ScheduledJob", "schedule_job"]
 END_OF_TIME: Final = dt.datetime(2047, 9, 14)
 
 _TIMES: Final = ("time_slot_start", "time_slot_end", "execution_start")
+_ARGUMENTS: Final = ("args", "kwargs")
 
 
 class ScheduledJobManager(models.Manager):
@@ -98,11 +100,34 @@ class ScheduledJob(models.Model):
         """Make one of a row, and keep with its arguments what they were signed for."""
         made = super().from_db(db, field_names, values, **options)
         if "callable_name" in made.__dict__:
-            for name in ("args", "kwargs"):
+            for name in _ARGUMENTS:
                 held = made.__dict__.get(name)
                 if isinstance(held, Sealed):
                     made.__dict__[name] = Sealed(held.text, task_of(made))
         return made
+
+    def refresh_from_db(self, using: Any = None, fields: Any = None, **options: Any) -> None:
+        """Read it anew; its arguments when they are asked for, as not all of them can be opened."""
+        names = fields
+        if names is None:
+            deferred = self.get_deferred_fields()
+            names = [one.attname for one in self._meta.concrete_fields]
+            names = [name for name in names if name not in deferred]
+            self._prefetched_objects_cache: dict[str, Any] = {}
+            self._state.fields_cache.pop("content_object", None)
+        super().refresh_from_db(
+            using, [name for name in names if name not in _ARGUMENTS], **options
+        )
+        for name in set(names) & set(_ARGUMENTS):
+            self.__dict__.pop(name, None)
+
+    def read_arguments(self, name: str) -> None:
+        """Read a field of arguments that was left out."""
+        rows = type(self).objects.using(self._state.db).filter(pk=self.pk)
+        held, called = rows.values_list(name, "callable_name").get()
+        if isinstance(held, Sealed):
+            held = Sealed(held.text, serving.name_for(conf.PREFIX, called))
+        self.__dict__[name] = held
 
     def save(self, *args: Any, **options: Any) -> None:
         """Write it: a new one is enqueued, one that waits is changed.

@@ -1,6 +1,7 @@
 """`manage.py pgqueue …`: the program of `python -m pgqueue`, on the database of the project."""
 
 import contextlib
+import importlib
 import os
 import sys
 from argparse import REMAINDER
@@ -54,7 +55,7 @@ class Command(BaseCommand):
                     self.check(databases=[conf.database()])
                 _become_worker(arguments[1:])
             with _environment():
-                code = cli.main(_with_app(arguments), version=__version__)
+                code = cli.main(_with_app(arguments), version=__version__, extra=_extra())
         except (CommandError, PgQueueError) as error:
             if options.traceback:
                 raise
@@ -79,7 +80,7 @@ class Command(BaseCommand):
         with _environment(), contextlib.redirect_stdout(getattr(self.stdout, "_out", sys.stdout)):
             if arguments[:1] == ["worker"]:
                 configure_queues()
-            code = cli.main(_with_app(arguments), version=__version__)
+            code = cli.main(_with_app(arguments), version=__version__, extra=_extra())
         if code:
             raise CommandError(f"pgqueue ended with exit code {int(code)}", returncode=int(code))
 
@@ -88,6 +89,12 @@ def configure_queues() -> None:
     """Write `PGQUEUE["QUEUES"]` into the database."""
     for name, words in conf.queues().items():
         default_app().queues.configure(name, **words)
+
+
+def _extra() -> Any:
+    """Give the commands that the program has from above this package; by its name, since it stands
+    there itself."""
+    return importlib.import_module("pgqueue.__main__").EXTRA
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,390 @@
+"""What is in the tables of django-q comes over, once."""
+
+import datetime as dt
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.compat.conftest import SETTINGS, manage
+from tests.compat.migrating.conftest import Migrate
+from tests.compat.migrating.old_tables import CLASSIC_DJANGO_Q, DJANGO_Q, package, pickled
+from tests.fixtures.databases import Database
+from tests.helpers import ROOT, eventually, run_cli
+
+KEY = "only for tests"
+MARKET = "tests.compat.project.market.tasks"
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+HOUR = dt.timedelta(hours=1)
+
+
+def task(number: int, func: Any = f"{MARKET}.echo", *args: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"{number:032x}",
+        "name": f"name-{number}",
+        "func": func,
+        "args": args,
+        "kwargs": more.pop("kwargs", {}),
+        "started": NOW - HOUR,
+        **more,
+    }
+
+
+def put(db: Database, payload: str, key: str = "default", lock: dt.datetime = NOW - HOUR) -> None:
+    db.execute(
+        "INSERT INTO django_q_ormq (key, payload, lock) VALUES (%s, %s, %s)", [key, payload, lock]
+    )
+
+
+def put_result(db: Database, number: int, result: str | None, **more: Any) -> None:
+    row = {
+        "id": f"{number:032x}",
+        "name": f"name-{number}",
+        "func": "math.floor",
+        "args": pickled((1.5,)),
+        "kwargs": pickled({}),
+        "result": result,
+        "started": NOW - 2 * HOUR,
+        "stopped": NOW - HOUR,
+        "success": True,
+        "attempt_count": 1,
+        **more,
+    }
+    names = ", ".join(f'"{name}"' for name in row)
+    marks = ", ".join(["%s"] * len(row))
+    db.execute(f"INSERT INTO django_q_task ({names}) VALUES ({marks})", list(row.values()))
+
+
+@pytest.fixture
+def old(market: Database) -> Database:
+    market.execute(DJANGO_Q)
+    return market
+
+
+def signed(
+    task: dict[str, Any], *, key: str = KEY, name: str = "default", compress: bool = False
+) -> str:
+    return package(task, key=key, name=name, compress=compress)
+
+
+def test_waiting_tasks_run_as_they_would_have(old: Database, migrate: Migrate) -> None:
+    from pgqueue.compat import here
+    from pgqueue.compat.django_q.models import OrmQ, Task
+    from tests.compat.project.market import tasks
+    from tests.compat.project.market.models import Order
+
+    order = Order.objects.create(number="7")
+    put(old, signed(task(1, f"{MARKET}.echo", 1, order, kwargs={"x": (2,)}, group="g")))
+    put(old, signed(task(2, math.floor, 1.5), compress=True), key="other")
+    put(old, signed(task(3, tasks.fill, tasks.Basket(1), save=True)))
+    put(old, signed(task(4)), lock=NOW + HOUR)
+    looked = migrate("django-q")
+    assert looked.code == 0
+    assert looked.counts()["waiting tasks"] == (4, 0, 4, 0)
+    assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(0,)]
+    assert old.execute("SELECT count(*) FROM pgqueue.migrated_rows") == [(0,)]
+    done = migrate("django-q", "--apply")
+    assert done.code == 0
+    assert done.counts() == looked.counts()
+    found = old.execute("SELECT task, queue, state FROM pgqueue.job_overview ORDER BY id")
+    assert found == [
+        (f"django_q:{MARKET}.echo", "default", "ready"),
+        ("django_q:math.floor", "other", "ready"),
+        (f"django_q:{MARKET}.fill", "default", "ready"),
+        (f"django_q:{MARKET}.echo", "default", "scheduled"),
+    ]
+    assert [one.task_id() for one in OrmQ.objects.order_by("id")] == [
+        f"{number:032x}" for number in range(1, 5)
+    ]
+    assert len(here.run(["default", "other"])) == 3
+    first, second, third = Task.objects.order_by("id")
+    assert (first.id, first.name, first.group, first.success) == (
+        f"{1:032x}", "name-1", "g", True,
+    )  # fmt: skip
+    assert first.result == [[1, order], {"x": (2,)}]
+    assert first.started == NOW - HOUR
+    assert second.result == 1
+    assert third.result == tasks.Basket(tasks.Basket(1))
+
+
+def test_what_was_not_signed_here_is_refused_and_never_opened(
+    old: Database, migrate: Migrate, tmp_path: Any
+) -> None:
+    from django.test import override_settings
+
+    from tests.compat.migrating.test_plain import Call
+
+    there = tmp_path / "there"
+    bomb = task(1, f"{MARKET}.echo", Call(eval, f"open({str(there)!r}, 'w')"))
+    put(old, signed(bomb, key="another key"))
+    put(old, signed(bomb, name="another cluster"))
+    put(old, signed(bomb)[:-1] + "x")
+    put(old, pickled(bomb))
+    put(old, "")
+    put(old, signed(task(2, "os.system", "true")))
+    put(old, signed(task(3, iter_count=3)))
+    put(old, signed(["no task"]))  # type: ignore[arg-type]
+    put(old, signed(task(4)))
+    done = migrate("django-q", "--apply")
+    assert done.code == 1
+    assert done.counts()["waiting tasks"] == (9, 0, 1, 8)
+    why = done.refusals()
+    assert all("it is not signed with SECRET_KEY" in why[str(number)] for number in range(1, 6))
+    assert "'os.system' may not be run by a job" in why["6"]
+    assert "let the old cluster finish it" in why["7"]
+    assert "is no task" in why["8"]
+    assert not there.exists()
+    said = migrate("django-q", text=True)
+    assert "django_q_ormq 1 is not moved: it is not signed with SECRET_KEY" in said.err
+    # What is mended is moved the next time: by keys that were rotated, or a cluster's old name.
+    old.execute("DELETE FROM django_q_ormq WHERE id <> 4")
+    put(old, signed(task(5), key="older"))
+    put(old, signed(task(6), name="another cluster"))
+    with override_settings(SECRET_KEY_FALLBACKS=["old", "older"]):
+        done = migrate("django-q", "--apply", "--salt", "another cluster")
+    assert done.counts()["waiting tasks"] == (3, 0, 2, 1)
+    put(old, signed(task(7)))
+    with override_settings(PGQUEUE={"PICKLE": False}):
+        done = migrate("django-q", "--apply")
+    assert 'PGQUEUE["PICKLE"] is False' in done.refusals()["12"]
+
+
+def test_one_whose_names_are_gone_is_refused(
+    old: Database, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.compat.project.market import tasks
+
+    put(old, signed(task(1, tasks.fill, tasks.Basket(1))))
+    monkeypatch.delattr(tasks, "Basket")
+    assert (
+        "it is signed, and cannot be read (AttributeError)" in migrate("django-q").refusals()["1"]
+    )
+
+
+def test_schedules_go_on_where_they_were(old: Database, migrate: Migrate) -> None:
+    from pgqueue.compat.django_q.models import Schedule
+
+    old.execute(
+        "INSERT INTO django_q_schedule (id, func, schedule_type, repeats, next_run, name, args, "
+        "kwargs, minutes, cron, cluster, hook, task, intended_date_kwarg) VALUES "
+        "(7, 'math.floor', 'I', -1, %s, 'often', '1.5', NULL, 5, NULL, NULL, NULL, 'abc', NULL), "
+        "(9, 'math.ceil', 'C', 3, %s, NULL, '(1.5,)', '{''x'': 1}', NULL, '0 4 * * *', 'other', "
+        "'shop.hook', NULL, 'when'), "
+        "(11, 'math.floor', 'O', 0, NULL, 'done', 'what is this', NULL, NULL, NULL, NULL, NULL, "
+        "NULL, NULL)",
+        [NOW + HOUR, NOW + 2 * HOUR],
+    )
+    Schedule.objects.create(pk=9, func="math.pow", name="of somebody else")
+    done = migrate("django-q", "--apply")
+    assert done.counts()["schedules"] == (3, 0, 3, 0)
+    often, cron, over = (
+        Schedule.objects.get(pk=7),
+        Schedule.objects.get(func="math.ceil"),
+        Schedule.objects.get(pk=11),
+    )
+    assert (often.name, often.minutes, often.repeats, often.next_run, often.task) == (
+        "often", 5, -1, NOW + HOUR, "abc",
+    )  # fmt: skip
+    assert cron.pk not in (7, 9, 11)
+    assert (cron.cron, cron.cluster, cron.hook, cron.next_run, cron.intended_date_kwarg) == (
+        "0 4 * * *", "other", "shop.hook", NOW + 2 * HOUR, "when",
+    )  # fmt: skip
+    assert (cron.args, cron.kwargs) == ("(1.5,)", "{'x': 1}")
+    assert (over.repeats, over.next_run, over.args) == (0, None, "what is this")
+    assert old.execute("SELECT became FROM pgqueue.migrated_rows WHERE id = '9'") == [
+        (str(cron.pk),)
+    ]
+    assert Schedule.objects.create(func="math.floor").pk > cron.pk
+
+
+def test_results_and_failures_can_be_fetched(old: Database, migrate: Migrate) -> None:
+    from pgqueue.compat.django_q.models import Failure, Task
+    from tests.compat.project.market.models import Order
+    from tests.compat.project.market.tasks import Basket
+
+    order = Order.objects.create(number="7")
+    put_result(old, 1, pickled([1, (2,), {"a": dt.date(2020, 1, 2)}]), group="g", cluster="c")
+    put_result(old, 2, pickled("Traceback …"), success=False, attempt_count=4, hook="shop.hook")
+    put_result(old, 3, None, args=None, kwargs=None)
+    put_result(old, 4, pickled(order))
+    put_result(old, 5, pickled(Basket(1)))
+    done = migrate("django-q", "--apply")
+    assert done.code == 1
+    assert done.counts()["results and failures"] == (5, 0, 4, 1)
+    (why,) = done.refusals().values()
+    assert why == (
+        f"result: it holds more than plain data: {MARKET}.Basket; --without-values moves the rest"
+    )
+    one = Task.get_task("name-1")
+    assert one is not None
+    assert one.result == [1, (2,), {"a": dt.date(2020, 1, 2)}]
+    assert (one.args, one.group, one.cluster) == ((1.5,), "g", "c")
+    assert (one.started, one.stopped) == (NOW - 2 * HOUR, NOW - HOUR)
+    (failure,) = Failure.objects.all()
+    assert (failure.result, failure.attempt_count, failure.hook) == (
+        "Traceback …", 4, "shop.hook",
+    )  # fmt: skip
+    assert Task.objects.get(name="name-4").result == order
+    done = migrate("django-q", "--apply", "--without-values")
+    assert (done.code, done.counts()["results and failures"]) == (0, (5, 4, 1, 0))
+    assert done.report["tables"][2]["without_values"] == 1
+    last = Task.objects.get(name="name-5")
+    assert last.result == "(not moved: its pickle was not signed)"
+
+
+def test_tables_of_the_classic_version_are_read_too(old: Database, migrate: Migrate) -> None:
+    from pgqueue.compat.django_q.models import Task
+
+    old.execute(CLASSIC_DJANGO_Q)
+    old.execute("DROP TABLE django_q_ormq")
+    put_result(old, 1, pickled(1))
+    done = migrate("django-q", "--apply")
+    assert done.code == 0
+    assert done.report["tables"][0]["missing"] is True
+    assert Task.objects.get().cluster is None
+    said = migrate("django-q", text=True)
+    assert "waiting tasks         django_q_ormq      -" in said.out
+    assert "nothing was written; stop the old library's workers" in said.err
+
+
+def test_each_row_is_moved_once_and_new_ones_the_next_time(old: Database, migrate: Migrate) -> None:
+    for number in range(1, 8):
+        put(old, signed(task(number)))
+    done = migrate("django-q", "--apply", "--batch", "3")
+    assert done.counts()["waiting tasks"] == (7, 0, 7, 0)
+    put(old, signed(task(8)))
+    assert migrate("django-q").counts()["waiting tasks"] == (8, 7, 1, 0)
+    assert migrate("django-q", "--apply").counts()["waiting tasks"] == (8, 7, 1, 0)
+    assert migrate("django-q", "--apply").counts()["waiting tasks"] == (8, 8, 0, 0)
+    assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(8,)]
+    assert old.execute("SELECT count(*) FROM django_q_ormq") == [(8,)]
+
+
+def test_what_was_moved_is_deleted_where_it_shall(old: Database, migrate: Migrate) -> None:
+    put(old, signed(task(1)))
+    put(old, "unsigned")
+    put_result(old, 1, pickled(1))
+    assert migrate("django-q", "--delete").code == 2
+    done = migrate("django-q", "--apply", "--delete")
+    assert [table["deleted"] for table in done.report["tables"]] == [1, 0, 1]
+    assert old.execute("SELECT id FROM django_q_ormq") == [(2,)]
+    assert old.execute("SELECT count(*) FROM django_q_task") == [(0,)]
+    assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(1,)]
+
+
+def test_a_row_that_cannot_be_written_does_not_keep_the_others(
+    old: Database, migrate: Migrate
+) -> None:
+    put(old, signed(task(1)))
+    put(old, signed(task(2, f"{MARKET}.echo", "x" * 2_000_000)))
+    put(old, signed(task(3)), key="x" * 100)
+    old.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF EXISTS (SELECT FROM new_jobs AS n WHERE length(n.queue) = 100)"
+        " THEN RAISE 'not this one'; END IF; RETURN NULL; END $$;"
+        " CREATE TRIGGER refuse AFTER INSERT ON pgqueue.jobs REFERENCING NEW TABLE AS new_jobs"
+        " FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+    )
+    done = migrate("django-q", "--apply")
+    assert done.counts()["waiting tasks"] == (3, 0, 1, 2)
+    assert "must be at most 1048576 bytes" in done.refusals()["2"]
+    assert done.refusals()["3"] == "not this one"
+    assert old.execute("SELECT source, id FROM pgqueue.migrated_rows") == [("django_q_ormq", "1")]
+
+
+def test_killed_half_way_it_goes_on_where_it_was(old: Database, migrate: Migrate) -> None:
+    for number in range(1, 21):
+        put(old, signed(task(number)))
+    holder = old.connect(autocommit=False)
+    # The batch that this row is in waits for whoever moves it at the same time.
+    holder.execute("INSERT INTO pgqueue.migrated_rows (source, id) VALUES ('django_q_ormq', '12')")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pgqueue", "migrate-from", "django-q", "--apply", "--batch", "5"],
+        env={
+            **environment,
+            "PYTHONPATH": os.fspath(ROOT),
+            "PGQUEUE_DSN": old.dsn,
+            "DJANGO_SETTINGS_MODULE": SETTINGS,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        count = "SELECT count(*) FROM pgqueue.jobs"
+        eventually(lambda: old.execute(count) == [(10,)], 60)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        eventually(lambda: old.execute(waits) == [(1,)], 60)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+    holder.rollback()
+    # The server finds out when it would answer.
+    eventually(lambda: old.execute(f"{waits} OR state = 'active' AND pid <> pg_backend_pid()"))
+    done = migrate("django-q", "--apply")
+    assert done.counts()["waiting tasks"] == (20, 10, 10, 0)
+    found = old.execute("SELECT meta -> 'django_q' ->> 'id' FROM pgqueue.jobs")
+    assert sorted(found) == [(f"{number:032x}",) for number in range(1, 21)]
+
+
+def test_it_is_a_command_of_the_project(market_db: Database) -> None:
+    market_db.execute(DJANGO_Q)
+    done = manage(market_db, "pgqueue", "migrate-from", "django-q2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["library"] == "django-q2"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["celery"], "the library must be one of django-q, django-future, django-async"),
+        (["django-que"], "did you mean"),
+        (["django-q", "--database", "nowhere"], "--database must be an alias of DATABASES"),
+        (["django-q", "--batch", "0"], "must be a whole number from 1 to 10000"),
+        (["django-q", "--dsn", "dbname=x"], "--dsn is not for this command"),
+        (["django-q"], "has no table of django-q; expected django_q_ormq, django_q_schedule"),
+        (["django-q", "--apply", "--what"], "unknown option"),
+        ([], "required: LIBRARY"),
+    ],
+)
+def test_wrong_input_is_said(migrate: Migrate, words: list[str], says: str) -> None:
+    done = migrate(*words, text=True)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+
+
+def test_a_project_must_be_named_and_have_the_facade(market: Database, migrate: Migrate) -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    done = run_cli("migrate-from", "django-q", env={"DJANGO_SETTINGS_MODULE": ""})
+    assert done.returncode == 2
+    assert "DJANGO_SETTINGS_MODULE must name the settings of the project" in done.stderr
+    done = run_cli("migrate-from", "django-q", env={"DJANGO_SETTINGS_MODULE": "nowhere"})
+    assert done.returncode == 2
+    assert "the project cannot be set up" in done.stderr
+    done = run_cli(
+        "migrate-from",
+        "django-q",
+        dsn="host=127.0.0.1 port=1 dbname=none",
+        env={"DJANGO_SETTINGS_MODULE": SETTINGS},
+    )
+    assert done.returncode == 3
+    assert "cannot be reached" in done.stderr
+    apps = [name for name in settings.INSTALLED_APPS if name != "pgqueue.compat.django_q"]
+    with override_settings(INSTALLED_APPS=apps):
+        said = migrate("django-q", text=True)
+    assert said.code == 2
+    assert "INSTALLED_APPS must name pgqueue.compat.django_q" in said.err
+
+
+def test_without_the_schema_it_says_what_to_do(old: Database, migrate: Migrate) -> None:
+    old.execute("UPDATE pgqueue.schema_versions SET sha256 = repeat('0', 64)")
+    said = migrate("django-q", text=True)
+    old.execute("DROP TABLE django_q_task, django_q_schedule, django_q_ormq")
+    assert said.code == 4
