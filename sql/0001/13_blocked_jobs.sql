@@ -1,7 +1,7 @@
 -- Purpose: the jobs that wait for something other than time: another job, a free slot of a key.
 -- Written by: the insert trigger and retry_group, for jobs that run after others (reason after),
 -- and for jobs of which a deadlock left open whether they are duplicates (unique_key); hold_back,
--- for jobs that have a concurrency key or a fair key; hold_last, for the last job of a group (group).
+-- for jobs that have a concurrency key or a fair key; hold_last, for the last job of a group.
 -- Emptied by apply_waits, admit, take_turns, settle_unique_keys, release_last, end_waiting, expire.
 -- Why one collation for all keys: that of a function's argument is that of whatever it is called
 -- with, and an index of another collation is not used.

@@ -314,8 +314,8 @@ Args: worker_id; answers: a JSON array of objects with batch (the batch_no of th
 a bigint array of the jobs that succeeded with no result), us (text, an array of how many
 microseconds each took) and rest: an array of objects with id, state (succeeded, failed, cancelled,
 retry, snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds),
-priority (for a later attempt), reason, kind, message, traceback; or, without ok and rest, notes, see pgqueue.store_notes; at: the time it
-is.
+priority (for a later attempt), reason, kind, message, traceback; or, without ok and rest, notes,
+see pgqueue.store_notes; at: the time it is.
 Returns: refused: jobs that were not this worker''s any more; again: jobs whose row somebody else
 holds just now.
 Locks: the running rows, skipping those that others hold.';

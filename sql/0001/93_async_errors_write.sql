@@ -1,7 +1,7 @@
 -- Purpose: write failures down, change and delete them through the view of django-async.
 -- Fired by: INSERT, UPDATE and DELETE on async_errors, once a row. Writes job_errors.
 -- Why from 32768: attempts never get that far, so that what is written by hand has numbers of its
--- own. Locks: the job, so that two do not get the same.
+-- own. Locks: the job, so that two do not get the same. Errors: PQ002, PQ004.
 CREATE FUNCTION pgqueue.async_errors_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp

@@ -2,13 +2,8 @@
 -- Read and written by: the model of pgqueue.compat.django_async, and anybody; what may be changed
 -- is in 93_async_jobs_insert.sql, …_update.sql and …_delete.sql.
 -- A job is one of these if its meta has the key async: its identity, and what else has no column.
--- Why the two indexes: they hold such jobs only; for any other one INSERT looks at a null.
 -- Why scheduled is worked out: ready_jobs does not know when a job fell due that had failed before,
 -- so that is told from its last failure.
-CREATE INDEX jobs_async_idx ON pgqueue.jobs (id) WHERE meta ? 'async';
-CREATE INDEX jobs_async_identity_idx ON pgqueue.jobs ((meta -> 'async' ->> 'identity'))
-    WHERE meta ? 'async';
-
 CREATE VIEW pgqueue.async_jobs AS
 SELECT
     j.id,

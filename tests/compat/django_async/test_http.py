@@ -123,7 +123,9 @@ def test_who_may_what(client: Any, user: Any) -> None:
     Group.objects.create(reference="g")
     stranger = Client()
     for answer in (
-        stranger.post(SCHEDULE, {"name": "my.function"}), stranger.get(HEALTH), stranger.get(f"{PROGRESS}g/"),
+        stranger.post(SCHEDULE, {"name": "my.function"}),
+        stranger.get(HEALTH),
+        stranger.get(f"{PROGRESS}g/"),
     ):  # fmt: skip
         assert (answer.status_code, answer.json()["_meta"]["status"]) == (401, 401)
     user.user_permissions.clear()
