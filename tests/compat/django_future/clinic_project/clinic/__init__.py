@@ -1,0 +1,1 @@
+"""A clinic that reminds its patients."""
