@@ -1,5 +1,5 @@
 -- Purpose: let one job wait for the next run of a schedule of django-q, if it has one.
--- Called by: the trigger of django_q_schedules, and django_q_rearm. Reads django_q_schedules; writes
+-- Called by: the trigger of django_q_schedules, django_q_rearm. Reads django_q_schedules; writes
 -- jobs (enqueue). Locks: those of enqueue with a unique key.
 -- Why a job: it is promoted when it is due, wherever a worker lives, tried again where its worker
 -- dies, and seen and moved like any other; nothing polls. One that comes too early or too late, as
