@@ -1,8 +1,9 @@
-"""The names and fields of the models; their tables are of the schema of the queue.
+"""The models: their names and fields, as of today; and the schema of the queue, which has them.
 
-It has a name of its own: in the database of a project that comes from the old library those of the
-old library's migrations are taken. Since Django manages none of the models, it alters nothing, and
-the fields may be those of today: who makes schedules in a migration finds them.
+It has the name of the old library's first, and so have those that follow: migrations of a project
+may depend on any of them, to make schedules. Where the old library has run already they count as
+applied, and that does no harm: none of them alters a table of Django's. For the same reason none
+depends on a migration of another app, which would not be applied yet.
 """
 
 from typing import Any, ClassVar
@@ -10,6 +11,16 @@ from typing import Any, ClassVar
 from django.db import migrations, models
 
 from pgqueue.compat.django_q.models import Failure, OrmQ, Schedule, Success, Task
+from pgqueue.django.operations import UpgradeSchema
+
+
+class _Install(UpgradeSchema):
+    """Have the schema installed, whichever app is migrated first; its own app removes it."""
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        """Leave it."""
 
 
 def _mirror(model: type[models.Model]) -> migrations.CreateModel:
@@ -44,8 +55,8 @@ class Migration(migrations.Migration):
     """Tell Django of the models."""
 
     initial = True
-    dependencies: ClassVar = [("pgqueue", "0001_initial")]
     operations: ClassVar = [
+        _Install(1),
         *(_mirror(model) for model in (Task, Schedule, OrmQ)),
         *(_proxy(model) for model in (Success, Failure)),
     ]
