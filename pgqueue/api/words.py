@@ -13,6 +13,7 @@ class TaskWords(TypedDict, total=False):
 
     queue: str
     priority: int
+    priority_step: int
     max_attempts: int
     backoff: Backoff | Duration
     timeout: Duration | None

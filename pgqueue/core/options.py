@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
-from pgqueue.core import codec, composition
+from pgqueue.core import checking, codec, composition
 from pgqueue.core.backoff import Backoff, validate_backoff
 from pgqueue.core.composition import Callback
 from pgqueue.core.errors import ConfigurationError, shown, suggest
@@ -46,6 +46,8 @@ class TaskOptions:
     Attributes:
         queue: where its jobs go.
         priority: -32768 to 32767, higher first.
+        priority_step: added to a job's priority each time an attempt fails and another follows;
+            -1 lets it fall behind others that do not fail.
         max_attempts: 1 to 32767; 1 means that a job that raises is not tried again.
         backoff: seconds, `"constant"`, `"linear"`, `"exponential"`, or a callable that gets the
             attempt that failed and gives seconds or a timedelta.
@@ -85,6 +87,7 @@ class TaskOptions:
 
     queue: str = DEFAULT_QUEUE
     priority: int = 0
+    priority_step: int = 0
     max_attempts: int = 1
     backoff: Backoff = "exponential"
     timeout: float | None = None
@@ -113,19 +116,20 @@ class TaskOptions:
         """Check every option and give it its plain form."""
         check_queue(self.queue)
         check_priority(self.priority)
+        checking.whole(self.priority_step, "priority_step", MIN_PRIORITY, MAX_PRIORITY)
         check_max_attempts(self.max_attempts)
         _put(self, "backoff", validate_backoff(self.backoff))
         if self.timeout is not None:
             _put(self, "timeout", check_timeout(self.timeout))
-        _put(self, "retry_on", _exceptions(self.retry_on, "retry_on"))
-        _put(self, "give_up_on", _exceptions(self.give_up_on, "give_up_on"))
+        _put(self, "retry_on", checking.exceptions(self.retry_on, "retry_on"))
+        _put(self, "give_up_on", checking.exceptions(self.give_up_on, "give_up_on"))
         if self.expires is not None:
             _put(self, "expires", to_delta(self.expires, "expires"))
         if type(self.context) is not bool:
             raise ConfigurationError(f"context must be True or False; got {shown(self.context)}")
         if type(self.atomic) is not bool:
             raise ConfigurationError(f"atomic must be True or False; got {shown(self.atomic)}")
-        _whole(self.batch, "batch", 1, MAX_BATCH)
+        checking.whole(self.batch, "batch", 1, MAX_BATCH)
         _put(self, "batch_wait", _batch_wait(self.batch_wait))
         if self.batch > 1 and (self.context or self.atomic):
             raise ConfigurationError(
@@ -284,7 +288,7 @@ class EnqueueOptions:
 
 def check_queue(value: object) -> str:
     """Give back a queue name, or raise ConfigurationError."""
-    name = _text(value, "queue", MAX_QUEUE_BYTES)
+    name = checking.text(value, "queue", MAX_QUEUE_BYTES)
     if name == ALL_QUEUES:
         raise ConfigurationError("queue must be one queue's name; '*' stands for every queue")
     return name
@@ -292,17 +296,17 @@ def check_queue(value: object) -> str:
 
 def check_task_name(value: object, option: str = "name") -> str:
     """Give back a task name, or raise ConfigurationError."""
-    return _text(value, option, MAX_TASK_BYTES)
+    return checking.text(value, option, MAX_TASK_BYTES)
 
 
 def check_priority(value: object) -> int:
     """Give back a priority, or raise ConfigurationError."""
-    return _whole(value, "priority", MIN_PRIORITY, MAX_PRIORITY)
+    return checking.whole(value, "priority", MIN_PRIORITY, MAX_PRIORITY)
 
 
 def check_max_attempts(value: object) -> int:
     """Give back a number of attempts, or raise ConfigurationError."""
-    return _whole(value, "max_attempts", 1, MAX_ATTEMPTS)
+    return checking.whole(value, "max_attempts", 1, MAX_ATTEMPTS)
 
 
 def check_timeout(value: object) -> float:
@@ -350,41 +354,6 @@ def _known(cls: type[Any], options: Mapping[str, object], what: str) -> dict[str
                 f"unknown {what} {shown(name)}{suggest(name, known)}; known are {', '.join(known)}"
             )
     return dict(options)
-
-
-def _text(value: object, option: str, most: int) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{option} must be a non-empty string; got {shown(value)}")
-    # Cut before encoding, so that a huge name costs nothing; a character is at least one byte.
-    try:
-        size = len(value[: most + 1].encode())
-    except UnicodeEncodeError:
-        raise ConfigurationError(f"{option} must be text without lone surrogates") from None
-    if size > most:
-        raise ConfigurationError(f"{option} must be at most {most} bytes; got {shown(value)}")
-    if "\0" in value:
-        raise ConfigurationError(f"{option} must be text without NUL; got {shown(value)}")
-    return value
-
-
-def _whole(value: object, option: str, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigurationError(f"{option} must be a whole number; got {shown(value)}")
-    if not least <= value <= most:
-        raise ConfigurationError(f"{option} must be between {least} and {most}; got {shown(value)}")
-    return value
-
-
-def _exceptions(value: object, option: str) -> tuple[type[BaseException], ...]:
-    items = (value,) if isinstance(value, type) else value
-    if not isinstance(items, tuple | list | set | frozenset):
-        raise ConfigurationError(
-            f"{option} must be an exception class or a tuple of them; got {shown(value)}"
-        )
-    for item in items:
-        if not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ConfigurationError(f"{option} must hold exception classes; got {shown(item)}")
-    return tuple(items)
 
 
 def _aliases(value: object) -> tuple[str, ...]:

@@ -136,10 +136,12 @@ class Retried:
     Attributes:
         delay: seconds until then.
         error: what went wrong, for the error history.
+        priority: the job's from now on; None for what it was.
     """
 
     delay: float
     error: ErrorInfo
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

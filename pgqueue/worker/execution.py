@@ -22,6 +22,7 @@ from pgqueue.core.errors import (
     NotSerializableError,
     TaskNotFoundError,
 )
+from pgqueue.core.options import MAX_PRIORITY, MIN_PRIORITY
 from pgqueue.core.outcome import (
     Cancel,
     Cancelled,
@@ -265,7 +266,11 @@ def when_cancelled(outcome: Outcome | T) -> Outcome | T:
 
 def _again(job: Prepared, info: ErrorInfo, asked: float | None) -> Outcome:
     seconds = retry_delay(job, asked)
-    return Failed(error=info) if seconds is None else Retried(delay=seconds, error=info)
+    if seconds is None:
+        return Failed(error=info)
+    step = job.task.options.priority_step
+    priority = max(MIN_PRIORITY, min(MAX_PRIORITY, job.ticket.priority + step)) if step else None
+    return Retried(delay=seconds, error=info, priority=priority)
 
 
 def record(job_id: int, outcome: Outcome, us: int) -> bytes:
@@ -276,8 +281,10 @@ def record(job_id: int, outcome: Outcome, us: int) -> bytes:
             found |= {"state": "succeeded", "result": orjson.Fragment(result)}
         case Failed(error=error):
             found |= {"state": "failed"} | _error(error)
-        case Retried(delay=seconds, error=error):
+        case Retried(delay=seconds, error=error, priority=priority):
             found |= {"state": "retry", "delay": seconds} | _error(error)
+            if priority is not None:
+                found["priority"] = priority
         case Snoozed(delay=seconds):
             found |= {"state": "snoozed", "delay": seconds}
         case Cancelled(reason=reason, error=error):

@@ -55,6 +55,11 @@ CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objec
 -- The jobs of pgqueue.compat.django_future, in the order in which its lists come.
 CREATE INDEX jobs_django_future_idx ON pgqueue.jobs (run_at, id) WHERE meta ? 'django_future';
 
+-- Jobs of the drop-in replacement for django-async, and which of them make the same call.
+CREATE INDEX jobs_async_idx ON pgqueue.jobs (id) WHERE meta ? 'async';
+CREATE INDEX jobs_async_identity_idx ON pgqueue.jobs ((meta -> 'async' ->> 'identity'))
+    WHERE meta ? 'async';
+
 COMMENT ON TABLE pgqueue.jobs IS
 'One row a job: run this task with these arguments. INSERT here to enqueue; never UPDATE.';
 COMMENT ON COLUMN pgqueue.jobs.id IS 'Given by the database; not the order of commits.';

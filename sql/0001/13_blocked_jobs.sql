@@ -1,8 +1,8 @@
 -- Purpose: the jobs that wait for something other than time: another job, a free slot of a key.
 -- Written by: the insert trigger and retry_group, for jobs that run after others (reason after),
 -- and for jobs of which a deadlock left open whether they are duplicates (unique_key); hold_back,
--- for jobs that have a concurrency key or a fair key. Emptied by apply_waits, admit, take_turns,
--- settle_unique_keys, end_waiting, expire.
+-- for jobs that have a concurrency key or a fair key; hold_last, for the last job of a group.
+-- Emptied by apply_waits, admit, take_turns, settle_unique_keys, release_last, end_waiting, expire.
 -- Why one collation for all keys: that of a function's argument is that of whatever it is called
 -- with, and an index of another collation is not used.
 CREATE TABLE pgqueue.blocked_jobs (
@@ -36,8 +36,8 @@ COMMENT ON COLUMN pgqueue.blocked_jobs.job_id IS 'The job (pgqueue.jobs.id).';
 COMMENT ON COLUMN pgqueue.blocked_jobs.seq IS
 'Its place in the line of the key; lower first within a priority.';
 COMMENT ON COLUMN pgqueue.blocked_jobs.reason IS
-'What it waits for: after (other jobs), concurrency (a slot of its key), fair (its turn), unique_key
-(the leader, to tell whether it is a duplicate).';
+'What it waits for: after (other jobs), concurrency (a slot of its key), fair (its turn), group (all
+others of its group), unique_key (the leader, to tell whether it is a duplicate).';
 COMMENT ON COLUMN pgqueue.blocked_jobs.key IS 'The key whose slot it waits for, if any.';
 COMMENT ON COLUMN pgqueue.blocked_jobs.queue IS 'The lane it will wait in.';
 COMMENT ON COLUMN pgqueue.blocked_jobs.priority IS 'Higher first.';

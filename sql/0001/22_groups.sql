@@ -1,6 +1,6 @@
 -- Purpose: jobs that belong together: how many, how far, what follows when all are over.
--- Written by: create_group, enqueue_flow, close_group, apply_counts, retry, retry_group; deleted by
--- delete_group and tidy.
+-- Written by: create_group, enqueue_flow, close_group, set_last_job, apply_counts, retry,
+-- retry_group; deleted by delete_group and tidy.
 -- Why counters here and group_deltas beside: whoever ends jobs adds to the counters once a batch,
 -- if it can lock the row without waiting, and otherwise leaves a row of group_deltas that is added
 -- up later (advance). So a transaction that is slow to commit never blocks a finish.
@@ -20,7 +20,8 @@ CREATE TABLE pgqueue.groups (
     closed_at timestamptz,
     ended_at timestamptz,
     state text,
-    released boolean NOT NULL DEFAULT false
+    released boolean NOT NULL DEFAULT false,
+    last_job_id bigint
 ) WITH (fillfactor = 50);
 
 CREATE INDEX groups_name_idx ON pgqueue.groups (name, id) WHERE name IS NOT NULL;
@@ -52,3 +53,6 @@ COMMENT ON COLUMN pgqueue.groups.released IS
 'True once its jobs are kept no longer than others; until then their results may be needed.';
 COMMENT ON COLUMN pgqueue.groups.state IS
 'failed when a member failed or expired, else cancelled when one was, else succeeded; null before.';
+COMMENT ON COLUMN pgqueue.groups.last_job_id IS
+'The member that waits until all others are over (pgqueue.set_last_job); null for none. It may be
+deleted since.';

@@ -1,5 +1,6 @@
 -- Purpose: count new members of groups, and refuse those of groups that take none.
--- Called by: the insert trigger, file_strays. Reads groups; writes group_deltas.
+-- Called by: the insert trigger, file_strays. Reads groups; writes group_deltas; has the last jobs
+-- of the groups wait for the new ones, too (hold_last).
 -- Locks: the groups, FOR KEY SHARE, so that close_group and delete_group wait for this transaction;
 -- one that is closed already FOR SHARE, so that it does not end meanwhile: whoever would end it
 -- leaves that to the leader. A finish waits for neither. Errors: PQ001.
@@ -41,6 +42,9 @@ BEGIN
     END IF;
     INSERT INTO pgqueue.group_deltas (group_id, total)
     SELECT t.id, t.n FROM unnest(join_groups.ids, join_groups.counts) AS t (id, n);
+    PERFORM pgqueue.hold_last(g.last_job_id)
+    FROM pgqueue.groups AS g
+    WHERE g.id = ANY (join_groups.ids) AND g.last_job_id IS NOT NULL;
 END
 $$;
 

@@ -1,5 +1,5 @@
 -- Purpose: add to the counters of groups; where that was all, end the group: fire its callbacks and
--- count it for the group it is in.
+-- count it for the group it is in; where it was all but the last job, let that one go.
 -- Called by: settle, close_group, advance, once for all the jobs of a batch.
 -- Writes groups and group_deltas; deletes from group_deltas; writes jobs (call_back).
 -- Locks: rows of groups by id, FOR NO KEY UPDATE, skipping those that others hold; so it never
@@ -26,6 +26,7 @@ AS $$
 DECLARE
     v_held bigint[];
     v_over bigint[];
+    v_last bigint[];
     v_overfill text := coalesce(current_setting('pgqueue.overfill', true), '');
 BEGIN
     LOOP
@@ -78,7 +79,11 @@ BEGIN
                 g.closed_at IS NOT NULL
                     AND g.ended_at IS NULL
                     AND g.total + s.total <= g.succeeded + s.succeeded + g.failed + s.failed
-                        + g.cancelled + s.cancelled + g.skipped + s.skipped AS is_over
+                        + g.cancelled + s.cancelled + g.skipped + s.skipped AS is_over,
+                g.last_job_id IS NOT NULL
+                    AND g.closed_at IS NOT NULL
+                    AND g.total + s.total <= g.succeeded + s.succeeded + g.failed + s.failed
+                        + g.cancelled + s.cancelled + g.skipped + s.skipped + 1 AS is_last
             FROM sums AS s
             CROSS JOIN LATERAL (
                 SELECT g.* FROM pgqueue.groups AS g WHERE g.id = s.group_id OFFSET 0
@@ -100,10 +105,16 @@ BEGIN
                 END
             FROM counted AS c
             WHERE g.id = c.group_id
-            RETURNING g.id, c.is_over
+            RETURNING g.id, g.last_job_id, c.is_over, c.is_last
         )
-        SELECT array_agg(c.id ORDER BY c.id) FILTER (WHERE c.is_over) INTO v_over
+        SELECT
+            array_agg(c.id ORDER BY c.id) FILTER (WHERE c.is_over),
+            array_agg(c.last_job_id ORDER BY c.id) FILTER (WHERE c.is_last)
+        INTO v_over, v_last
         FROM changed AS c;
+        IF v_last IS NOT NULL THEN
+            PERFORM pgqueue.release_last(v_last, apply_counts.at);
+        END IF;
         IF cardinality(v_held) < cardinality(apply_counts.group_ids) THEN
             PERFORM pgqueue.ring_leader();
         END IF;

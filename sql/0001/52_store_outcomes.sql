@@ -110,13 +110,14 @@ BEGIN
             WITH told AS MATERIALIZED (
                 SELECT o.*
                 FROM json_to_recordset(v_rest) AS o (
-                    id bigint, state text, us bigint, result jsonb, delay float8, reason text,
-                    kind text, message text, traceback text
+                    id bigint, state text, us bigint, result jsonb, delay float8,
+                    priority smallint, reason text, kind text, message text, traceback text
                 )
             ),
             mine AS MATERIALIZED (
                 SELECT
                     r.*, t.state AS told, t.us, t.result, t.reason, t.kind, t.message, t.traceback,
+                    coalesce(t.priority, r.priority) AS later_priority,
                     least(greatest(t.delay, 0), 3155760000) AS delay,
                     CASE
                         WHEN t.state IN ('succeeded', 'failed', 'cancelled') THEN t.state
@@ -201,7 +202,7 @@ BEGIN
                         )))
                         ELSE coalesce(m.delay, 0)
                     END,
-                    m.queue, m.priority,
+                    m.queue, m.later_priority,
                     m.attempt - (m.told = 'unknown_task')::integer,
                     m.lost + (m.told IN ('crashed', 'snoozed'))::integer,
                     m.crashes + (m.told = 'crashed')::integer,
@@ -312,9 +313,9 @@ COMMENT ON FUNCTION pgqueue.store_outcomes(bigint, json, timestamptz) IS
 Args: worker_id; answers: a JSON array of objects with batch (the batch_no of the claim), ok (text,
 a bigint array of the jobs that succeeded with no result), us (text, an array of how many
 microseconds each took) and rest: an array of objects with id, state (succeeded, failed, cancelled,
-retry, snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds), reason,
-kind, message, traceback; or, without ok and rest, notes, see pgqueue.store_notes; at: the time it
-is.
+retry, snoozed, unknown_task, crashed, interrupted, unstarted), us, result, delay (seconds),
+priority (for a later attempt), reason, kind, message, traceback; or, without ok and rest, notes,
+see pgqueue.store_notes; at: the time it is.
 Returns: refused: jobs that were not this worker''s any more; again: jobs whose row somebody else
 holds just now.
 Locks: the running rows, skipping those that others hold.';

@@ -53,6 +53,21 @@ AS $$
     WHERE b.reason = 'after'
         AND NOT EXISTS (SELECT FROM pgqueue.job_waits AS w WHERE w.job_id = b.job_id)
     UNION ALL
+    SELECT 'last job of a group that nobody lets go', b.job_id, NULL
+    FROM pgqueue.blocked_jobs AS b
+    JOIN pgqueue.jobs AS j ON j.id = b.job_id
+    WHERE b.reason = 'group'
+        AND NOT EXISTS (
+            SELECT FROM pgqueue.groups AS g
+            WHERE g.id = j.group_id
+                AND g.last_job_id = b.job_id
+                AND (
+                    g.closed_at IS NULL
+                    OR EXISTS (SELECT FROM pgqueue.group_deltas AS d WHERE d.group_id = g.id)
+                    OR g.total - g.succeeded - g.failed - g.cancelled - g.skipped > 1
+                )
+        )
+    UNION ALL
     SELECT 'wait without a job', w.job_id, NULL
     FROM pgqueue.job_waits AS w
     WHERE NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = w.job_id)

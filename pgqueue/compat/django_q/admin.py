@@ -59,7 +59,7 @@ class FirstValuesFilter(admin.AllValuesFieldListFilter):
 def resubmit_task(model_admin: Any, request: HttpRequest, queryset: QuerySet) -> None:
     """Enqueue tasks anew, with what they had; one that had failed is deleted."""
     done = 0
-    for task in queryset:
+    for task in queryset.defer(None):
         try:
             with transaction.atomic(using=conf.database()):
                 _resubmit(task)
@@ -88,6 +88,8 @@ def _resubmit(task: Task) -> str:
 class _TaskPage(admin.ModelAdmin):
     """What became of tasks; nothing is edited."""
 
+    #: Not read for the list: they may be long, and rows that they name are fetched one by one.
+    deferred: ClassVar[Any] = ("args", "kwargs")
     actions: ClassVar[Any] = [resubmit_task]
     search_fields: ClassVar[Any] = ("name", "func", "group")
     list_filter: ClassVar[Any] = (("group", FirstValuesFilter), ("cluster", FirstValuesFilter))
@@ -98,6 +100,24 @@ class _TaskPage(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: a task is enqueued by the application."""
         return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Give the tasks, without what the list does not show."""
+        unseen = set(self.deferred) - set(self.get_list_display(request))
+        return super().get_queryset(request).defer(*unseen)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Find one; what of it cannot be read says why."""
+        found = super().get_object(request, object_id, from_field)
+        for name in ("args", "kwargs", "result") if found is not None else ():
+            try:
+                getattr(found, name)
+            except PgQueueError as error:
+                setattr(found, name, f"({error})")
+        return found
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save nothing: nothing was edited, and a save calls the hook."""
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -116,6 +136,7 @@ class _TaskPage(admin.ModelAdmin):
 class TaskAdmin(_TaskPage):
     """The tasks that have succeeded."""
 
+    deferred: ClassVar[Any] = ("args", "kwargs", "result")
     list_display: ClassVar[Any] = (
         "name", "group", "func", "cluster", "started", "stopped", "time_taken",
     )  # fmt: skip

@@ -77,7 +77,7 @@ KEYS: Final[dict[str, Key]] = {
     "retry": _seconds("RETRY", 60, "how long after its failure a task is tried again"),
     "ack_failures": _flag("ACK_FAILURES", False, "True: a task that has failed is not tried again"),
     "max_attempts": _count("MAX_ATTEMPTS", 0, "how often a task is tried; 0 is without end"),
-    "compress": _flag("COMPRESSED", False),
+    "compress": _flag("COMPRESSED", False, "whether signed packages are made smaller"),
     "save_limit": _count(
         "SAVE_LIMIT", 250, "how many successes are kept; 0 is all, -1 none", least=-1
     ),
@@ -88,7 +88,7 @@ KEYS: Final[dict[str, Key]] = {
         does="what each has a save_limit of its own",
     ),
     "guard_cycle": _seconds("GUARD_CYCLE", 0.5),
-    "scheduler": _flag("SCHEDULER", True),
+    "scheduler": _flag("SCHEDULER", True, "False: no schedule runs"),
     "scheduler_interval": _count("SCHEDULER_INTERVAL", 30, least=1),
     "sync": _flag("SYNC", False, "True: tasks are run where they are called"),
     "queue_limit": _count("QUEUE_LIMIT", None),
@@ -123,7 +123,9 @@ KEYS: Final[dict[str, Key]] = {
     "disque_nodes": Key(attribute="DISQUE_NODES", kinds=(list, tuple), words="a list"),
     "disque_auth": _text("DISQUE_AUTH"),
     "disque_fasttrack": _flag("DISQUE_FASTTRACK", False),
-    "broker_class": _text("BROKER_CLASS", None, "the class of the broker"),
+    "broker_class": _text(
+        "BROKER_CLASS", None, "the path of a class of the project's own that takes the packages"
+    ),
 }
 
 #: Where tasks were kept; they are in PostgreSQL now.

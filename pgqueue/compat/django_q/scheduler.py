@@ -141,10 +141,10 @@ def _next(row: Schedule) -> Any:
     found = row.next_run
     for _step in range(_MOST_STEPS):
         before, found = found, row.calculate_next_run(found)
-        if Conf.CATCH_UP or found > localtime():
-            return found
         if found <= before:
             break
+        if Conf.CATCH_UP or found > localtime():
+            return found
     raise ValueError("the schedule has no next run")
 
 

@@ -33,7 +33,7 @@ _TASK: Final = """
     WHERE j.meta ? 'django_q' AND (
         j.meta -> 'django_q' ->> 'id' = %s OR j.meta -> 'django_q' ->> 'name' = %s)
     UNION ALL
-    SELECT -g.id, g.ended_at IS NULL, false
+    SELECT -g.id, g.ended_at IS NULL, {own}
     FROM pgqueue.groups AS g
     WHERE g.name = %s
     LIMIT 1000
@@ -45,11 +45,19 @@ _GROUP: Final = """
         AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)
     LIMIT 50
 """
-#: Whether a row that can be seen was written by a transaction that is not over: it is our own.
-_OWN: Final = """(
-    pg_xact_status(((
-        n.top - ((n.top - j.xmin::text::bigint) & 4294967295)
-    )::text)::xid8) = 'in progress')"""
+#: Whether a row that can be seen was written by a transaction that is not over: it is our own. What
+#: is not below the snapshot's end is so in any case; the number is made whole by that.
+_OWN: Final = "n.ahead >= 0 OR pg_xact_status(n.xid) = 'in progress'"
+_NUMBER: Final = """
+    CROSS JOIN LATERAL (
+        SELECT p.top,
+            (({row}.xmin::text::bigint - p.top + 2147483648) & 4294967295) - 2147483648 AS ahead
+        FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS top) AS p
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT m.ahead, greatest(m.top + least(m.ahead, -1), 3)::text::xid8 AS xid
+    ) AS n
+"""
 
 
 class WaitInTransactionError(PgQueueError):
@@ -146,11 +154,9 @@ def _find(query: str, words: list[str]) -> list[tuple[int, bool, bool]]:
     connection = connections[conf.database()]
     text = query.format(own="false")
     if connection.in_atomic_block:
-        text = query.format(own=_OWN).replace(
-            "FROM pgqueue.jobs AS j",
-            "FROM pgqueue.jobs AS j CROSS JOIN (SELECT"
-            " pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS top) AS n",
-        )
+        text = query.format(own=_OWN)
+        for table in ("FROM pgqueue.jobs AS j", "FROM pgqueue.groups AS g"):
+            text = text.replace(table, table + _NUMBER.format(row=table[-1]))
     with connection.cursor() as cursor:
         cursor.execute(text, words)
         return [(int(row[0]), bool(row[1]), bool(row[2])) for row in cursor.fetchall()]

@@ -202,11 +202,14 @@ class Mover:
             chosen = [pair for pair in pairs if str(pair[0][kind.key]) in mine]
             keys = kind.write([moved.value for _, moved in chosen]) if chosen else []
             with self._own.cursor() as cursor:
-                cursor.executemany(
-                    "UPDATE pgqueue.migrated_rows SET became = %s WHERE source = %s AND id = %s",
+                cursor.execute(
+                    "UPDATE pgqueue.migrated_rows AS m SET became = b.became"
+                    " FROM unnest(%s::text[], %s::text[]) AS b (id, became)"
+                    " WHERE m.source = %s AND m.id = b.id",
                     [
-                        (str(became), kind.table, str(row[kind.key]))
-                        for (row, _), became in zip(chosen, keys, strict=True)
+                        [str(row[kind.key]) for row, _ in chosen],
+                        [str(key) for key in keys],
+                        kind.table,
                     ],
                 )
         tally.before += len(pairs) - len(chosen)

@@ -34,6 +34,7 @@ class Group(QueueModel):
     ended_at = MomentField(_("ended at"), null=True)
     state = models.TextField(_("state"), null=True)
     released = models.BooleanField(_("released"), default=False)
+    last_job_id = models.BigIntegerField(_("last job"), null=True)
 
     class Meta:
         managed = False

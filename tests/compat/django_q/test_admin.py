@@ -71,10 +71,15 @@ def test_every_page_has_its_old_name(client: Client) -> None:
 def test_lists_are_made_by_as_many_queries_whatever_they_show(client: Client) -> None:
     from pgqueue.compat.django_q.models import Schedule
     from pgqueue.compat.django_q.tasks import async_task
+    from tests.compat.project.market.models import Order
+
+    order = Order.objects.create(number="a1")
 
     def fill(first: int, last: int) -> None:
         for at in range(first, last):
-            task(at, success=at % 2 == 0, group=f"group-{at}", cluster="default")
+            done = at % 2 == 0
+            result = order if done else f"out {at}"
+            task(at, success=done, group=f"group-{at}", args=(order,), result=result)
             Schedule.objects.create(func="math.floor", task=f"{at:032x}", cluster=f"c{at}")
             async_task("math.floor", at, group=f"group-{at}")
 
@@ -118,7 +123,10 @@ def test_tasks_are_searched_and_filtered(client: Client) -> None:
 
 
 def test_what_became_of_a_task_cannot_be_edited_but_deleted(client: Client) -> None:
+    from django.test import override_settings
+
     from pgqueue.compat.django_q.models import Task
+    from tests.compat.project.market.tasks import Basket
 
     path = f"/admin/django_q/success/{task(1).pk}/"
     form = client.get(f"{path}change/").content.decode().partition("<fieldset")[2]
@@ -126,6 +134,11 @@ def test_what_became_of_a_task_cannot_be_edited_but_deleted(client: Client) -> N
     assert "1, x" in form
     client.post(f"{path}change/", {"name": "other", "func": "other", "success": ""})
     assert Task.objects.get().name == "task-1"
+    Task.objects.update(result=Basket(1))
+    with override_settings(PGQUEUE={"PICKLE": False}):
+        assert "is False and the job has a pickled" in queries(client, f"{path}change/")[1]
+        assert client.post(f"{path}change/", {}).status_code == 302
+    assert Task.objects.get().result == Basket(1)
     assert client.post(f"{path}delete/", {"post": "yes"}).status_code == 302
     assert not Task.objects.exists()
 

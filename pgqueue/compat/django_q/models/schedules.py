@@ -180,6 +180,9 @@ class Schedule(QModel):
 
         Args:
             next_run: that run; None for the one that is planned. A cron expression counts from now.
+
+        Raises:
+            ValueError: it has none, as one of type Once.
         """
         if self.schedule_type == self.CRON:
             expression = str(self.cron)
@@ -197,10 +200,10 @@ class Schedule(QModel):
         if self.schedule_type in self._MONTHS:
             later = add_months(planned, self._MONTHS[self.schedule_type])
             step = dt.timedelta(days=(later - planned).days)
+        elif self.schedule_type in self._DAYS:
+            step = dt.timedelta(days=self._DAYS[self.schedule_type])
         else:
-            step = dt.timedelta(days=self._DAYS.get(str(self.schedule_type), 0))
-        if not step:
-            return planned
+            raise ValueError(f"a schedule of type {self.schedule_type!r} has no next run")
         # What the local clock has gained or lost meanwhile is taken back.
         moved = localtime(planned + step).replace(tzinfo=None)
         return planned + step - (moved - localtime(planned).replace(tzinfo=None) - step)

@@ -1,5 +1,6 @@
 """What the jobs of the tests run."""
 
+import asyncio
 from typing import Any
 
 from django.db import connection
@@ -79,3 +80,19 @@ def enqueue_another(number: str) -> None:
 def interrupt() -> None:
     """Press Ctrl-C."""
     raise KeyboardInterrupt
+
+
+async def later(value: Any) -> Any:
+    """Give a value, a little later."""
+    await asyncio.sleep(0)
+    return value
+
+
+def empty() -> list[Any]:
+    """Give an empty list."""
+    return []
+
+
+def hello() -> str:
+    """Greet."""
+    return "hello"

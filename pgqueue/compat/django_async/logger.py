@@ -1,0 +1,5 @@
+"""Where this package logs."""
+
+import logging
+
+_logger = logging.getLogger("async")

@@ -1,0 +1,1 @@
+"""The models; the views under them are part of the queue's schema."""

@@ -1,0 +1,33 @@
+-- Purpose: have the last job of a group wait for the others.
+-- Called by: set_last_job; join_groups, since new members may come when the others are over.
+-- Moves ready_jobs and scheduled_jobs to blocked_jobs. One that runs, or is over, is left alone.
+-- Locks: the position row.
+CREATE FUNCTION pgqueue.hold_last(job_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pgqueue, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    WITH ready AS (
+        DELETE FROM pgqueue.ready_jobs AS r
+        WHERE r.job_id = hold_last.job_id
+        RETURNING r.job_id, r.queue, r.priority, r.attempt, r.lost, r.crashes, r.flags
+    ),
+    scheduled AS (
+        DELETE FROM pgqueue.scheduled_jobs AS s
+        WHERE s.job_id = hold_last.job_id
+        RETURNING s.job_id, s.queue, s.priority, s.attempt, s.lost, s.crashes, s.flags
+    )
+    INSERT INTO pgqueue.blocked_jobs
+        (job_id, reason, queue, priority, attempt, lost, crashes, flags)
+    SELECT m.job_id, 'group', m.queue, m.priority, m.attempt, m.lost, m.crashes, m.flags
+    FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS m;
+END
+$$;
+
+COMMENT ON FUNCTION pgqueue.hold_last(bigint) IS
+'Have the last job of a group wait for the others. Internal.
+
+Args: job_id.
+Locks: the position row.';
