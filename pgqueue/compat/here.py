@@ -219,8 +219,12 @@ def _working(queues: Sequence[str]) -> Iterator["_Place"]:
     app = default_app()
     client = app.clients.sync
     host = socket.gethostname()
-    inside = bool(connections[conf.database()].in_atomic_block)
+    connection = connections[conf.database()]
+    inside = bool(connection.in_atomic_block)
     if not inside:
+        # One connection for all jobs, whatever CONN_MAX_AGE says: there is no request that ends.
+        connection.ensure_connection()
+        connection.close_at = None
         client.run(statements.rescue())
     worker_id = client.run(
         statements.register(
@@ -236,7 +240,10 @@ def _working(queues: Sequence[str]) -> Iterator["_Place"]:
         place.close()
         if pulse is not None:
             pulse.stop()
-        if not (inside and connections[conf.database()].needs_rollback):
+        if not inside:
+            # That of atomic jobs was ended with them.
+            connection.close()
+        if not (inside and connection.needs_rollback):
             client.run(trial.end(worker_id))
 
 
