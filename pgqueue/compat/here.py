@@ -12,9 +12,8 @@ import datetime as dt
 import itertools
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,8 +23,9 @@ from django.db import connections
 from pgqueue import __version__
 from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
+from pgqueue.compat.pulse import LEASE, Pulse
 from pgqueue.core.context import Context
-from pgqueue.core.errors import ConnectionLostError, JobStateError, PgQueueError
+from pgqueue.core.errors import JobStateError
 from pgqueue.core.outcome import (
     Cancelled,
     Failed,
@@ -58,12 +58,9 @@ from pgqueue.worker.execution import (
 )
 from pgqueue.worker.slots import Slot
 
-#: Seconds between two signs of life, and for which this process is taken to live without one. The
-#: latter is long, since a job that holds Python's lock keeps the signs back.
-_EVERY: Final = 2.0
-_LEASE: Final = 60.0
-#: Jobs that are looked up at once.
+#: Jobs that are looked up at once, at first and later.
 _AHEAD: Final = 10
+_MOST_AHEAD: Final = 1000
 #: One for all, since it never ends.
 _loop: Final = EventLoop()
 
@@ -76,6 +73,7 @@ _STATES: Final[dict[type, str]] = {
     Cancelled: "cancelled",
     GivenBack: "given_back",
 }
+_OVER: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +137,20 @@ def run(
         What became of each, in the order in which they ran.
     """
     given: list[Ran] = []
+    # Jobs that were tried and wait still, or again.
+    tried: set[int] = set()
     with _working(queues) as place:
         if ids is None:
-            ids = _due(place, queues, prefix=prefix, shard=shard, order=order, at=now, most=limit)
+            ids = _due(
+                place, queues, prefix=prefix, shard=shard, order=order, at=now, most=limit,
+                without=tried,
+            )  # fmt: skip
         for job_id in ids:
             if limit is not None and len(given) >= limit:
                 break
             ran = place.take(job_id, early=False, at=now, before=before)
+            if ran is None or ran.state not in _OVER:
+                tried.add(job_id)
             if ran is not None:
                 given.append(ran)
                 if after is not None:
@@ -166,11 +171,16 @@ def _due(
     order: Order,
     at: dt.datetime | None,
     most: int | None,
+    without: Collection[int],
 ) -> Iterator[int]:
-    """Give the jobs that are due, each once, until there are none."""
+    """Give the jobs that are due until there are none.
+
+    Args:
+        without: jobs to leave out; may grow meanwhile.
+    """
     which, outof = shard
-    tried: set[int] = set()
     looked = False
+    ahead = _AHEAD
     while True:
         ids = place.client.run(
             statements.due(
@@ -180,15 +190,15 @@ def _due(
                 outof=outof,
                 order=order,
                 at=at,
-                without=tried,
-                most=_AHEAD if most is None else min(_AHEAD, most),
+                without=without,
+                most=ahead if most is None else min(ahead, most),
             )
         )
         if ids:
             looked = False
-            for job_id in ids:
-                tried.add(job_id)
-                yield job_id
+            yield from ids
+            # Each look sorts all that are due.
+            ahead = min(2 * ahead, _MOST_AHEAD)
         elif not looked:
             # Jobs that run after others, or wait for keys, may have become ready.
             place.client.run(trial.promote(0))
@@ -219,24 +229,31 @@ def _working(queues: Sequence[str]) -> Iterator["_Place"]:
     app = default_app()
     client = app.clients.sync
     host = socket.gethostname()
-    inside = bool(connections[conf.database()].in_atomic_block)
+    connection = connections[conf.database()]
+    inside = bool(connection.in_atomic_block)
     if not inside:
+        # One connection for all jobs, whatever CONN_MAX_AGE says: there is no request that ends.
+        connection.ensure_connection()
+        connection.close_at = None
         client.run(statements.rescue())
     worker_id = client.run(
         statements.register(
-            f"{host}:{os.getpid()} (here)", queues, host, os.getpid(), __version__, _LEASE
+            f"{host}:{os.getpid()} (here)", queues, host, os.getpid(), __version__, LEASE
         )
     )
     place = _Place(client, worker_id, inside=inside)
     # Within a transaction nobody else sees this worker.
-    pulse = None if inside else _Pulse(app.clients.dsn, worker_id, place)
+    pulse = None if inside else Pulse(app.clients.dsn, worker_id, place.lose)
     try:
         yield place
     finally:
         place.close()
         if pulse is not None:
             pulse.stop()
-        if not (inside and connections[conf.database()].needs_rollback):
+        if not inside:
+            # That of atomic jobs was ended with them.
+            connection.close()
+        if not (inside and connection.needs_rollback):
             client.run(trial.end(worker_id))
 
 
@@ -264,6 +281,10 @@ class _Place:
         self._said = Said()
         self._raised: list[BaseException] = []
         self._returned: list[object] = []
+
+    def lose(self) -> None:
+        """Note that others take this process for dead."""
+        self.is_lost = True
 
     def close(self) -> None:
         """Close what atomic tasks have opened."""
@@ -354,45 +375,3 @@ class _Place:
             return returned
 
         return noting
-
-
-class _Pulse:
-    """Give signs of life while jobs run.
-
-    Args:
-        dsn: of the queue.
-        worker_id: of this process.
-        place: is told when this process is taken for dead.
-    """
-
-    def __init__(self, dsn: str | None, worker_id: int, place: _Place) -> None:
-        self._client = Client(dsn)
-        self._worker_id = worker_id
-        self._place = place
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="pgqueue-pulse", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it, and wait until it has ended."""
-        self._over.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        held = False
-        try:
-            while not self._place.is_lost:
-                try:
-                    if not held:
-                        self._client.run(statements.hold(self._worker_id))
-                        held = True
-                    if not self._client.run(statements.keep_alive(self._worker_id)):
-                        self._place.is_lost = True
-                except ConnectionLostError:
-                    held = False
-                except PgQueueError:
-                    pass
-                if self._over.wait(_EVERY):
-                    return
-        finally:
-            self._client.close()

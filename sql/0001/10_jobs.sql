@@ -55,8 +55,7 @@ CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objec
 -- The jobs of pgqueue.compat.django_future, in the order in which its lists come.
 CREATE INDEX jobs_django_future_idx ON pgqueue.jobs (run_at, id) WHERE meta ? 'django_future';
 
--- Jobs of the drop-in replacement for django-async, and which of them make the same call.
-CREATE INDEX jobs_async_idx ON pgqueue.jobs (id) WHERE meta ? 'async';
+-- The jobs of pgqueue.compat.django_async, and which of them make the same call.
 CREATE INDEX jobs_async_identity_idx ON pgqueue.jobs ((meta -> 'async' ->> 'identity'))
     WHERE meta ? 'async';
 

@@ -1,33 +1,19 @@
 -- Purpose: keep one waiting job for the next run of a schedule of django-q.
--- Fired by: INSERT and UPDATE of django_q_schedules, a row at a time. Writes jobs (enqueue).
+-- Fired by: INSERT and UPDATE of django_q_schedules, a row at a time. Writes jobs (django_q_arm).
 -- Locks: those of enqueue with a unique key.
--- Why a job: it is promoted when it is due, wherever a worker lives, tried again where its worker
--- dies, and seen and moved like any other; nothing polls. One that comes too early or too late, as
--- of a schedule that was deleted, finds nothing due and does nothing.
 -- Why runs and error do not count as a change: a row that cannot run would be tried for ever.
 CREATE FUNCTION pgqueue.django_q_tick() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 BEGIN
-    IF NEW.next_run IS NULL OR NEW.repeats = 0 THEN
-        RETURN NULL;
-    END IF;
     IF TG_OP = 'UPDATE'
         AND to_jsonb(NEW) - '{runs,error,task}'::text[]
             = to_jsonb(OLD) - '{runs,error,task}'::text[]
     THEN
         RETURN NULL;
     END IF;
-    PERFORM pgqueue.enqueue(
-        task => 'django_q::schedule',
-        args => jsonb_build_array(NEW.id),
-        queue => left(coalesce(nullif(NEW.cluster, ''), NEW.home), 100),
-        run_at => NEW.next_run,
-        unique_key => 'django_q:schedule:' || NEW.id,
-        unique_while => 'waiting',
-        on_duplicate => 'replace'
-    );
+    PERFORM pgqueue.django_q_arm(NEW.id);
     RETURN NULL;
 END
 $$;

@@ -17,7 +17,7 @@ SELECT
         greatest(j.priority - (f.attempt - f.lost - (f.state = 'succeeded')::integer), -32768),
         j.priority
     )::integer AS priority,
-    coalesce(j.meta -> 'async' ->> 'identity', '') AS identity,
+    j.meta -> 'async' ->> 'identity' AS identity,
     j.created_at AS added,
     coalesce(
         s.run_at,

@@ -279,8 +279,10 @@ def test_one_that_is_taken_for_dead_stops(market: Database, here: Any) -> None:
     enqueue("order", "1")
 
     def lose(job: Any) -> None:
-        market.execute("UPDATE pgqueue.workers SET heartbeat_at = 'epoch'")
-        market.execute("SELECT pgqueue.rescue()")
+        # In one transaction, so that no sign of life comes between.
+        with market.connect(autocommit=False) as connection:
+            connection.execute("UPDATE pgqueue.workers SET heartbeat_at = 'epoch'")
+            connection.execute("SELECT pgqueue.rescue()")
 
     with pytest.raises(LeaseLostError):
         here.run(["old"], before=lose)

@@ -158,7 +158,7 @@ class Job(AsyncModel):
     meta = plain.JsonTextField(_("meta"), default="{}")
     result = plain.JsonTextField(_("result"), blank=True)
     priority = models.IntegerField(_("priority"), default=running.PRIORITY)
-    identity = models.CharField(_("identity"), max_length=100, blank=True)
+    identity = models.CharField(_("identity"), max_length=100, blank=True, null=True)
     added = MomentField(_("added"), auto_now_add=True)
     scheduled = MomentField(
         _("scheduled"), null=True, blank=True, help_text=_("If not set, will be executed ASAP")

@@ -7,9 +7,10 @@ from it.
 
 import ast
 import logging
+import time
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import DateTimeField, Func, Q
 
 from pgqueue.compat.django_q.brokers import Broker, get_broker
@@ -26,6 +27,9 @@ log: Final = logging.getLogger("django-q")
 _MOST_ERROR: Final = 1000
 #: Steps of a schedule that runs a missed time once, before it is given up.
 _MOST_STEPS: Final = 10_000_000
+#: Seconds between two looks, of one process, for schedules without a waiting job.
+_ARM_EVERY: Final = 600.0
+_armed: Final = [float("-inf")]
 
 
 def scheduler(broker: Broker | None = None) -> None:
@@ -40,6 +44,7 @@ def scheduler(broker: Broker | None = None) -> None:
     mine = Q(cluster=name)
     if name == Conf.PREFIX:
         mine |= Q(cluster__isnull=True)
+        rearm(name)
     for pk in list(_due().filter(mine).values_list("pk", flat=True)):
         fire(pk, broker)
 
@@ -53,6 +58,20 @@ def tick(context: Any, schedule_id: int) -> None:
     if not Conf.at(context.queue).SCHEDULER:
         raise Snooze("30s")
     fire(schedule_id, get_broker(context.queue))
+    if time.monotonic() - _armed[0] > _ARM_EVERY:
+        _armed[0] = time.monotonic()
+        rearm()
+
+
+def rearm(home: str | None = None) -> int:
+    """Give schedules their waiting job back, where somebody has deleted it; gives how many.
+
+    Args:
+        home: the first cluster, whose queue has the schedules without one; None leaves them.
+    """
+    with connections[conf.database()].cursor() as cursor:
+        cursor.execute("SELECT pgqueue.django_q_rearm(%s)", [home])
+        return int(cursor.fetchone()[0])
 
 
 def fire(schedule_id: int, broker: Broker | None = None) -> str | None:

@@ -124,7 +124,7 @@ def run(words: argparse.Namespace) -> int:
         # What the server said, as for every command.
         raise failures.translate(error) or error.__cause__ or error from None
     _tell(words, report)
-    return Exit.FAILED if report.refused else Exit.OK
+    return Exit.FAILED if report.refused or report.kept else Exit.OK
 
 
 def _library(word: str) -> str:
@@ -222,6 +222,8 @@ def _tell(words: argparse.Namespace, report: Report) -> None:
             note(f"{tally.lossy} of {tally.table} without values that could not be read")
         if tally.deleted:
             note(f"{tally.deleted} rows were deleted from {tally.table}")
+    if report.kept:
+        note(report.kept)
     if not report.applied:
         note("nothing was written; stop the old library's workers, then give --apply")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
-from django.db import Error, connections, transaction
+from django.db import Error, IntegrityError, connections, transaction
 
 from pgqueue.compat.migrating.report import Report, Tally
 from pgqueue.core.errors import ConfigurationError, PgQueueError
@@ -127,8 +127,18 @@ class Mover:
                 self._page(kind, rows)
                 self._advance(kind, len(rows))
         if self._apply and self._delete:
-            for kind in reversed(kinds):
-                self._clear(kind)
+            try:
+                # One transaction: rows of different tables may refer to each other.
+                with transaction.atomic(using=self._old.alias):
+                    for kind in reversed(kinds):
+                        self._clear(kind)
+            except IntegrityError:
+                for tally in self.report.tallies:
+                    tally.deleted = 0
+                self.report.kept = (
+                    "nothing was deleted: rows that stay refer to rows that were moved; see to "
+                    "those that were refused"
+                )
         return self.report
 
     def _columns(self, kind: Kind) -> list[str]:
@@ -245,7 +255,7 @@ class Mover:
             marked = self._marked(kind, rows)
             chosen = [row[kind.key] for row in rows if str(row[kind.key]) in marked]
             if chosen:
-                with transaction.atomic(using=self._old.alias), self._old.cursor() as cursor:
+                with self._old.cursor() as cursor:
                     cursor.execute(text, [chosen])
                     tally.deleted += cursor.rowcount
 

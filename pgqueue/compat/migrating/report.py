@@ -65,11 +65,13 @@ class Report:
         library: as it was typed.
         applied: whether it was done, or only looked at.
         tallies: of its tables.
+        kept: why nothing was deleted though it was to be; empty else.
     """
 
     library: str
     applied: bool
     tallies: list[Tally] = field(default_factory=list)
+    kept: str = ""
 
     @property
     def refused(self) -> int:
@@ -81,5 +83,6 @@ class Report:
         return {
             "library": self.library,
             "applied": self.applied,
+            "kept": self.kept,
             "tables": [tally.facts() for tally in self.tallies],
         }

@@ -374,3 +374,32 @@ def test_arrow_and_functions(work: Work) -> None:
     work()
     made.refresh_from_db()
     assert result(made.task) == [[1], {}]
+
+
+def test_a_job_that_was_taken_away_comes_back(work: Work, market: Database) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q import scheduler
+    from pgqueue.compat.django_q.models import Schedule
+    from pgqueue.compat.django_q.tasks import schedule
+
+    later = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+    for number in range(3):
+        schedule(ECHO, number, next_run=later)
+    Schedule.objects.create(func=ECHO, next_run=None)
+    market.execute("SELECT pgqueue.cancel(id) FROM pgqueue.jobs WHERE args = '[1]'")
+    market.execute("SELECT pgqueue.delete_job(id) FROM pgqueue.jobs WHERE args = '[2]'")
+    assert scheduler.rearm() == 2
+    assert scheduler.rearm() == 0
+    live = "SELECT count(*) FROM pgqueue.scheduled_jobs WHERE queue = %s"
+    assert market.execute(live, ["default"]) == [(3,)]
+    # A worker sees to it as well.
+    market.execute("SELECT pgqueue.delete_job(id) FROM pgqueue.jobs WHERE args = '[2]'")
+    scheduler._armed[0] = float("-inf")
+    schedule(ECHO, 9)
+    work()
+    assert market.execute(live, ["default"]) == [(3,)]
+    # The first cluster has another name.
+    with override_settings(Q_CLUSTER={"name": "renamed"}):
+        scheduler.scheduler()
+    assert market.execute(live, ["renamed"]) == [(3,)]

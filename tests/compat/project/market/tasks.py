@@ -1,6 +1,7 @@
 """What the jobs of the tests run."""
 
 import asyncio
+import time
 from typing import Any
 
 from django.db import connection
@@ -96,3 +97,9 @@ def empty() -> list[Any]:
 def hello() -> str:
     """Greet."""
     return "hello"
+
+
+def drowse() -> None:
+    """Take longer than it may."""
+    for _ in range(600):
+        time.sleep(0.1)
