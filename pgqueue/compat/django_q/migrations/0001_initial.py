@@ -1,9 +1,12 @@
-"""The models: their names and fields, as of today; and the schema of the queue, which has them.
+"""The names and fields of the models; their tables are of the schema of the queue.
 
-It has the name of the old library's first, and so have those that follow: migrations of a project
-may depend on any of them, to make schedules. Where the old library has run already they count as
-applied, and that does no harm: none of them alters a table of Django's. For the same reason none
-depends on a migration of another app, which would not be applied yet.
+It and those that follow have the names of the old library's migrations, since migrations of
+projects depend on these, to make schedules. In a database that comes from there they count as
+applied, and 0020 waits for the schema; in a new one this installs it. It cannot depend on the
+migration that does: in the former that would be a history that never was.
+
+Since Django manages none of the models, nothing here alters a table, and the fields may be those of
+today.
 """
 
 from typing import Any, ClassVar
@@ -14,8 +17,8 @@ from pgqueue.compat.django_q.models import Failure, OrmQ, Schedule, Success, Tas
 from pgqueue.django.operations import UpgradeSchema
 
 
-class _Install(UpgradeSchema):
-    """Have the schema installed, whichever app is migrated first; its own app removes it."""
+class _InstallSchema(UpgradeSchema):
+    """Install the schema where it is missing; to remove it is not for this app."""
 
     def database_backwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
@@ -56,7 +59,7 @@ class Migration(migrations.Migration):
 
     initial = True
     operations: ClassVar = [
-        _Install(1),
+        _InstallSchema(1),
         *(_mirror(model) for model in (Task, Schedule, OrmQ)),
         *(_proxy(model) for model in (Success, Failure)),
     ]

@@ -1,4 +1,4 @@
-"""A migration of the old library's by its name, for those that depend on it; it alters nothing."""
+"""A name for migrations of projects that depend on it; nothing is to be done."""
 
 from typing import ClassVar
 
@@ -6,6 +6,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    """Alter nothing."""
+    """Do nothing."""
 
     dependencies: ClassVar = [("django_q", "0001_initial")]

@@ -1,4 +1,4 @@
-"""The first of our own: it has what the others cannot have, the schema of the queue before it."""
+"""The first that is not of the old library: from here on the schema of the queue is there."""
 
 from typing import ClassVar
 
@@ -6,9 +6,9 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    """Alter nothing."""
+    """Wait for the schema."""
 
     dependencies: ClassVar = [
-        ("pgqueue", "0001_initial"),
         ("django_q", "0019_alter_task_options_alter_ormq_key_alter_ormq_lock_and_more"),
+        ("pgqueue", "0001_initial"),
     ]

@@ -1,0 +1,1 @@
+"""A newspaper and those who read it."""
