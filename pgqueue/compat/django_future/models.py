@@ -185,8 +185,8 @@ class ScheduledJob(models.Model):
             self.callable_name if callable_name is None else callable_name,
             content_object=self.content_object if content_object is None else content_object,
             expires=expires,
-            args=self.args or [] if args is None else args,
-            kwargs=self.kwargs or {} if kwargs is None else kwargs,
+            args=self.args if args is None else args,
+            kwargs=self.kwargs if kwargs is None else kwargs,
         )
 
 

@@ -1,8 +1,12 @@
 """The names and fields of the models; their tables are of the schema of the queue.
 
-It has a name of its own: in the database of a project that comes from the old library those of the
-old library's migrations are taken. Since Django manages none of the models, it alters nothing, and
-the fields may be those of today: who makes schedules in a migration finds them.
+It and those that follow have the names of the old library's migrations, since migrations of
+projects depend on these, to make schedules. In a database that comes from there they count as
+applied, and 0020 waits for the schema; in a new one this installs it. It cannot depend on the
+migration that does: in the former that would be a history that never was.
+
+Since Django manages none of the models, nothing here alters a table, and the fields may be those of
+today.
 """
 
 from typing import Any, ClassVar
@@ -10,6 +14,16 @@ from typing import Any, ClassVar
 from django.db import migrations, models
 
 from pgqueue.compat.django_q.models import Failure, OrmQ, Schedule, Success, Task
+from pgqueue.django.operations import UpgradeSchema
+
+
+class _InstallSchema(UpgradeSchema):
+    """Install the schema where it is missing; to remove it is not for this app."""
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        """Leave it."""
 
 
 def _mirror(model: type[models.Model]) -> migrations.CreateModel:
@@ -44,8 +58,8 @@ class Migration(migrations.Migration):
     """Tell Django of the models."""
 
     initial = True
-    dependencies: ClassVar = [("pgqueue", "0001_initial")]
     operations: ClassVar = [
+        _InstallSchema(1),
         *(_mirror(model) for model in (Task, Schedule, OrmQ)),
         *(_proxy(model) for model in (Success, Failure)),
     ]

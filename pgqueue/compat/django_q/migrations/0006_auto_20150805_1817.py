@@ -1,0 +1,11 @@
+"""A name for migrations of projects that depend on it; nothing is to be done."""
+
+from typing import ClassVar
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    """Do nothing."""
+
+    dependencies: ClassVar = [("django_q", "0005_auto_20150718_1506")]
