@@ -51,7 +51,7 @@ def calls(trace: str) -> list[tuple[str, list[Any]]]:
         (f"{MARKET}.traps.Traps.run", [words]), (f"{MARKET}.traps.Path", [trace]),
         (f"{MARKET}.traps.Path.touch", [trace]), (f"{MARKET}.traps.call_command", ["flush"]),
         (f"{MARKET}.traps.echo.__globals__", []), (f"{MARKET}.traps.__builtins__.eval", [code]),
-        (f"{MARKET}.traps._private", []), (f"{MARKET}.tasks.Basket.__init__", [1]),
+        (f"{MARKET}.traps._system", [touch]), (f"{MARKET}.tasks.Basket.__init__", [1]),
         (f"{MARKET}.tasks.Basket.__class__", []), (f"{MARKET}.tasks.echo.__call__", []),
         (f"{MARKET}.models.Order.objects.create", []), (f"{MARKET}..tasks.echo", []),
         (f"{MARKET}.tasks.echo ", []), (f"{MARKET}.tasks:echo", []), (f"{MARKET}/tasks.echo", []),
