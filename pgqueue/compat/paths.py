@@ -1,7 +1,7 @@
 """Which functions a row may name: those of the project's apps, and those that one setting allows.
 
 A dotted path in a row is an instruction to run something, written by whoever can write rows. So a
-path is `module.function` or `module.Class.method`, no part of it begins with an underscore, and
+path is `module.function` or `module.Class.method`, no part of it begins with two underscores, and
 what it leads to must be defined in a module that is allowed: of an installed app other than
 Django's, or named in `PGQUEUE["ALLOW"]`. That defeats `shop.tasks.os.system`, and
 `shop.tasks.system` behind a `from os import system`.
@@ -145,8 +145,11 @@ def _split(
     """Find the module of a path, without importing one that is not allowed."""
     parts = full.split(".")
     if not exact:
+        if any(part.startswith("__") for part in parts):
+            raise _refused(path, "a part of it begins with two underscores", exact_only=True)
         if any(part.startswith("_") for part in parts):
-            raise _refused(path, "a part of it begins with an underscore", exact_only=True)
+            # Private to a module of the project, which is its own affair; not by a pattern.
+            entries = ()
         if not any(_is_allowed(".".join(parts[:-size]), entries) for size in (1, 2)):
             if parts[0] not in sys.modules and _is_missing(parts[0]):
                 raise PathNotFoundError(f"{shown(path)} names nothing; no module is {parts[0]}")

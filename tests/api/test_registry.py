@@ -67,3 +67,26 @@ def test_a_module_loaded_again_replaces_its_tasks(
     importlib.reload(module)
     assert registry.get("reloaded_tasks.f")() == 22
     assert "left_out" not in registry
+
+
+def test_a_finder_gives_the_tasks_of_its_prefix() -> None:
+    known = Registry()
+    asked: list[str] = []
+
+    def find(name: str) -> Task[..., Any]:
+        asked.append(name)
+        return make(one, name)
+
+    known.add(make(two, "old:kept"))
+    known.add_finder("old", find)
+    assert known.get("old:shop.one").function is one
+    assert known.get("old:shop.one").name == "old:shop.one"
+    # One that is registered goes first, and others are not asked for.
+    assert known.get("old:kept").function is two
+    for name in ("older:shop.one", "old", "shop.old:one"):
+        with pytest.raises(TaskNotFoundError):
+            known.get(name)
+    assert asked == ["old:shop.one"] * 2
+    assert known.names() == ["old:kept"]
+    known.add_finder("old", lambda name: make(two, name))
+    assert known.get("old:shop.one").function is two

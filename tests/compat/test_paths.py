@@ -34,6 +34,9 @@ def allow(market: object) -> Any:
         # Taken in from a module that is allowed as well.
         (f"{MARKET}.traps.echo", [[], {}]),
         (f"{MARKET}.traps.Basket.total", 0),
+        # Private to a module of the project.
+        (f"{MARKET}.traps._private", None),
+        (f"{MARKET}.traps.Traps._hidden", None),
     ],
 )
 def test_functions_and_methods_of_the_projects_apps_run(
@@ -59,8 +62,7 @@ def test_an_inherited_method_runs(paths: Any) -> None:
         f"{MARKET}.traps.Path.cwd",
         f"{MARKET}.traps.Traps.run",
         f"{MARKET}.traps.Traps.inner",
-        f"{MARKET}.traps.Traps._hidden",
-        f"{MARKET}.traps._private",
+        f"{MARKET}.traps._system",
         f"{MARKET}.traps.__builtins__",
         f"{MARKET}.traps.echo.__globals__",
         f"{MARKET}.traps.part",
@@ -132,7 +134,8 @@ def test_a_pattern_allows_what_is_defined_in_a_module(paths: Any, allow: Any) ->
     with allow("math.*", "json.decoder.*"):
         assert paths.resolve("math.floor") is math.floor
         assert paths.resolve("json.decoder.JSONDecoder.decode")
-        for path in ("json.loads", "json.decoder.scanner.make_scanner"):
+        private = "json.decoder._decode_uXXXX"
+        for path in ("json.loads", "json.decoder.scanner.make_scanner", private):
             with pytest.raises(Exception, match=r"names nothing|may not be run"):
                 paths.resolve(path)
     with (
@@ -149,10 +152,10 @@ def test_some_modules_need_each_function_named(paths: Any, allow: Any) -> None:
         for path in ("os.getcwd", "list"):
             with pytest.raises(paths.PathNotAllowedError, match=f"add '{path}' to"):
                 paths.resolve(path)
-    with allow("os.getcwd", "list", f"{MARKET}.traps._private", f"{MARKET}.traps.part"):
+    with allow("os.getcwd", "list", "json.decoder._decode_uXXXX", f"{MARKET}.traps.part"):
         assert paths.resolve("os.getcwd") is os.getcwd
         assert paths.resolve("list") is list
-        assert paths.resolve(f"{MARKET}.traps._private")() is None
+        assert paths.resolve("json.decoder._decode_uXXXX")
         assert paths.resolve(f"{MARKET}.traps.part")() == [[1], {}]
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -297,15 +298,19 @@ def test_a_row_that_cannot_be_written_does_not_keep_the_others(
     assert old.execute("SELECT source, id FROM pgqueue.migrated_rows") == [("django_q_ormq", "1")]
 
 
-def test_killed_half_way_it_goes_on_where_it_was(old: Database, migrate: Migrate) -> None:
+@pytest.fixture
+def running(old: Database) -> Iterator["subprocess.Popen[bytes]"]:
+    """The command, in a process of its own; it waits at the third of four batches for the
+    connection that is its attribute."""
     for number in range(1, 21):
         put(old, signed(task(number)))
     holder = old.connect(autocommit=False)
-    # The batch that this row is in waits for whoever moves it at the same time.
+    # Whoever moves a row at the same time is waited for.
     holder.execute("INSERT INTO pgqueue.migrated_rows (source, id) VALUES ('django_q_ormq', '12')")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "pgqueue", "migrate-from", "django-q", "--apply", "--batch", "5"],
+    words = ["migrate-from", "django-q", "--apply", "--batch", "5"]
+    found = subprocess.Popen(
+        [sys.executable, "-m", "pgqueue", *words],
         env={
             **environment,
             "PYTHONPATH": os.fspath(ROOT),
@@ -315,21 +320,42 @@ def test_killed_half_way_it_goes_on_where_it_was(old: Database, migrate: Migrate
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    found.holder = holder  # type: ignore[attr-defined]
     try:
-        count = "SELECT count(*) FROM pgqueue.jobs"
-        eventually(lambda: old.execute(count) == [(10,)], 60)
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         eventually(lambda: old.execute(waits) == [(1,)], 60)
+        assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(10,)]
+        yield found
     finally:
-        running.send_signal(signal.SIGKILL)
-        running.communicate()
-    holder.rollback()
+        found.kill()
+        found.communicate()
+
+
+def test_killed_half_way_it_goes_on_where_it_was(
+    old: Database, migrate: Migrate, running: Any
+) -> None:
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    running.holder.rollback()
     # The server finds out when it would answer.
-    eventually(lambda: old.execute(f"{waits} OR state = 'active' AND pid <> pg_backend_pid()"))
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state <> 'idle' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+    )
+    eventually(lambda: old.execute(others) == [(0,)], 60)
     done = migrate("django-q", "--apply")
     assert done.counts()["waiting tasks"] == (20, 10, 10, 0)
     found = old.execute("SELECT meta -> 'django_q' ->> 'id' FROM pgqueue.jobs")
     assert sorted(found) == [(f"{number:032x}",) for number in range(1, 21)]
+
+
+def test_two_at_once_move_no_row_twice(old: Database, running: Any) -> None:
+    running.holder.commit()
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 0
+    (line,) = [line for line in said.decode().splitlines() if "django_q_ormq" in line]
+    assert line.split()[-4:] == ["20", "1", "19", "0"]
+    assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(19,)]
 
 
 def test_it_is_a_command_of_the_project(market_db: Database) -> None:

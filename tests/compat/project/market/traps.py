@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 from os import system
+from os import system as _system
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,4 +37,14 @@ class Traps:
         """Nobody's."""
 
 
-__all__ = ["Any", "Basket", "call_command", "echo", "make_password", "os", "subprocess", "system"]
+__all__ = [
+    "Any",
+    "Basket",
+    "_system",
+    "call_command",
+    "echo",
+    "make_password",
+    "os",
+    "subprocess",
+    "system",
+]
