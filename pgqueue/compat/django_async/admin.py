@@ -1,12 +1,15 @@
 """The pages of jobs, groups and errors in the admin."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db.models import Count, Q
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from pgqueue.compat.django_async.models import Error, Group, Job
+from pgqueue.compat.django_async.plain import JsonTextField
 
 
 @admin.display(description=_("Group"))
@@ -19,10 +22,15 @@ class ErrorInline(admin.TabularInline):
     """The failures of a job, on its page."""
 
     model = Error
-    fields = ("executed", "traceback")
-    readonly_fields = ("executed", "traceback")
+    fields = ("executed", "lines")
+    readonly_fields = ("executed", "lines")
     max_num = 0
     can_delete = False
+
+    @admin.display(description=_("Traceback"))
+    def lines(self, obj: Error) -> Any:
+        """Give the traceback with its lines as they are."""
+        return format_html("<pre>{}</pre>", obj.traceback)
 
 
 @admin.register(Job)
@@ -39,6 +47,7 @@ class JobAdmin(admin.ModelAdmin):
     raw_id_fields = ("group",)
     readonly_fields = ("identity", "added")
     inlines = (ErrorInline,)
+    formfield_overrides: ClassVar = {JsonTextField: {"widget": AdminTextareaWidget({"rows": 3})}}
 
 
 @admin.register(Group)

@@ -74,6 +74,10 @@ def resubmit_task(model_admin: Any, request: HttpRequest, queryset: QuerySet) ->
         model_admin.message_user(request, words % done, messages.SUCCESS)
 
 
+#: Its name in the classic library.
+retry_failed = resubmit_task
+
+
 def _resubmit(task: Task) -> str:
     """Enqueue a task anew."""
     keywords: dict[str, Any] = task.kwargs or {}

@@ -20,7 +20,24 @@ from pgqueue.compat import here
 from pgqueue.compat.django_q import launching
 from pgqueue.compat.django_q.conf import Conf, logger
 from pgqueue.compat.django_q.humanhash import humanize
+from pgqueue.compat.django_q.monitor import monitor, save_cached, save_task
+from pgqueue.compat.django_q.pusher import pusher
+from pgqueue.compat.django_q.scheduler import scheduler
 from pgqueue.compat.django_q.status import Stat, Status
+from pgqueue.compat.django_q.worker import worker
+
+__all__ = [
+    "Cluster",
+    "Sentinel",
+    "Stat",
+    "Status",
+    "monitor",
+    "pusher",
+    "save_cached",
+    "save_task",
+    "scheduler",
+    "worker",
+]
 
 #: Seconds between two looks whether a worker has started.
 _LOOK: Final = 0.1

@@ -31,6 +31,7 @@ _REASONS: Final = {
     "unknown_task": gettext_lazy("no worker knows its task"),
     "after": gettext_lazy("runs after other jobs"),
     "concurrency": gettext_lazy("waits in the line of its key"),
+    "group": gettext_lazy("waits for all others of its group"),
     "fair": gettext_lazy("waits for the turn of its key"),
     "unique_key": gettext_lazy("it is not decided yet whether it is a duplicate"),
 }
