@@ -25,6 +25,8 @@ from pgqueue.django import conf
 
 #: Results up to here are kept with the job as well.
 _MOST_RESULT: Final = 512 * 1024
+#: Seconds that a task with a timeout has at least to be saved, and for its hook.
+_SAVING: Final = 60
 
 #: The processes that have told of themselves, of which this one is the last.
 _spawned: list[int] = []
@@ -77,6 +79,8 @@ def _work(context: Any, task: dict[str, Any], broker: Broker) -> Any:
     task["cluster"] = context.queue
     task["ack_id"] = context.job_id
     error = running.execute(task, context.timeout)
+    # The limit was for the function; what came out of it is not to be lost by it.
+    context.extend_timeout(_SAVING)
     if error is None:
         try:
             packed = pickles.pack(task["result"], task=context.task, queue=packages.PREFIX)
