@@ -210,6 +210,36 @@ def test_a_task_that_nobody_knows_stays(market: Database, here: Any) -> None:
     assert states(market)[job.id][0] == "scheduled"
 
 
+def test_native_jobs_run_too(market: Database, here: Any) -> None:
+    from pgqueue.api.decorating import registry
+    from tests.compat.project.market.tasks import together
+
+    registry.add(together)
+    jobs = [together.enqueue(number) for number in range(2)]
+    assert [one.state for one in here.run(["old"])] == ["succeeded"] * 2
+    assert [job.result() for job in jobs] == [[1, 0], [1, 1]]
+
+
+def test_a_connection_that_is_lost_between_two_statements_costs_nothing(
+    market: Database, here: Any
+) -> None:
+    plain, atomic = enqueue("order", "1"), enqueue("order", "2", kind="oldest")
+
+    def lose(job: Any) -> None:
+        market.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    # One has no transaction yet; the other cannot begin its own, and waits a second.
+    ran = here.run(["old"], before=lose)
+    assert [one.state for one in ran] == ["succeeded", "given_back"]
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+    assert [one.job_id for one in here.run(["old"], now=later)] == [atomic]
+    assert states(market) == {plain: ("succeeded", 1), atomic: ("succeeded", 2)}
+    assert orders() == ["1", "2"]
+
+
 def test_within_a_transaction_all_is_part_of_it(market: Database, here: Any) -> None:
     from django.db import transaction
 
