@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection
 
+from pgqueue import task
 from pgqueue.api.default import default_app
 from tests.compat.project.market.models import Order
 
@@ -76,6 +77,12 @@ def wait_for(key: int) -> None:
 def enqueue_another(number: str) -> None:
     """Enqueue a job."""
     default_app().enqueue("old:tests.compat.project.market.tasks.order", [number], queue="old")
+
+
+@task(queue="old", batch=10)
+def together(jobs: list[Any]) -> list[Any]:
+    """Give what each job came with, in one call."""
+    return [[len(jobs), *job.args] for job in jobs]
 
 
 def interrupt() -> None:
