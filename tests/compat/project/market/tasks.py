@@ -1,7 +1,6 @@
 """What the jobs of the tests run."""
 
 import asyncio
-import time
 from typing import Any
 
 from django.db import connection
@@ -107,6 +106,6 @@ def hello() -> str:
 
 
 def drowse() -> None:
-    """Take longer than it may."""
-    for _ in range(600):
-        time.sleep(0.1)
+    """Take longer than it may, in a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(60)")
