@@ -71,20 +71,38 @@ def find(job: Any) -> Callable[..., Any]:
     if "." in name:
         return paths.resolve(name)
     _check_method(name)
-    found: Callable[..., Any] = getattr(job.content_object, name)
-    return found
+    found = job.content_object
+    if found is not None and hasattr(type(found), name):
+        paths.resolve(_path(type(found), name))
+        method: Callable[..., Any] = getattr(found, name)
+        return method
+    if callable(getattr(found, name)):
+        raise paths.PathNotAllowedError(
+            f"{shown(name)} may not be run by a job: it is not of the class of the content object"
+        )
+    raise TypeError(f"{shown(name)} of the content object is no method")
 
 
-def check(name: str) -> None:
+def check(name: str, model: type | None = None) -> None:
     """Pass where a job may name this.
+
+    Args:
+        model: the class of the content object; None for none.
 
     Raises:
         PathNotAllowedError: it may not.
     """
     if "." in name:
         paths.check(name)
-    else:
-        _check_method(name)
+        return
+    _check_method(name)
+    if model is not None:
+        paths.check(_path(model, name))
+
+
+def _path(model: type, name: str) -> str:
+    """Give the path of a method, by which it is allowed or not: Django's own are not."""
+    return f"{model.__module__}.{model.__qualname__}.{name}"
 
 
 def _check_method(name: str) -> None:
