@@ -24,9 +24,9 @@ CREATE TABLE pgqueue.django_q_tasks (
 CREATE INDEX django_q_tasks_stopped_idx ON pgqueue.django_q_tasks (stopped);
 CREATE INDEX django_q_tasks_success_idx ON pgqueue.django_q_tasks (stopped) WHERE success;
 CREATE INDEX django_q_tasks_failure_idx ON pgqueue.django_q_tasks (stopped) WHERE NOT success;
-CREATE INDEX django_q_tasks_name_idx ON pgqueue.django_q_tasks (name, stopped);
-CREATE INDEX django_q_tasks_func_idx ON pgqueue.django_q_tasks (func, stopped);
-CREATE INDEX django_q_tasks_group_idx ON pgqueue.django_q_tasks ("group", stopped)
+CREATE INDEX django_q_tasks_name_idx ON pgqueue.django_q_tasks (name, success, stopped);
+CREATE INDEX django_q_tasks_func_idx ON pgqueue.django_q_tasks (func, success, stopped);
+CREATE INDEX django_q_tasks_group_idx ON pgqueue.django_q_tasks ("group", success, stopped)
     WHERE "group" IS NOT NULL;
 
 COMMENT ON TABLE pgqueue.django_q_tasks IS

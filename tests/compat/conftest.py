@@ -96,6 +96,15 @@ def market(market_db: Database) -> Iterator[Database]:
         yield market_db
 
 
+@pytest.fixture(scope="module")
+def shared_market(server: Any, market_template: str) -> Iterator[Database]:
+    """The same for all tests of a module that hardly need a database; not beside `market`."""
+    database = _create(server, market_template)
+    with _market(database):
+        yield database
+    _drop(database)
+
+
 def manage(database: Database, *words: str, **env: str) -> Any:
     """Run manage.py of the project to its end; gives what it wrote and its exit code."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}

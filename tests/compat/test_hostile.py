@@ -93,11 +93,13 @@ def run(market: Database, trace: Path) -> None:
 @pytest.mark.parametrize("facade", FACADES)
 def test_paths(market: Database, trace: Path, facade: str) -> None:
     meta = json.dumps({facade: {}})
-    for path, args in calls(str(trace)):
+    # What decides is the same for all three.
+    some = calls(str(trace))[:: 1 if facade == "django_q" else 4]
+    for path, args in some:
         put(market, f"{facade}:{path}", FACADES[facade], args, meta=meta)
     run(market, trace)
     [(count,)] = market.execute("SELECT count(*) FROM pgqueue.job_overview")
-    assert count >= len(calls(""))
+    assert count >= len(some)
 
 
 class Bomb:

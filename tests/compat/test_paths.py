@@ -10,14 +10,14 @@ MARKET = "tests.compat.project.market"
 
 
 @pytest.fixture
-def paths(market: object) -> Any:
+def paths(shared_market: object) -> Any:
     from pgqueue.compat import paths
 
     return paths
 
 
 @pytest.fixture
-def allow(market: object) -> Any:
+def allow(shared_market: object) -> Any:
     from django.test import override_settings
 
     def allow(*entries: Any) -> Any:
@@ -177,7 +177,7 @@ def test_commands_have_a_list_of_their_own(paths: Any, allow: Any, path: str) ->
         paths.check(path, ["migrate"])
 
 
-def test_a_setting_that_is_no_list_allows_nothing(paths: Any, market: Any) -> None:
+def test_a_setting_that_is_no_list_allows_nothing(paths: Any) -> None:
     from django.test import override_settings
 
     for given in ("math.*", None, 3, [3], {"math.*": 1}):

@@ -15,7 +15,7 @@ WORDS = {"task": "old:shop.send", "queue": "old"}
 
 
 @pytest.fixture
-def pickles(market: object) -> Any:
+def pickles(shared_market: object) -> Any:
     from pgqueue.compat import pickles
 
     return pickles
@@ -169,12 +169,7 @@ def test_the_native_codec_never_opens_one(pickles: Any) -> None:
     assert type(value) is pickles.Pickled
 
 
-def test_without_a_facade_the_tag_is_unknown() -> None:
-    with pytest.raises(DecodeError, match="unknown tagged type"):
-        codec.decode([{"$t": "pickle", "v": "00:eA=="}])
-
-
-def test_a_job_gets_and_gives_such_values(market: Database, pickles: Any) -> None:
+def test_a_job_gets_and_gives_such_values(shared_market: Database, pickles: Any) -> None:
     from pgqueue.compat import here
     from tests.compat.project.market.tasks import Basket
 
@@ -182,13 +177,15 @@ def test_a_job_gets_and_gives_such_values(market: Database, pickles: Any) -> Non
     job = enqueue("fill", packed)
     (ran,) = here.run(["old"])
     assert ran.state == "succeeded"
-    [(stored,)] = market.execute("SELECT result FROM pgqueue.job_overview WHERE id = %s", [job])
+    [(stored,)] = shared_market.execute(
+        "SELECT result FROM pgqueue.job_overview WHERE id = %s", [job]
+    )
     assert stored["$t"] == "pickle"
     result = pickles.unpack(codec.decode(stored), task=f"old:{TASKS}.fill", queue="old")
     assert result == Basket(Basket(1j))
 
 
-def test_a_forged_one_fails_its_job(market: Database, pickles: Any) -> None:
+def test_a_forged_one_fails_its_job(shared_market: Database, pickles: Any) -> None:
     from pgqueue.compat import here
 
     enqueue("echo", pickles.Pickled(mac="0" * 64, data=pickle.dumps(Bomb())))

@@ -27,9 +27,9 @@ _MOST: Final = 50
 
 #: The jobs of a task by its id or name, and what stands for them until there are any; over or not.
 _TASK: Final = """
-    SELECT j.id, f.job_id IS NULL, {own}
+    SELECT
+        j.id, (SELECT f.job_id FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id) IS NULL, {own}
     FROM pgqueue.jobs AS j
-    LEFT JOIN pgqueue.finished_jobs AS f ON f.job_id = j.id
     WHERE j.meta ? 'django_q' AND (
         j.meta -> 'django_q' ->> 'id' = %s OR j.meta -> 'django_q' ->> 'name' = %s)
     UNION ALL

@@ -291,28 +291,25 @@ def test_a_retention_that_was_said_holds(future: Any, market: Database) -> None:
     assert market.execute(query) != []
 
 
-@pytest.mark.parametrize(
-    ("given", "ids"),
-    [
-        ({}, []),
-        ({"RESCHEDULE_FROM": "scheduled", "ONE_RUN_AT_A_TIME": True, "EXPIRE_BY_NOW": False}, []),
-        ({"RESCHEDULE_FORM": "now"}, ["django_future.E001"]),
-        ({"RESCHEDULE_FROM": "then"}, ["django_future.E002"]),
-        (7, ["pgqueue.E003"]),
-    ],
-)
-def test_the_setting_is_checked(future: Any, given: Any, ids: list[str]) -> None:
+def test_the_setting_is_checked(future: Any) -> None:
     from django.conf import settings
     from django.core.checks import run_checks
     from django.test import override_settings
 
     from pgqueue.compat.django_future import conf
 
-    with override_settings(PGQUEUE={**settings.PGQUEUE, "DJANGO_FUTURE": given}):
-        found = [one.id for one in run_checks() if "DJANGO_FUTURE" in one.msg]
-        assert found == ids
-        if ids:
-            assert conf.get("RESCHEDULE_FROM") == "now"
+    right = {"RESCHEDULE_FROM": "scheduled", "ONE_RUN_AT_A_TIME": True, "EXPIRE_BY_NOW": False}
+    cases: list[tuple[Any, list[str]]] = [
+        ({}, []),
+        (right, []),
+        ({"RESCHEDULE_FORM": "now"}, ["django_future.E001"]),
+        ({"RESCHEDULE_FROM": "then"}, ["django_future.E002"]),
+        (7, ["pgqueue.E003"]),
+    ]
+    for given, ids in cases:
+        with override_settings(PGQUEUE={**settings.PGQUEUE, "DJANGO_FUTURE": given}):
+            assert [one.id for one in run_checks() if "DJANGO_FUTURE" in one.msg] == ids
+            assert conf.get("RESCHEDULE_FROM") == ("scheduled" if given is right else "now")
 
 
 def test_models_need_no_migration(future: Any) -> None:

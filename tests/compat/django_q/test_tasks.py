@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -260,6 +261,7 @@ def test_what_is_saved(work: Work) -> None:
     ],
 )
 def test_the_newest_successes_are_kept(work: Work, per: str | None, left: list[str]) -> None:
+    from django.db.models.signals import post_delete
     from django.test import override_settings
 
     from pgqueue.compat.django_q.models import Success, Task
@@ -274,6 +276,21 @@ def test_the_newest_successes_are_kept(work: Work, per: str | None, left: list[s
     found = [f"{task.group}{task.kwargs['n']}" for task in Success.objects.all()]
     assert found == left
     assert Task.objects.filter(success=False).count() == 1
+    gone: list[Any] = []
+    receiver = partial(_note_gone, gone)
+    post_delete.connect(receiver, sender=Success)
+    try:
+        with override_settings(Q_CLUSTER={"save_limit": 1}):
+            async_task("math.floor", 1)
+            work()
+    finally:
+        post_delete.disconnect(receiver, sender=Success)
+    assert Success.objects.count() == 1
+    assert len(gone) == len(left)
+
+
+def _note_gone(gone: list[Any], sender: Any, instance: Any, **_: Any) -> None:
+    gone.append(instance)
 
 
 def test_save_limit_0_keeps_all(work: Work) -> None:

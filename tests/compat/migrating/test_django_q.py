@@ -1,6 +1,7 @@
 """What is in the tables of django-q comes over, once."""
 
 import datetime as dt
+import io
 import json
 import math
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.compat.conftest import SETTINGS, manage
+from tests.compat.conftest import SETTINGS
 from tests.compat.migrating.conftest import Migrate
 from tests.compat.migrating.old_tables import CLASSIC_DJANGO_Q, DJANGO_Q, package, pickled
 from tests.fixtures.databases import Database
@@ -358,11 +359,12 @@ def test_two_at_once_move_no_row_twice(old: Database, running: Any) -> None:
     assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(19,)]
 
 
-def test_it_is_a_command_of_the_project(market_db: Database) -> None:
-    market_db.execute(DJANGO_Q)
-    done = manage(market_db, "pgqueue", "migrate-from", "django-q2", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["library"] == "django-q2"
+def test_it_is_a_command_of_the_project(old: Database) -> None:
+    from django.core.management import call_command
+
+    said = io.StringIO()
+    call_command("pgqueue", "migrate-from", "django-q2", "--json", stdout=said)
+    assert json.loads(said.getvalue())["library"] == "django-q2"
 
 
 @pytest.mark.parametrize(
@@ -391,9 +393,6 @@ def test_a_project_must_be_named_and_have_the_facade(market: Database, migrate: 
     done = run_cli("migrate-from", "django-q", env={"DJANGO_SETTINGS_MODULE": ""})
     assert done.returncode == 2
     assert "DJANGO_SETTINGS_MODULE must name the settings of the project" in done.stderr
-    done = run_cli("migrate-from", "django-q", env={"DJANGO_SETTINGS_MODULE": "nowhere"})
-    assert done.returncode == 2
-    assert "the project cannot be set up" in done.stderr
     done = run_cli(
         "migrate-from",
         "django-q",

@@ -14,7 +14,7 @@ from tests.compat.migrating.old_tables import pickled
 
 
 @pytest.fixture
-def plain(market: object) -> Any:
+def plain(shared_market: object) -> Any:
     from pgqueue.compat.migrating import plain
 
     return plain
