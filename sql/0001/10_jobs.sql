@@ -52,9 +52,6 @@ CREATE INDEX jobs_group_id_idx ON pgqueue.jobs (group_id, id) WHERE group_id IS 
 CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objects'))
     WHERE meta ? 'pgqueue_objects';
 
--- The jobs of pgqueue.compat.django_future, in the order in which its lists come.
-CREATE INDEX jobs_django_future_idx ON pgqueue.jobs (run_at, id) WHERE meta ? 'django_future';
-
 -- The jobs of pgqueue.compat.django_async, and which of them make the same call.
 CREATE INDEX jobs_async_identity_idx ON pgqueue.jobs ((meta -> 'async' ->> 'identity'))
     WHERE meta ? 'async';

@@ -345,7 +345,8 @@ def test_any_worker_runs_them(market: Database, future: Any) -> None:
     future.schedule_job("5d", ORDER, args=["3"])
     for task in ("os.system", "_hidden"):
         market.execute(
-            "INSERT INTO pgqueue.jobs (task, queue, meta) VALUES (%s, 'django_future', %s)",
+            "INSERT INTO pgqueue.jobs (task, queue, meta, expires_at) "
+            "VALUES (%s, 'django_future', %s, now() + interval '1 d')",
             [f"django_future:{task}", '{"django_future": {}}'],
         )
     done = worker(market)
