@@ -1,5 +1,6 @@
 """The view of pgqueue.compat.django_future: what it shows, and what writing to it does."""
 
+import concurrent.futures
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ import psycopg
 import pytest
 
 from tests import factories
+from tests.fixtures.databases import Database
+from tests.helpers import eventually
 from tests.sql.calls import column, one
 from tests.sql.sleeper import Connection
 
@@ -243,6 +246,30 @@ def test_a_running_job(c: Connection) -> None:
     other = insert(c)
     with refused("PQ003", "gets the status running when a worker takes it"):
         update(c, other, status="running")
+
+
+def test_an_update_beside_a_worker_sets_what_it_names(c: Connection, db: Database) -> None:
+    """What the statement saw when it began is not written back."""
+    taken, ended = insert(c, time_slot_start=now(c) - HOUR), insert(c)
+    other = db.connect(autocommit=False)
+    other.execute("SELECT FROM pgqueue.jobs WHERE id = ANY (%s) FOR UPDATE", [[taken, ended]])
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        counts = [
+            pool.submit(update, db.connect(), job, **words)
+            for job, words in (
+                (taken, {"status": "expired"}),
+                (taken, {"args": "[7]"}),
+                (ended, {"args": "[8]"}),
+            )
+        ]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        eventually(lambda: one(c, waiting) == 3)
+        other.execute("SELECT pgqueue.cancel(%s)", [ended])
+        other.execute("SELECT pgqueue.dequeue(pgqueue.register_worker('w'), '{django_future}')")
+        other.commit()
+        assert [count.result() for count in counts] == [0, 1, 1]
+    assert shown(c, taken, "status", "args") == ("running", [7])
+    assert shown(c, ended, "status", "args") == ("failed", [8])
 
 
 # DELETE
