@@ -8,13 +8,13 @@ Within a transaction of the caller's, as in a test, all of it is part of that tr
 job is a savepoint.
 """
 
+import contextlib
 import datetime as dt
 import itertools
 import os
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -223,7 +223,7 @@ def run_one(job_id: int, queue: str, *, before: Callable[[Ticket], None] | None 
     return ran
 
 
-@contextmanager
+@contextlib.contextmanager
 def _working(queues: Sequence[str]) -> Iterator["_Place"]:
     """Be a worker for a block."""
     app = default_app()
@@ -350,6 +350,8 @@ class _Place:
             self.client.run(trial.store(self._worker_id, next(self._numbers), answers))
 
     def _run(self, job: Prepared) -> Ending:
+        if job.task.options.batch > 1:
+            return self._bench.run_batch([job])[0]
         if self._inside:
             return self._bench.run(job, self._worker_id, wrap=self._noting)
         call = self._noting(self._slot.call)

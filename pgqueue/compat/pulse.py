@@ -8,8 +8,9 @@ from pgqueue.core.errors import ConnectionLostError, PgQueueError
 from pgqueue.db.client import Client
 from pgqueue.db.statements import here as statements
 
-#: Seconds between two signs of life.
+#: Seconds between two signs of life, and until the first: whoever is done by then needs none.
 _EVERY: Final = 2.0
+_FIRST: Final = 0.5
 #: Seconds for which such a process is taken to live without one: long, since a job that holds
 #: Python's lock keeps the signs back.
 LEASE: Final = 60.0
@@ -39,6 +40,8 @@ class Pulse:
 
     def _beat(self) -> None:
         held = False
+        if self._over.wait(_FIRST):
+            return
         try:
             while True:
                 try:

@@ -33,14 +33,6 @@ CREATE TABLE pgqueue.jobs (
     fair_key text
 );
 
--- Tasks of django-q by the id, the name and the group they have there; no other job is in these.
-CREATE INDEX jobs_django_q_id_idx ON pgqueue.jobs ((meta -> 'django_q' ->> 'id'))
-    WHERE meta ? 'django_q';
-CREATE INDEX jobs_django_q_name_idx ON pgqueue.jobs ((meta -> 'django_q' ->> 'name'))
-    WHERE meta ? 'django_q';
-CREATE INDEX jobs_django_q_group_idx ON pgqueue.jobs ((meta -> 'django_q' ->> 'group'))
-    WHERE meta ? 'django_q';
-
 -- Only jobs that can expire are in it: a plain job does not pay for it.
 CREATE INDEX jobs_expires_at_idx ON pgqueue.jobs (expires_at) WHERE expires_at IS NOT NULL;
 
@@ -52,8 +44,11 @@ CREATE INDEX jobs_group_id_idx ON pgqueue.jobs (group_id, id) WHERE group_id IS 
 CREATE INDEX jobs_objects_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_objects'))
     WHERE meta ? 'pgqueue_objects';
 
--- The jobs of pgqueue.compat.django_future, in the order in which its lists come.
-CREATE INDEX jobs_django_future_idx ON pgqueue.jobs (run_at, id) WHERE meta ? 'django_future';
+-- Jobs by names that a layer above has given them, such as "django_q:id:…": one index for all that
+-- look for jobs by something of their own, since each index is locked by every INSERT. Not updated
+-- later (fastupdate): who enqueues a job may ask for it the next moment.
+CREATE INDEX jobs_keys_idx ON pgqueue.jobs USING gin ((meta -> 'pgqueue_keys'))
+    WITH (fastupdate = off) WHERE meta ? 'pgqueue_keys';
 
 -- The jobs of pgqueue.compat.django_async, and which of them make the same call.
 CREATE INDEX jobs_async_identity_idx ON pgqueue.jobs ((meta -> 'async' ->> 'identity'))
@@ -79,7 +74,8 @@ COMMENT ON COLUMN pgqueue.jobs.max_attempts IS
 'How many attempts may fail before the job does, at least 1. Null means the number of the task.';
 COMMENT ON COLUMN pgqueue.jobs.meta IS
 'A JSON object of the producer''s own, shown beside the job and given to the task''s context. Under
-pgqueue_objects stand the rows that the arguments mean, such as shop.order:42, for its index.';
+pgqueue_objects stand the rows that the arguments mean, such as shop.order:42, for its index; under
+pgqueue_keys other names that the job is looked for by, an array of texts.';
 COMMENT ON COLUMN pgqueue.jobs.created_at IS 'When the row was inserted, not when it committed.';
 COMMENT ON COLUMN pgqueue.jobs.unique_key IS
 'At most one live job has it, whatever its task: a second one is a duplicate. 1 to 1000 bytes. Null

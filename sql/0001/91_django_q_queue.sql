@@ -2,6 +2,8 @@
 -- Read and written by: people through the ORM and the admin; see django_q_queue_write.
 -- Why the position tables come first: they are short whatever has ended, and a condition on the
 -- key is one on their queue.
+-- Why two colons are left out, but for packages: so begin the names of jobs that the facade itself
+-- needs, as that which waits for the next run of a schedule.
 -- Why lock is what it is: the old broker took what was locked until a time that has passed, so a
 -- task that may be taken has one in the past, one that is tried again or comes later has the time
 -- when that is, and one that runs has one that does not come.
@@ -33,7 +35,8 @@ FROM (
     SELECT b.job_id, b.queue, 'blocked', NULL FROM pgqueue.blocked_jobs AS b
 ) AS p
 JOIN pgqueue.jobs AS j ON j.id = p.job_id
-WHERE j.task LIKE 'django\_q:%' AND j.task NOT IN ('django_q::schedule', 'django_q::ended');
+WHERE j.task LIKE 'django\_q:%'
+    AND (j.task NOT LIKE 'django\_q::%' OR j.task = 'django_q::package');
 
 COMMENT ON VIEW pgqueue.django_q_queue IS
 'The tasks of django-q that wait or run: id, key (the queue), payload (what is to be done), lock

@@ -1,8 +1,9 @@
 -- Purpose: the jobs of pgqueue.compat.django_future, in the words of the library it replaces.
 -- Read and written by: its model ScheduledJob; 92_django_future_store.sql takes the writes.
 -- Reads jobs, finished_jobs, running_jobs, job_errors.
--- Which jobs: those whose meta has the key django_future, which have an index of their own. Lists
--- come in its order, that of the time they are scheduled for.
+-- Which jobs: those whose meta has the key django_future. All of them have an end, so that an index
+-- that is there anyway finds them among jobs that mostly have none; one of their own would be
+-- opened and locked by every INSERT of a plain job.
 -- Why a subquery for the error: it is read only where it is asked for.
 -- Why the tuple: the old library gave back what it was given, JSON has arrays only.
 CREATE VIEW pgqueue.django_future_jobs AS
@@ -45,7 +46,7 @@ SELECT
 FROM pgqueue.jobs AS j
 LEFT JOIN pgqueue.finished_jobs AS f ON f.job_id = j.id
 LEFT JOIN pgqueue.running_jobs AS u ON u.job_id = j.id
-WHERE j.meta ? 'django_future';
+WHERE j.meta ? 'django_future' AND j.expires_at IS NOT NULL;
 
 COMMENT ON VIEW pgqueue.django_future_jobs IS
 'One row a job of pgqueue.compat.django_future, with the columns and the statuses of django-future:

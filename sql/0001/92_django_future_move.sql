@@ -2,14 +2,14 @@
 -- Called by: django_future_store, once it has written the row of jobs. Moves ready_jobs,
 -- scheduled_jobs and blocked_jobs to finished_jobs (end_waiting), finished_jobs to ready_jobs or
 -- scheduled_jobs (retry), waiting jobs to another time (reschedule_waiting).
--- Locks: the position row, waiting for who holds it; those of the functions it calls. The caller
--- holds the job. Errors: PQ003.
--- Why a loop: the job may move from one table to another between two of the statements.
+-- Locks: those of the functions it calls. The caller holds the job and its position row
+-- (django_future_place). Errors: 23514, as the old table had them for what it refused.
 -- Why retry gets an earlier time: with the real one, a job whose end has passed would run all the
 -- same, since somebody asked for it. Here it must end as expired.
 -- Why no group is told when a job that is over gets another state: jobs of this facade are in none.
 CREATE FUNCTION pgqueue.django_future_move(
     job_id bigint,
+    place text,
     status text,
     execution_start timestamptz,
     return_value text,
@@ -21,49 +21,25 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
-    v_place text;
     v_state text := CASE django_future_move.status
         WHEN 'complete' THEN 'succeeded' WHEN 'scheduled' THEN NULL ELSE django_future_move.status
     END;
     v_run_at timestamptz;
     v_expires_at timestamptz;
 BEGIN
-    FOR v_pass IN 1..10 LOOP
-        PERFORM FROM pgqueue.ready_jobs AS r WHERE r.job_id = django_future_move.job_id FOR UPDATE;
-        v_place := CASE WHEN FOUND THEN 'waiting' END;
-        EXIT WHEN FOUND;
-        PERFORM FROM pgqueue.scheduled_jobs AS s
-        WHERE s.job_id = django_future_move.job_id
-        FOR UPDATE;
-        v_place := CASE WHEN FOUND THEN 'waiting' END;
-        EXIT WHEN FOUND;
-        PERFORM FROM pgqueue.blocked_jobs AS b
-        WHERE b.job_id = django_future_move.job_id
-        FOR UPDATE;
-        v_place := CASE WHEN FOUND THEN 'waiting' END;
-        EXIT WHEN FOUND;
-        PERFORM FROM pgqueue.finished_jobs AS f
-        WHERE f.job_id = django_future_move.job_id
-        FOR UPDATE;
-        v_place := CASE WHEN FOUND THEN 'over' END;
-        EXIT WHEN FOUND;
-        PERFORM FROM pgqueue.running_jobs AS r WHERE r.job_id = django_future_move.job_id;
-        v_place := CASE WHEN FOUND THEN 'running' END;
-        EXIT WHEN FOUND;
-    END LOOP;
-    IF v_place = 'running' AND v_state = 'running' THEN
+    IF django_future_move.place = 'running' AND v_state = 'running' THEN
         RETURN;
     END IF;
-    IF v_place = 'running' OR v_place IS NULL THEN
+    IF django_future_move.place = 'running' OR django_future_move.place IS NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'PQ003',
+            ERRCODE = '23514',
             MESSAGE = format('job %s is running and its status must stay so; got %s',
                 django_future_move.job_id, quote_literal(django_future_move.status)),
             HINT = 'wait for it, or cancel it';
     END IF;
     IF v_state = 'running' THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'PQ003',
+            ERRCODE = '23514',
             MESSAGE = format('job %s gets the status running when a worker takes it, and not '
                 'otherwise', django_future_move.job_id),
             HINT = 'set it to scheduled, and it will be run';
@@ -73,7 +49,7 @@ BEGIN
         SELECT j.run_at, j.expires_at INTO v_run_at, v_expires_at
         FROM pgqueue.jobs AS j
         WHERE j.id = django_future_move.job_id;
-        IF v_place = 'over' THEN
+        IF django_future_move.place = 'over' THEN
             PERFORM pgqueue.retry(
                 django_future_move.job_id, v_run_at,
                 least(django_future_move.at, v_expires_at - interval '1 microsecond'));
@@ -84,7 +60,7 @@ BEGIN
         RETURN;
     END IF;
 
-    IF v_place = 'waiting' THEN
+    IF django_future_move.place = 'waiting' THEN
         PERFORM pgqueue.end_waiting(
             ARRAY[django_future_move.job_id], v_state, NULL, django_future_move.at);
     END IF;
@@ -122,11 +98,11 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.django_future_move(
-    bigint, text, timestamptz, text, text, boolean, timestamptz
+    bigint, text, text, timestamptz, text, text, boolean, timestamptz
 ) IS
 'Put a job of pgqueue.compat.django_future where its status says. Internal.
 
-Args: job_id; status: scheduled, running, failed, complete or expired; execution_start,
-return_value, error: what a job that is over shall show; retimed: whether a waiting job has another
-time now; at: the time it is.
-Errors: PQ003 for a job that runs, and for the status running of one that does not.';
+Args: job_id; place: of django_future_place; status: scheduled, running, failed, complete or
+expired; execution_start, return_value, error: what a job that is over shall show; retimed: whether
+a waiting job has another time now; at: the time it is.
+Errors: 23514 for a job that runs, and for the status running of one that does not.';

@@ -2,9 +2,11 @@
 -- deleted, by whatever statement Django makes of it.
 -- Fired by: INSERT, UPDATE and DELETE on the view django_future_jobs, for each row. Writes jobs,
 -- job_errors; moves the job (django_future_move); deletes it (delete_job).
--- Locks: the job, FOR NO KEY UPDATE; then those of these functions.
--- Errors: 23502 and 23514, which Django gives as IntegrityError, as the old table did; PQ001;
--- PQ003.
+-- Locks: the job, FOR NO KEY UPDATE; its position row (django_future_place); then those of these
+-- functions.
+-- Errors: 23502 and 23514, which Django gives as IntegrityError, as the old table did; PQ001.
+-- Why the row is read again once it is locked: OLD is what the statement saw when it began. Of a
+-- table, PostgreSQL would set the columns that were named on the row as it stands now.
 -- Why jobs is updated, which nothing else but set_queue does: the old library let one change every
 -- column of a job that waits. A worker that takes it at this moment has the old arguments.
 CREATE FUNCTION pgqueue.django_future_store() RETURNS trigger
@@ -13,21 +15,60 @@ SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
     v_at timestamptz := clock_timestamp();
+    v_now record;
+    v_place text;
     v_wrong text;
     v_tuple boolean;
-    v_task text;
     v_args jsonb;
-    v_kwargs jsonb;
     v_own jsonb;
-    v_was record;
     v_retimed boolean := false;
+    v_error text;
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        IF pgqueue.delete_job(OLD.id) THEN
-            RETURN OLD;
-        END IF;
+        BEGIN
+            IF pgqueue.delete_job(OLD.id) THEN
+                RETURN OLD;
+            END IF;
+        EXCEPTION WHEN SQLSTATE 'PQ003' THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23514',
+                MESSAGE = SQLERRM,
+                HINT = 'cancel it first, or wait for it';
+        END;
         RETURN NULL;
     END IF;
+
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.id IS DISTINCT FROM OLD.id THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23514',
+                MESSAGE = format('the id of job %s cannot be changed', OLD.id);
+        END IF;
+        PERFORM FROM pgqueue.jobs AS j WHERE j.id = OLD.id FOR NO KEY UPDATE;
+        v_place := pgqueue.django_future_place(OLD.id);
+        SELECT a.* INTO v_now FROM pgqueue.django_future_jobs AS a WHERE a.id = OLD.id;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        IF NEW.status IS DISTINCT FROM OLD.status AND v_place = 'running'
+            AND OLD.status <> 'running'
+        THEN
+            -- A worker took it just now; a condition on the status does not hold any more.
+            RETURN NULL;
+        END IF;
+        SELECT (n.named).* INTO NEW
+        FROM (
+            SELECT jsonb_populate_record(NEW, jsonb_object_agg(k.key, CASE
+                WHEN to_jsonb(NEW) -> k.key IS DISTINCT FROM k.value
+                THEN to_jsonb(NEW) -> k.key
+                ELSE to_jsonb(v_now) -> k.key
+            END)) AS named
+            FROM jsonb_each(to_jsonb(OLD)) AS k
+        ) AS n;
+        v_retimed := NEW.time_slot_start IS DISTINCT FROM v_now.time_slot_start;
+        v_error := v_now.error;
+    END IF;
+
     v_wrong := CASE
         WHEN NEW.time_slot_start IS NULL THEN 'time_slot_start'
         WHEN NEW.time_slot_end IS NULL THEN 'time_slot_end'
@@ -52,8 +93,6 @@ BEGIN
     END IF;
     v_tuple := NEW.args ->> '$t' = 'tuple';
     v_args := coalesce(CASE WHEN v_tuple THEN NEW.args -> 'v' ELSE NEW.args END, '[]');
-    v_kwargs := coalesce(NEW.kwargs, '{}');
-    v_task := 'django_future:' || NEW.callable_name;
     v_own := jsonb_strip_nulls(jsonb_build_object(
         'content_type', NEW.content_type_id,
         'object_id', NEW.object_id,
@@ -69,48 +108,42 @@ BEGIN
         END IF;
         INSERT INTO pgqueue.jobs AS j (task, args, kwargs, queue, run_at, expires_at, meta)
         VALUES (
-            v_task, v_args, v_kwargs, 'django_future', NEW.time_slot_start, NEW.time_slot_end,
+            'django_future:' || NEW.callable_name, v_args, coalesce(NEW.kwargs, '{}'),
+            'django_future', NEW.time_slot_start, NEW.time_slot_end,
             jsonb_build_object('django_future', v_own)
         )
         RETURNING j.id INTO NEW.id;
-    ELSE
-        IF NEW.id IS DISTINCT FROM OLD.id THEN
-            RAISE EXCEPTION USING
-                ERRCODE = '23514',
-                MESSAGE = format('the id of job %s cannot be changed', OLD.id);
+        IF NEW.status <> 'scheduled' THEN
+            v_place := pgqueue.django_future_place(NEW.id);
         END IF;
-        SELECT j.task, j.args, j.kwargs, j.run_at, j.expires_at, j.meta INTO v_was
-        FROM pgqueue.jobs AS j
+    ELSIF v_retimed OR (
+        NEW.callable_name, NEW.args, NEW.kwargs, NEW.time_slot_end, NEW.content_type_id,
+        NEW.object_id
+    ) IS DISTINCT FROM (
+        v_now.callable_name, v_now.args, v_now.kwargs, v_now.time_slot_end, v_now.content_type_id,
+        v_now.object_id
+    ) THEN
+        UPDATE pgqueue.jobs AS j
+        SET task = 'django_future:' || NEW.callable_name,
+            args = v_args,
+            kwargs = coalesce(NEW.kwargs, '{}'),
+            run_at = NEW.time_slot_start,
+            expires_at = NEW.time_slot_end,
+            meta = jsonb_set(j.meta, '{django_future}',
+                (j.meta -> 'django_future') - '{content_type,object_id,args}'::text[] || v_own)
         WHERE j.id = NEW.id
-        FOR NO KEY UPDATE;
-        IF NOT FOUND THEN
-            RETURN NULL;
-        END IF;
-        v_own := (v_was.meta -> 'django_future') - '{content_type,object_id,args}'::text[] || v_own;
-        v_retimed := NEW.time_slot_start IS DISTINCT FROM v_was.run_at;
-        IF (v_task, v_args, v_kwargs, NEW.time_slot_start, NEW.time_slot_end, v_own)
-            IS DISTINCT FROM (
-                v_was.task, v_was.args, v_was.kwargs, v_was.run_at, v_was.expires_at,
-                v_was.meta -> 'django_future'
-            )
-        THEN
-            UPDATE pgqueue.jobs AS j
-            SET task = v_task, args = v_args, kwargs = v_kwargs,
-                run_at = NEW.time_slot_start, expires_at = NEW.time_slot_end,
-                meta = jsonb_set(j.meta, '{django_future}', v_own)
-            WHERE j.id = NEW.id;
-            SELECT pgqueue.refusal(j) INTO v_wrong FROM pgqueue.jobs AS j WHERE j.id = NEW.id;
-            IF v_wrong IS NOT NULL THEN
-                RAISE EXCEPTION USING ERRCODE = 'PQ001', MESSAGE = v_wrong;
-            END IF;
+        RETURNING pgqueue.refusal(j) INTO v_wrong;
+        IF v_wrong IS NOT NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'PQ001', MESSAGE = v_wrong;
         END IF;
     END IF;
 
-    IF TG_OP = 'UPDATE' OR NEW.status <> 'scheduled' THEN
+    IF v_place IS NOT NULL THEN
         PERFORM pgqueue.django_future_move(
-            NEW.id, NEW.status, NEW.execution_start, NEW.return_value, NEW.error, v_retimed, v_at);
+            NEW.id, v_place, NEW.status, NEW.execution_start, NEW.return_value, NEW.error,
+            v_retimed, v_at);
     END IF;
-    IF NEW.error IS DISTINCT FROM OLD.error THEN
+    IF NEW.error IS DISTINCT FROM v_error THEN
         DELETE FROM pgqueue.job_errors AS e WHERE e.job_id = NEW.id;
         INSERT INTO pgqueue.job_errors (job_id, attempt, at, kind, message, traceback)
         SELECT
@@ -131,8 +164,8 @@ COMMENT ON FUNCTION pgqueue.django_future_store() IS
 'Write what is inserted into, updated in or deleted from pgqueue.django_future_jobs.
 
 Errors: 23502 for a missing time_slot_start, time_slot_end or callable_name; 23514 for a status that
-there is not, and for an id of one''s own; PQ001 for a job that could never run; PQ003 for a job
-that runs, where its status would change or it would be deleted.';
+there is not, for an id of one''s own, and for a job that runs, where its status would change or it
+would be deleted; PQ001 for a job that could never run.';
 
 CREATE TRIGGER django_future_store
 INSTEAD OF INSERT OR UPDATE OR DELETE ON pgqueue.django_future_jobs

@@ -210,6 +210,35 @@ def test_a_task_that_nobody_knows_stays(market: Database, here: Any) -> None:
     assert states(market)[job.id][0] == "scheduled"
 
 
+def test_native_jobs_run_too(market: Database, here: Any) -> None:
+    from pgqueue.api.decorating import registry
+    from tests.compat.project.market.tasks import together
+
+    registry.add(together)
+    jobs = [together.enqueue(number) for number in range(2)]
+    assert [one.state for one in here.run(["old"])] == ["succeeded"] * 2
+    assert [job.result() for job in jobs] == [[1, 0], [1, 1]]
+
+
+def test_an_atomic_job_whose_connection_is_lost_has_its_effects_once(
+    market: Database, here: Any
+) -> None:
+    job = enqueue("order", "1", kind="oldest", max_attempts=1)
+
+    def lose(job: Any) -> None:
+        market.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    # Whether Django notices in time or not: then it goes back, and waits a second.
+    (ran,) = here.run(["old"], before=lose)
+    assert ran.state in ("succeeded", "given_back")
+    here.run(["old"], now=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1))
+    assert states(market)[job][0] == "succeeded"
+    assert orders() == ["1"]
+
+
 def test_within_a_transaction_all_is_part_of_it(market: Database, here: Any) -> None:
     from django.db import transaction
 

@@ -157,6 +157,7 @@ TYPES = {
     "text": {"TextField"},
     "text[]": {"TextListField"},
     "bigint[]": {"IdListField"},
+    "integer[]": {"NumberListField"},
     "jsonb": {"JSONField"},
     "interval": {"SpanField"},
     "timestamp with time zone": {"MomentField"},

@@ -1,5 +1,6 @@
 """The view of pgqueue.compat.django_future: what it shows, and what writing to it does."""
 
+import concurrent.futures
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ import psycopg
 import pytest
 
 from tests import factories
+from tests.fixtures.databases import Database
+from tests.helpers import eventually
 from tests.sql.calls import column, one
 from tests.sql.sleeper import Connection
 
@@ -149,7 +152,7 @@ def test_what_may_not_be_given(c: Connection) -> None:
         insert(c, status="done")
     with pytest.raises(psycopg.errors.CheckViolation, match="id of a job must be left"):
         insert(c, id=7)
-    with refused("PQ003", "gets the status running when a worker takes it"):
+    with refused("23514", "gets the status running when a worker takes it"):
         insert(c, status="running")
     with refused("PQ001", "args must be a JSON array; got object"):
         insert(c, args="{}")
@@ -236,13 +239,37 @@ def test_a_running_job(c: Connection) -> None:
     update(c, job, args="[3]", error="so far")
     assert shown(c, job, "status", "args", "error") == ("running", [3], "so far")
     for status in ("scheduled", "complete", "failed"):
-        with refused("PQ003", "is running and its status must stay so"):
+        with refused("23514", "is running and its status must stay so"):
             update(c, job, status=status)
-    with refused("PQ003", "must not be running to be deleted"):
+    with refused("23514", "must not be running to be deleted"):
         c.execute(f"DELETE FROM {VIEW}")
     other = insert(c)
-    with refused("PQ003", "gets the status running when a worker takes it"):
+    with refused("23514", "gets the status running when a worker takes it"):
         update(c, other, status="running")
+
+
+def test_an_update_beside_a_worker_sets_what_it_names(c: Connection, db: Database) -> None:
+    """What the statement saw when it began is not written back."""
+    taken, ended = insert(c, time_slot_start=now(c) - HOUR), insert(c)
+    other = db.connect(autocommit=False)
+    other.execute("SELECT FROM pgqueue.jobs WHERE id = ANY (%s) FOR UPDATE", [[taken, ended]])
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        counts = [
+            pool.submit(update, db.connect(), job, **words)
+            for job, words in (
+                (taken, {"status": "expired"}),
+                (taken, {"args": "[7]"}),
+                (ended, {"args": "[8]"}),
+            )
+        ]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        eventually(lambda: one(c, waiting) == 3)
+        other.execute("SELECT pgqueue.cancel(%s)", [ended])
+        other.execute("SELECT pgqueue.dequeue(pgqueue.register_worker('w'), '{django_future}')")
+        other.commit()
+        assert [count.result() for count in counts] == [0, 1, 1]
+    assert shown(c, taken, "status", "args") == ("running", [7])
+    assert shown(c, ended, "status", "args") == ("failed", [8])
 
 
 # DELETE
@@ -258,11 +285,11 @@ def test_delete(c: Connection) -> None:
 # At what price
 
 
-def test_lists_read_only_these_jobs(c: Connection) -> None:
+def test_lists_read_only_jobs_that_have_an_end(c: Connection) -> None:
     factories.jobs(c, 3000)
     job = insert(c)
     c.execute("ANALYZE pgqueue.jobs")
     for query in (f"SELECT * FROM {VIEW} ORDER BY time_slot_start", f"SELECT count(*) FROM {VIEW}"):
         plan = "\n".join(column(c, f"EXPLAIN {query}"))
-        assert "jobs_django_future_idx" in plan, plan
+        assert "jobs_expires_at_idx" in plan, plan
     assert column(c, f"SELECT id FROM {VIEW} WHERE status = 'scheduled'") == [job]

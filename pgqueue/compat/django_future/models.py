@@ -81,6 +81,9 @@ class ScheduledJob(models.Model):
 
     objects = ScheduledJobManager()
 
+    #: What was read or written last, by name of the field.
+    _held: dict[str, Any] | None = None
+
     class Meta:
         managed = False
         db_table = '"pgqueue"."django_future_jobs"'
@@ -104,6 +107,7 @@ class ScheduledJob(models.Model):
                 held = made.__dict__.get(name)
                 if isinstance(held, Sealed):
                     made.__dict__[name] = Sealed(held.text, task_of(made))
+        made.hold()
         return made
 
     def refresh_from_db(self, using: Any = None, fields: Any = None, **options: Any) -> None:
@@ -120,6 +124,22 @@ class ScheduledJob(models.Model):
         )
         for name in set(names) & set(_ARGUMENTS):
             self.__dict__.pop(name, None)
+        self.hold(names)
+
+    def hold(self, names: Any = None) -> None:
+        """Remember what was read or written.
+
+        Args:
+            names: only these fields; None for all.
+        """
+        found = {
+            one.attname: self.__dict__[one.attname]
+            for one in self._meta.concrete_fields
+            if one.attname in self.__dict__
+            and one.attname not in _ARGUMENTS
+            and (names is None or one.attname in names or one.name in names)
+        }
+        self._held = found if names is None else {**(self._held or {}), **found}
 
     def read_arguments(self, name: str) -> None:
         """Read a field of arguments that was left out."""
@@ -130,21 +150,43 @@ class ScheduledJob(models.Model):
         self.__dict__[name] = held
 
     def save(self, *args: Any, **options: Any) -> None:
-        """Write it: a new one is enqueued, one that waits is changed.
+        """Write it: a new one is enqueued; of one that was read, what has changed, so that a job
+        which has ended since is not set back.
 
         Raises:
             PathNotAllowedError: what it names may not be run.
             django.db.IntegrityError: it has no start or no end.
         """
         if self.callable_name:
-            running.check(self.callable_name)
+            kind = self.content_type
+            running.check(self.callable_name, None if kind is None else kind.model_class())
         for name in _TIMES:
             value = self.__dict__.get(name)
             if isinstance(value, dt.date):
                 setattr(self, name, to_moment(value))
         if len(args) < 3:
             options.setdefault("using", queue.database())
+        held = None if args or self._state.adding or options.get("force_insert") else self._held
+        if held is not None and options.get("update_fields") is None:
+            options["update_fields"] = self._changed(held)
         super().save(*args, **options)
+        self.hold(options.get("update_fields"))
+
+    def _changed(self, held: dict[str, Any]) -> list[str]:
+        """Name the fields that may be others than in the row; one at least, so that signals go
+        out."""
+        found = [
+            one.attname
+            for one in self._meta.concrete_fields
+            if one.attname in self.__dict__
+            and not one.primary_key
+            and (
+                not isinstance(self.__dict__[one.attname], Sealed)
+                if one.attname in _ARGUMENTS
+                else one.attname not in held or held[one.attname] != self.__dict__[one.attname]
+            )
+        ]
+        return found or ["callable_name"]
 
     def delete(self, *args: Any, **options: Any) -> Any:
         """Delete it with all that hangs on it; one that runs is not deleted."""

@@ -27,8 +27,8 @@ OPTIONS: Final = (
     "chain_stop", "broker", "cluster", "timeout",
 )  # fmt: skip
 _EXISTS: Final = (
-    "SELECT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.meta ? 'django_q'"
-    " AND j.meta -> 'django_q' ->> 'id' = %s)"
+    "SELECT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.meta ? 'pgqueue_keys'"
+    " AND j.meta -> 'pgqueue_keys' ? %s)"
     " OR EXISTS (SELECT FROM pgqueue.django_q_tasks AS t WHERE t.id = %s)"
 )
 
@@ -173,7 +173,7 @@ def go_on(task: Mapping[str, Any], broker: Broker) -> None:
 def is_known(task_id: str) -> bool:
     """Tell whether there is a task of this id, in the queue or among those that were kept."""
     with connections[conf.database()].cursor() as cursor:
-        cursor.execute(_EXISTS, [task_id, task_id])
+        cursor.execute(_EXISTS, [packages.key_of("id", task_id), task_id])
         return bool(cursor.fetchone()[0])
 
 

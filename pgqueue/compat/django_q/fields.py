@@ -14,6 +14,8 @@ from pgqueue.django.references import Reference
 #: What signed pickles of these columns are bound to.
 _TASK: Final = "django_q.Task"
 _QUEUE: Final = "django_q"
+#: What begins so in a fixture is JSON.
+_WRITTEN: Final = "pgqueue:"
 #: The most bytes of one value: what jsonb can hold.
 _MOST: Final = 250 * 1024 * 1024
 
@@ -45,11 +47,12 @@ class PackedField(models.Field):
 
     def value_to_string(self, obj: models.Model) -> str:
         """Write a value for a serializer."""
-        value = self.value_from_object(obj)
-        return "null" if value is None else dumps(value)
+        return _WRITTEN + dumps(self.value_from_object(obj))
 
     def to_python(self, value: Any) -> Any:
-        """Give any value as it is."""
+        """Give any value as it is, but for what `value_to_string` has written."""
+        if isinstance(value, str) and value.startswith(_WRITTEN):
+            return loads(value[len(_WRITTEN) :])
         return value
 
 

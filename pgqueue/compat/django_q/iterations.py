@@ -111,7 +111,8 @@ def _put(
 ) -> None:
     queue = broker.list_key
     packed = pickles.pack(dict(whole), task=packages.COLLATE, queue=packages.PREFIX)
-    told = {packages.PREFIX: {"id": whole["id"], "name": whole["name"]}}
+    name = {"id": whole["id"], "name": whole["name"]}
+    told = {packages.PREFIX: name, packages.KEYS: packages.keys_of(name)}
     app = default_app()
     with transaction.atomic(using=conf.database()):
         group = app.group(

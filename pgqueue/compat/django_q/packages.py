@@ -33,6 +33,10 @@ PACKAGE: Final = "django_q::package"
 ENDED: Final = "django_q::ended"
 COLLATE: Final = "django_q::collate"
 SCHEDULE: Final = "django_q::schedule"
+#: Where in a job's meta the names stand that an index finds it by.
+KEYS: Final = "pgqueue_keys"
+#: What of a task is such a name.
+_KEYED: Final = ("id", "name", "group")
 #: What stands in a job where it belongs, and so not in its meta.
 _ELSEWHERE: Final = frozenset({"func", "args", "kwargs", "timeout"})
 #: Longest name and group, in characters; an index holds them.
@@ -70,7 +74,7 @@ def job_of(task: Mapping[str, Any], queue: str, group: int | None = None) -> Job
         queue=queue,
         timeout=limit(task, conf),
         max_attempts=attempts(task, conf),
-        meta={PREFIX: pickles.pack(rest, task=name, queue=PREFIX)},
+        meta={PREFIX: pickles.pack(rest, task=name, queue=PREFIX), KEYS: keys_of(rest)},
         group=group,
         on_failure={"task": ENDED, "queue": queue},
     )
@@ -127,6 +131,16 @@ def read(payload: str) -> dict[str, Any]:
         row["task"], 0, row["args"], row["kwargs"],
         {PREFIX: row["options"]}, dt.datetime.fromisoformat(row["started"]),
     )  # fmt: skip
+
+
+def keys_of(task: Mapping[str, Any]) -> list[str]:
+    """Give the names that the index of jobs finds a task by: its id, its name, its group."""
+    return [key_of(kind, task[kind]) for kind in _KEYED if task.get(kind) is not None]
+
+
+def key_of(kind: str, value: Any) -> str:
+    """Give the name that the index finds a task by: by `id`, `name` or `group`."""
+    return f"{PREFIX}:{kind}:{value}"
 
 
 def unpacked(value: Any, name: str) -> Any:

@@ -25,6 +25,13 @@ from pgqueue.django import conf
 
 #: Results up to here are kept with the job as well.
 _MOST_RESULT: Final = 512 * 1024
+#: Seconds that a task with a timeout has at least to be saved, and for its hook.
+_SAVING: Final = 60
+
+_LAST_ERROR: Final = (
+    "SELECT e.message FROM pgqueue.job_errors AS e WHERE e.job_id = %s"
+    " ORDER BY e.at DESC, e.attempt DESC LIMIT 1"
+)
 
 #: The processes that have told of themselves, of which this one is the last.
 _spawned: list[int] = []
@@ -65,7 +72,21 @@ def run(context: Any, /, *args: Any, **kwargs: Any) -> Any:
         logger.error("the arguments of job %s cannot be read: %s", context.job_id, error)
         _failed(_bare(context.job_id, context.task, context.meta), broker, str(error))
         raise
+    if context.attempt - context.lost > 1:
+        _notice(context, task, broker)
     return _work(context, task, broker)
+
+
+def _notice(context: Any, task: dict[str, Any], broker: Broker) -> None:
+    """Keep the failure of the attempt before, if its process could not: it was killed for taking
+    too long."""
+    if task.get("iter_count") is not None or saving.is_kept(task, broker):
+        return
+    with connections[conf.database()].cursor() as cursor:
+        cursor.execute(_LAST_ERROR, [context.job_id])
+        found = cursor.fetchone()
+    if found is not None:
+        _failed(dict(task), broker, str(found[0]))
 
 
 def _work(context: Any, task: dict[str, Any], broker: Broker) -> Any:
@@ -77,6 +98,8 @@ def _work(context: Any, task: dict[str, Any], broker: Broker) -> Any:
     task["cluster"] = context.queue
     task["ack_id"] = context.job_id
     error = running.execute(task, context.timeout)
+    # The limit was for the function; what came out of it is not to be lost by it.
+    context.extend_timeout(_SAVING)
     if error is None:
         try:
             packed = pickles.pack(task["result"], task=context.task, queue=packages.PREFIX)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.db import connections
 from django.utils import timezone
 
 from pgqueue.compat import paths
@@ -46,6 +47,8 @@ def execute(task: dict[str, Any], timeout: float | None = None) -> BaseException
     except TaskControl:
         raise
     except (Exception, TimeoutException, SystemExit) as error:
+        if isinstance(error, JobTimeout):
+            _hang_up()
         _note(task, _text(error, timeout), success=False)
         reporter = conf.reporter()
         if reporter is not None:
@@ -86,6 +89,13 @@ def _find(func: Any) -> tuple[Callable[..., Any] | None, Exception | None]:
         return None, missing
     except Exception as error:
         return None, error
+
+
+def _hang_up() -> None:
+    """Close connections that a statement may still be under way on: it was torn out of it."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
 
 
 def _note(task: dict[str, Any], result: Any, *, success: bool) -> None:

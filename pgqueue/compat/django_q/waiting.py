@@ -13,6 +13,7 @@ from django.db import connections
 from pgqueue.api import waiting
 from pgqueue.api.default import default_app
 from pgqueue.compat.django_q.iterations import name_of
+from pgqueue.compat.django_q.packages import key_of
 from pgqueue.core.errors import PgQueueError, ResultTimeoutError
 from pgqueue.django import conf
 
@@ -30,8 +31,7 @@ _TASK: Final = """
     SELECT
         j.id, (SELECT f.job_id FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id) IS NULL, {own}
     FROM pgqueue.jobs AS j
-    WHERE j.meta ? 'django_q' AND (
-        j.meta -> 'django_q' ->> 'id' = %s OR j.meta -> 'django_q' ->> 'name' = %s)
+    WHERE j.meta ? 'pgqueue_keys' AND j.meta -> 'pgqueue_keys' ?| ARRAY[%s, %s]
     UNION ALL
     SELECT -g.id, g.ended_at IS NULL, {own}
     FROM pgqueue.groups AS g
@@ -41,7 +41,7 @@ _TASK: Final = """
 _GROUP: Final = """
     SELECT j.id, true, {own}
     FROM pgqueue.jobs AS j
-    WHERE j.meta ? 'django_q' AND j.meta -> 'django_q' ->> 'group' = %s
+    WHERE j.meta ? 'pgqueue_keys' AND j.meta -> 'pgqueue_keys' ? %s
         AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)
     LIMIT 50
 """
@@ -87,7 +87,7 @@ def for_task(look: Callable[[], T | None], task_id: str, wait: int) -> T | None:
     found = look()
     if found is not None or wait == 0:
         return found
-    words = [task_id, task_id, name_of(task_id)]
+    words = [key_of("id", task_id), key_of("name", task_id), name_of(task_id)]
     return _wait(look, _TASK, words, wait, f"task {task_id}", ends=True)
 
 
@@ -96,7 +96,7 @@ def for_group(look: Callable[[], T | None], group_id: str, wait: int) -> T | Non
     found = look()
     if found is not None or wait == 0:
         return found
-    return _wait(look, _GROUP, [str(group_id)], wait, f"group {group_id}", ends=False)
+    return _wait(look, _GROUP, [key_of("group", group_id)], wait, f"group {group_id}", ends=False)
 
 
 def _wait(

@@ -89,12 +89,35 @@ def test_save_changes_a_job_that_waits(future: Any, market: Database, calls: lis
     assert calls == [((1, 2), {"a": 1})]
 
 
+def test_save_of_a_job_that_has_run_meanwhile_does_not_run_it_again(
+    future: Any, calls: list[Any]
+) -> None:
+    job = future.schedule_job("0h", NOTE)
+    loaded = future.ScheduledJob.objects.get()
+    future.run_jobs()
+    for stale in (job, loaded):
+        assert stale.status == "scheduled"
+        stale.object_id = 5
+        stale.save()
+        stale.save()
+    future.run_jobs()
+    job.refresh_from_db()
+    assert (len(calls), job.status, job.object_id) == (1, "complete", 5)
+    job.status = "scheduled"
+    job.save()
+    future.run_jobs()
+    assert len(calls) == 2
+
+
 def test_save_of_some_fields_and_update(future: Any) -> None:
     job = make(future, args=[1])
     job.args, job.callable_name = [2], f"{MARKET}.tasks.nothing"
     job.save(update_fields=["args"])
+    found = future.ScheduledJob.objects.get()
+    assert (found.args, found.callable_name) == ([2], NOTE)
+    job.save()
     job.refresh_from_db()
-    assert (job.args, job.callable_name) == ([2], NOTE)
+    assert job.callable_name == f"{MARKET}.tasks.nothing"
     rows = future.ScheduledJob.objects.filter(pk=job.pk)
     assert rows.update(kwargs={"b": 1}, time_slot_end=START + 2 * DAY) == 1
     job = rows.defer("kwargs").get()
@@ -118,6 +141,10 @@ def test_a_status_may_be_set(future: Any, calls: list[Any], status: str) -> None
     future.ScheduledJob.objects.update(status="scheduled")
     future.run_jobs()
     assert (len(calls), statuses()) == (1, ["complete"])
+    job = future.ScheduledJob.objects.get()
+    job.callable_name = f"{MARKET}.tasks.nothing"
+    future.ScheduledJob.objects.bulk_update([job], ["callable_name", "args", "object_id"])
+    assert future.ScheduledJob.objects.get().callable_name == f"{MARKET}.tasks.nothing"
     old = make(future, status=status, execution_start=START, return_value="r")
     old.refresh_from_db()
     assert (old.status, old.execution_start, old.return_value) == (status, START, "r")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.compat.conftest import manage, worker
 from tests.compat.django_future.conftest import MARKET, NOTE, seconds, statuses
+from tests.django_app.conftest import _point
 from tests.fixtures.databases import Database
 
 HOUR = dt.timedelta(hours=1)
@@ -287,6 +288,29 @@ def test_within_a_transaction_all_is_part_of_it(future: Any) -> None:
     assert (orders(), statuses()) == ([], [])
 
 
+def test_the_queue_may_be_in_another_database(market: Database, future: Any) -> None:
+    from django.conf import settings
+    from django.db import connections
+    from django.test import override_settings
+
+    from pgqueue.django import framework
+
+    # The same one, over a connection of its own.
+    _point("other", market)
+    try:
+        with override_settings(PGQUEUE={**settings.PGQUEUE, "DATABASE": "other"}):
+            framework.install()
+            future.schedule_job("0h", ORDER, args=["1"])
+            future.schedule_job("0h", f"{MARKET}.tasks.order_and_fail", args=["2"])
+            assert future.ScheduledJob.objects.first()._state.db == "other"
+            future.run_jobs(ignore_errors=True)
+            assert (orders(), statuses()) == (["1"], ["complete", "failed"])
+            future.ScheduledJob.objects.first().delete()
+            assert statuses() == ["failed"]
+    finally:
+        connections["other"].close()
+
+
 # Rescheduling
 
 
@@ -345,7 +369,8 @@ def test_any_worker_runs_them(market: Database, future: Any) -> None:
     future.schedule_job("5d", ORDER, args=["3"])
     for task in ("os.system", "_hidden"):
         market.execute(
-            "INSERT INTO pgqueue.jobs (task, queue, meta) VALUES (%s, 'django_future', %s)",
+            "INSERT INTO pgqueue.jobs (task, queue, meta, expires_at) "
+            "VALUES (%s, 'django_future', %s, now() + interval '1 d')",
             [f"django_future:{task}", '{"django_future": {}}'],
         )
     done = worker(market)

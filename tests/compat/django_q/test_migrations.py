@@ -53,3 +53,17 @@ def test_the_schema_stays_when_they_are_taken_back(market: Database) -> None:
     call_command("migrate", "django_q", "zero", verbosity=0)
     assert market.execute("SELECT to_regclass('pgqueue.django_q_tasks') IS NOT NULL") == [(True,)]
     call_command("migrate", "django_q", verbosity=0)
+
+
+def test_the_models_are_what_the_catalog_says(market: Database) -> None:
+    from pgqueue.compat.django_q.models import OrmQ, Schedule, Task
+
+    for model in (Task, Schedule, OrmQ):
+        meta: Any = model._meta
+        table = meta.db_table.replace('"', "")
+        found = market.execute(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+            " AND NOT attisdropped",
+            [table],
+        )
+        assert {name for (name,) in found} == {field.column for field in meta.concrete_fields}

@@ -213,6 +213,7 @@ def test_a_test_case_may_ask(market: Database) -> None:
 
 
 def test_a_result_by_hand(market: Database) -> None:
+    from django.core import serializers
     from django.utils import timezone
 
     from pgqueue.compat.django_q.models import Failure, Success, Task
@@ -228,5 +229,10 @@ def test_a_result_by_hand(market: Database) -> None:
     assert (Success.objects.count(), Failure.objects.get().pk) == (0, task.pk)
     assert Failure.objects.filter(pk=task.pk).update(success=True) == 1
     assert Success.objects.values_list("result", flat=True)[0] == {1: "x"}
+    written = serializers.serialize("json", Task.objects.all())
     task.delete()
     assert not Task.objects.exists()
+    [read] = serializers.deserialize("json", written)
+    read.save()
+    again = Task.objects.get()
+    assert (again.result, again.args, again.kwargs) == ({1: "x"}, (1,), None)

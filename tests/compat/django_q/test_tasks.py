@@ -545,3 +545,35 @@ def test_a_task_that_was_killed_is_a_failure(work: Work, market: Database) -> No
         assert (task.success, task.group, task.func) == (False, "g", "math.floor")
         assert "its process died" in task.result
         assert [pk for pk, *_ in called] == [task_id]
+
+
+def test_an_attempt_that_was_killed_is_noticed(work: Work, market: Database) -> None:
+    """When the next one begins, if not before."""
+    from pgqueue.compat.django_q.models import Task
+    from pgqueue.compat.django_q.tasks import async_task
+
+    async_task(f"{TASKS}.fail")
+    [(worker,)] = market.execute("SELECT pgqueue.register_worker('killed')")
+    [(job, *_)] = market.execute("SELECT * FROM pgqueue.dequeue(%s)", [worker])
+    market.execute(
+        "SELECT pgqueue.finish(%s, ARRAY[%s]::bigint[], ARRAY[1], ARRAY['retry'],"
+        " errors => ARRAY['it took too long'], delays => ARRAY[interval '0'])",
+        [worker, job],
+    )
+    market.execute("SELECT pgqueue.promote()")
+    seen: list[str] = []
+
+    def before(task: Any, **_: Any) -> None:
+        seen.extend(row.result for row in Task.objects.filter(id=task["id"]))
+
+    from pgqueue.compat.django_q.signals import pre_execute
+
+    pre_execute.connect(before)
+    try:
+        work()
+    finally:
+        pre_execute.disconnect(before)
+    [first] = seen
+    assert "it took too long" in first
+    task = Task.objects.get()
+    assert (task.attempt_count, "out of stock" in task.result) == (2, True)

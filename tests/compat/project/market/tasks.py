@@ -1,11 +1,11 @@
 """What the jobs of the tests run."""
 
 import asyncio
-import time
 from typing import Any
 
 from django.db import connection
 
+from pgqueue import task
 from pgqueue.api.default import default_app
 from tests.compat.project.market.models import Order
 
@@ -78,6 +78,12 @@ def enqueue_another(number: str) -> None:
     default_app().enqueue("old:tests.compat.project.market.tasks.order", [number], queue="old")
 
 
+@task(queue="old", batch=10)
+def together(jobs: list[Any]) -> list[Any]:
+    """Give what each job came with, in one call."""
+    return [[len(jobs), *job.args] for job in jobs]
+
+
 def interrupt() -> None:
     """Press Ctrl-C."""
     raise KeyboardInterrupt
@@ -100,6 +106,6 @@ def hello() -> str:
 
 
 def drowse() -> None:
-    """Take longer than it may."""
-    for _ in range(600):
-        time.sleep(0.1)
+    """Take longer than it may, in a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(60)")
