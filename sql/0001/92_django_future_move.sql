@@ -3,7 +3,7 @@
 -- scheduled_jobs and blocked_jobs to finished_jobs (end_waiting), finished_jobs to ready_jobs or
 -- scheduled_jobs (retry), waiting jobs to another time (reschedule_waiting).
 -- Locks: those of the functions it calls. The caller holds the job and its position row
--- (django_future_place). Errors: PQ003.
+-- (django_future_place). Errors: 23514, as the old table had them for what it refused.
 -- Why retry gets an earlier time: with the real one, a job whose end has passed would run all the
 -- same, since somebody asked for it. Here it must end as expired.
 -- Why no group is told when a job that is over gets another state: jobs of this facade are in none.
@@ -32,14 +32,14 @@ BEGIN
     END IF;
     IF django_future_move.place = 'running' OR django_future_move.place IS NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'PQ003',
+            ERRCODE = '23514',
             MESSAGE = format('job %s is running and its status must stay so; got %s',
                 django_future_move.job_id, quote_literal(django_future_move.status)),
             HINT = 'wait for it, or cancel it';
     END IF;
     IF v_state = 'running' THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'PQ003',
+            ERRCODE = '23514',
             MESSAGE = format('job %s gets the status running when a worker takes it, and not '
                 'otherwise', django_future_move.job_id),
             HINT = 'set it to scheduled, and it will be run';
@@ -105,4 +105,4 @@ COMMENT ON FUNCTION pgqueue.django_future_move(
 Args: job_id; place: of django_future_place; status: scheduled, running, failed, complete or
 expired; execution_start, return_value, error: what a job that is over shall show; retimed: whether
 a waiting job has another time now; at: the time it is.
-Errors: PQ003 for a job that runs, and for the status running of one that does not.';
+Errors: 23514 for a job that runs, and for the status running of one that does not.';

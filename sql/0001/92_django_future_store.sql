@@ -4,8 +4,7 @@
 -- job_errors; moves the job (django_future_move); deletes it (delete_job).
 -- Locks: the job, FOR NO KEY UPDATE; its position row (django_future_place); then those of these
 -- functions.
--- Errors: 23502 and 23514, which Django gives as IntegrityError, as the old table did; PQ001;
--- PQ003.
+-- Errors: 23502 and 23514, which Django gives as IntegrityError, as the old table did; PQ001.
 -- Why the row is read again once it is locked: OLD is what the statement saw when it began. Of a
 -- table, PostgreSQL would set the columns that were named on the row as it stands now.
 -- Why jobs is updated, which nothing else but set_queue does: the old library let one change every
@@ -26,9 +25,16 @@ DECLARE
     v_error text;
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        IF pgqueue.delete_job(OLD.id) THEN
-            RETURN OLD;
-        END IF;
+        BEGIN
+            IF pgqueue.delete_job(OLD.id) THEN
+                RETURN OLD;
+            END IF;
+        EXCEPTION WHEN SQLSTATE 'PQ003' THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23514',
+                MESSAGE = SQLERRM,
+                HINT = 'cancel it first, or wait for it';
+        END;
         RETURN NULL;
     END IF;
 
@@ -158,8 +164,8 @@ COMMENT ON FUNCTION pgqueue.django_future_store() IS
 'Write what is inserted into, updated in or deleted from pgqueue.django_future_jobs.
 
 Errors: 23502 for a missing time_slot_start, time_slot_end or callable_name; 23514 for a status that
-there is not, and for an id of one''s own; PQ001 for a job that could never run; PQ003 for a job
-that runs, where its status would change or it would be deleted.';
+there is not, for an id of one''s own, and for a job that runs, where its status would change or it
+would be deleted; PQ001 for a job that could never run.';
 
 CREATE TRIGGER django_future_store
 INSTEAD OF INSERT OR UPDATE OR DELETE ON pgqueue.django_future_jobs

@@ -14,8 +14,7 @@ SELECT
     CASE WHEN f.state = 'succeeded' THEN coalesce(f.result, 'null')::text ELSE '' END AS result,
     coalesce(
         r.priority, s.priority, u.priority, b.priority,
-        greatest(j.priority - (f.attempt - f.lost - (f.state = 'succeeded')::integer), -32768),
-        j.priority
+        greatest(j.priority - greatest(w.failures, 0), -32768)
     )::integer AS priority,
     j.meta -> 'async' ->> 'identity' AS identity,
     j.created_at AS added,

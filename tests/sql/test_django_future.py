@@ -152,7 +152,7 @@ def test_what_may_not_be_given(c: Connection) -> None:
         insert(c, status="done")
     with pytest.raises(psycopg.errors.CheckViolation, match="id of a job must be left"):
         insert(c, id=7)
-    with refused("PQ003", "gets the status running when a worker takes it"):
+    with refused("23514", "gets the status running when a worker takes it"):
         insert(c, status="running")
     with refused("PQ001", "args must be a JSON array; got object"):
         insert(c, args="{}")
@@ -239,12 +239,12 @@ def test_a_running_job(c: Connection) -> None:
     update(c, job, args="[3]", error="so far")
     assert shown(c, job, "status", "args", "error") == ("running", [3], "so far")
     for status in ("scheduled", "complete", "failed"):
-        with refused("PQ003", "is running and its status must stay so"):
+        with refused("23514", "is running and its status must stay so"):
             update(c, job, status=status)
-    with refused("PQ003", "must not be running to be deleted"):
+    with refused("23514", "must not be running to be deleted"):
         c.execute(f"DELETE FROM {VIEW}")
     other = insert(c)
-    with refused("PQ003", "gets the status running when a worker takes it"):
+    with refused("23514", "gets the status running when a worker takes it"):
         update(c, other, status="running")
 
 

@@ -22,7 +22,6 @@ class AsyncModel(models.Model):
 
     class Meta:
         abstract = True
-        base_manager_name = "objects"
 
     def save(self, *args: Any, **options: Any) -> None:
         """Save it in the queue's database."""

@@ -4,7 +4,6 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
@@ -24,17 +23,9 @@ _MOST: Final = 120
 class ScheduledJobForm(forms.ModelForm):
     """What may be set of a job: not what the queue knows better."""
 
-    def clean_callable_name(self) -> Any:
-        """Refuse what may not be run, saying what to add to which setting."""
-        name = self.cleaned_data["callable_name"]
-        try:
-            running.check(name)
-        except PgQueueError as error:
-            raise ValidationError(str(error)) from error
-        return name
-
     def clean(self) -> Any:
-        """Refuse a status that a worker alone gives or takes, and a slot that ends too early."""
+        """Refuse what may not be run, saying what to add to which setting; a status that a worker
+        alone gives or takes; and a slot that ends too early."""
         found = super().clean() or self.cleaned_data
         status = found.get("status")
         stands = (
@@ -49,9 +40,14 @@ class ScheduledJobForm(forms.ModelForm):
         start, end = found.get("time_slot_start"), found.get("time_slot_end")
         if start and end and end <= start:
             self.add_error("time_slot_end", _("It must be later than the start."))
-        name = found.get("callable_name")
-        if name and "." not in name and not (found.get("content_type") and found.get("object_id")):
+        name, kind = found.get("callable_name"), found.get("content_type")
+        if name and "." not in name and not (kind and found.get("object_id")):
             self.add_error("callable_name", _("A method needs a content type and an object ID."))
+        elif name:
+            try:
+                running.check(name, None if kind is None else kind.model_class())
+            except PgQueueError as error:
+                self.add_error("callable_name", str(error))
         return found
 
 

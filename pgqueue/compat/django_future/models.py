@@ -158,7 +158,8 @@ class ScheduledJob(models.Model):
             django.db.IntegrityError: it has no start or no end.
         """
         if self.callable_name:
-            running.check(self.callable_name)
+            kind = self.content_type
+            running.check(self.callable_name, None if kind is None else kind.model_class())
         for name in _TIMES:
             value = self.__dict__.get(name)
             if isinstance(value, dt.date):

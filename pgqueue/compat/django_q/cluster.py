@@ -1,5 +1,6 @@
 """A cluster in a program: an ordinary worker that is started and stopped from Python."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -31,6 +32,7 @@ __all__ = [
     "Sentinel",
     "Stat",
     "Status",
+    "get_mp_context",
     "monitor",
     "pusher",
     "save_cached",
@@ -41,6 +43,12 @@ __all__ = [
 
 #: Seconds between two looks whether a worker has started.
 _LOOK: Final = 0.1
+
+
+def get_mp_context() -> Any:
+    """Give the kind of processes that share what the program has set up, where there is one."""
+    kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+    return multiprocessing.get_context(kind)
 
 
 class WorkerProcess:
@@ -117,6 +125,7 @@ class Cluster:
             [sys.executable, "-m", "pgqueue", "worker", *words, "--name", name],
             launching.environment(),
         )
+        atexit.register(self.sentinel.terminate)
         logger.info(_("Q Cluster %(name)s starting.") % {"name": self.name})
         while self.start_event is not None and not self._has_started():
             if not self.sentinel.is_alive():
@@ -143,6 +152,7 @@ class Cluster:
         self.stop_event.set()
         self.sentinel.terminate()
         self.sentinel.join()
+        atexit.unregister(self.sentinel.terminate)
         logger.info(_("Q Cluster %(name)s has stopped.") % {"name": self.name})
         self.start_event = None
         self.stop_event = None

@@ -97,7 +97,7 @@ class Stat(Status):
             The `Stat`; a `Status`, stopped, where no such cluster runs.
         """
         wanted = cluster_id if cluster_id is not None else pid
-        for stat in Stat.get_all():
+        for stat in _all():
             if _is_same(wanted, stat):
                 return stat
         return Status(pid, wanted)
@@ -105,11 +105,13 @@ class Stat(Status):
     @staticmethod
     def get_all(broker: Any = None) -> list["Stat"]:
         """Give the clusters that run now, of this project's queues, the oldest first."""
-        return [
-            Stat(worker)
-            for worker in WorkerOverview.objects.filter(lost=False).order_by("worker")
-            if "*" in worker.queues or not names().isdisjoint(worker.queues)
-        ]
+        ours = {"*", *names()}
+        return [stat for stat in _all() if not ours.isdisjoint(stat.queues)]
+
+
+def _all() -> list[Stat]:
+    """Give the workers of all queues."""
+    return [Stat(worker) for worker in WorkerOverview.objects.filter(lost=False).order_by("worker")]
 
 
 def names() -> set[str]:

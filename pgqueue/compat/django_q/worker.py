@@ -1,10 +1,18 @@
 """Running tasks of a queue of this program, as tests of the old library did."""
 
 from multiprocessing import current_process
-from typing import Any
+from typing import Any, Final
 
+from django.utils import timezone
+
+from pgqueue.compat import here
 from pgqueue.compat.django_q import running
+from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.signals import post_spawn
+from pgqueue.core.errors import JobStateError
+
+#: In a task whose result was kept already.
+KEPT: Final = "kept"
 
 
 def worker(
@@ -12,18 +20,42 @@ def worker(
 ) -> None:
     """Run the tasks of a queue, up to the text `STOP`, and put them into another with their result.
 
+    It returns as well when it has run `Conf.RECYCLE` of them.
+
+    One that `pusher` took is a job, and is run as a worker does: what comes out is kept at once.
+
     Args:
         task_queue: with `get`.
         result_queue: with `put`.
-        timer: not needed: nothing limits the time that they take here.
+        timer: whose `value` is -2 at the end where it has run enough of them; nothing limits the
+            time that they take here.
         timeout: not needed.
 
     Raises:
         Exception: what a task with `sync` has raised.
     """
     post_spawn.send(sender=running.SENDER, proc_name=current_process().name)
-    for task in iter(task_queue.get, "STOP"):
-        error = running.execute(task)
-        if error is not None and task.get("sync"):
-            raise error
+    for count, task in enumerate(iter(task_queue.get, "STOP"), 1):
+        if not _run_job(task):
+            error = running.execute(task)
+            if error is not None and task.get("sync"):
+                raise error
         result_queue.put(task)
+        if count == Conf.RECYCLE:
+            if timer is not None:
+                timer.value = -2
+            return
+
+
+def _run_job(task: dict[str, Any]) -> bool:
+    """Run the job that a task is; tell whether it is one."""
+    job_id = task.get("ack_id")
+    if not isinstance(job_id, int):
+        return False
+    try:
+        ran = here.run_one(job_id, task["cluster"])
+    except JobStateError:
+        return False
+    result = str(ran.error) if ran.has_failed else ran.result
+    task.update(result=result, success=not ran.has_failed, stopped=timezone.now(), **{KEPT: True})
+    return True

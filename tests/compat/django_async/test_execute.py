@@ -52,6 +52,19 @@ def test_one_that_was_never_saved_or_is_over_or_later_runs_too(market: Database)
     assert list(Order.objects.values_list("number", flat=True)) == ["1", "1", "2"]
 
 
+def test_one_that_was_cancelled_runs_all_the_same(market: Database) -> None:
+    from pgqueue.compat.django_async import schedule
+    from pgqueue.compat.django_async.api import deschedule
+
+    job = schedule(f"{TASKS}.nothing", meta={"is": "passed by"})
+    deschedule(f"{TASKS}.nothing")
+    job = again(job)
+    assert job.cancelled is not None
+    job.execute()
+    assert (again(job).cancelled, again(job).executed) == (None, job.executed)
+    assert again(job).meta == '{"is": "passed by"}'
+
+
 def test_a_failure_undoes_the_work_and_comes_back_later_and_lower(market: Database) -> None:
     from django.utils import timezone
 

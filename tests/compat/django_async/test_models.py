@@ -96,8 +96,8 @@ def test_ends_by_hand_and_back(jobs: Any) -> None:
     assert native(job).state == "scheduled"
     begun = jobs.create(name=f"{TASKS}.nothing", started=at)
     assert (again(begun).started, native(begun).state) == (at, "ready")
-    made = jobs.create(name=f"{TASKS}.nothing", executed=at, result="7")
-    assert (again(made).result, native(made).state) == ("7", "succeeded")
+    made = again(jobs.create(name=f"{TASKS}.nothing", executed=at, result="7"))
+    assert (made.result, made.priority, native(made).state) == ("7", 5, "succeeded")
 
 
 def test_a_row_read_before_does_not_undo_what_the_queue_did_since(jobs: Any) -> None:

@@ -31,7 +31,12 @@ def test_its_examples_run(
         "def dosomething(*args, **kwargs):\n    pass\n\n\ndef greet(customer):\n    return 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(Order, "greet", lambda self: 2, raising=False)
+
+    def greet(self: Any) -> int:
+        return 2
+
+    greet.__module__ = Order.__module__
+    monkeypatch.setattr(Order, "greet", greet, raising=False)
     (example,) = (one for one in PAGE.blocks("py") if "schedule_job(" in one.text)
     future.install_as()
     apps = [*settings.INSTALLED_APPS, "shop"]

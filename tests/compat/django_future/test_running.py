@@ -9,6 +9,7 @@ import pytest
 
 from tests.compat.conftest import manage, worker
 from tests.compat.django_future.conftest import MARKET, NOTE, seconds, statuses
+from tests.django_app.conftest import _point
 from tests.fixtures.databases import Database
 
 HOUR = dt.timedelta(hours=1)
@@ -285,6 +286,29 @@ def test_within_a_transaction_all_is_part_of_it(future: Any) -> None:
         assert (orders(), statuses()) == (["1"], ["complete", "failed"])
         transaction.set_rollback(True)
     assert (orders(), statuses()) == ([], [])
+
+
+def test_the_queue_may_be_in_another_database(market: Database, future: Any) -> None:
+    from django.conf import settings
+    from django.db import connections
+    from django.test import override_settings
+
+    from pgqueue.django import framework
+
+    # The same one, over a connection of its own.
+    _point("other", market)
+    try:
+        with override_settings(PGQUEUE={**settings.PGQUEUE, "DATABASE": "other"}):
+            framework.install()
+            future.schedule_job("0h", ORDER, args=["1"])
+            future.schedule_job("0h", f"{MARKET}.tasks.order_and_fail", args=["2"])
+            assert future.ScheduledJob.objects.first()._state.db == "other"
+            future.run_jobs(ignore_errors=True)
+            assert (orders(), statuses()) == (["1"], ["complete", "failed"])
+            future.ScheduledJob.objects.first().delete()
+            assert statuses() == ["failed"]
+    finally:
+        connections["other"].close()
 
 
 # Rescheduling

@@ -128,6 +128,39 @@ def test_what_may_not_run_is_not_scheduled(future: Any) -> None:
     assert not future.ScheduledJob.objects.exists()
 
 
+def test_methods_are_those_of_the_projects_own_models(
+    future: Any, new_order: Callable[[str], Any], market: Database
+) -> None:
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.contrib.contenttypes.models import ContentType
+    from django.test import override_settings
+
+    from pgqueue.compat.paths import PathNotAllowedError
+
+    user, order = User.objects.create_user("anna"), new_order("1")
+    for name in ("email_user", "delete"):
+        with pytest.raises(PathNotAllowedError, match=f"django.contrib.auth.models.User.{name}"):
+            future.schedule_job("0h", name, content_object=user)
+    # As a row that came by SQL would have it.
+    job = future.schedule_job("0h", "delete", content_object=order)
+    kind = ContentType.objects.get_for_model(user)
+    future.ScheduledJob.objects.update(content_type=kind, object_id=user.pk)
+    future.run_jobs(ignore_errors=True)
+    job.refresh_from_db()
+    assert job.status == "failed"
+    assert "PathNotAllowedError" in job.error
+    assert User.objects.filter(pk=user.pk).exists()
+    # What the project's own model has inherited is its own.
+    future.schedule_job("0h", "delete", content_object=order)
+    allowed = ["django.contrib.auth.models.User.delete"]
+    with override_settings(PGQUEUE={**settings.PGQUEUE, "ALLOW": allowed}):
+        future.schedule_job("0h", "delete", content_object=user)
+        future.run_jobs()
+    assert not type(order).objects.exists()
+    assert not User.objects.exists()
+
+
 def test_expiry_counts_from_the_scheduled_time(future: Any) -> None:
     start = dt.datetime(2040, 10, 10, tzinfo=dt.UTC)
     for expires in ("3d", 3 * DAY, start + 3 * DAY):

@@ -59,6 +59,8 @@ def test_the_clusters_are_the_workers_of_the_projects_queues(market: Database) -
     assert Stat.get(pid=77, cluster_id=second.cluster_id).status == Conf.WORKING
     for wanted in (second.cluster_id, str(second.cluster_id), 77, ours):
         assert Stat.get(wanted).cluster_id == second.cluster_id
+    # One that is asked for may serve any queue.
+    assert Stat.get(ours + 1).queues == ["mail"]
     unknown = Stat.get(pid=5, cluster_id=uuid.uuid4())
     assert type(unknown) is Status
     assert (unknown.status, unknown.workers, unknown.pid) == (Conf.STOPPED, [], 5)
@@ -178,6 +180,7 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
     from django.core.management import call_command
     from django.test import override_settings
 
+    from pgqueue.compat.django_q.brokers import get_broker
     from pgqueue.compat.django_q.cluster import Cluster
     from pgqueue.compat.django_q.conf import Conf
     from pgqueue.compat.django_q.models import Task
@@ -186,9 +189,9 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
     from tests.compat.project.market.models import Order
 
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    made = async_task("tests.compat.project.market.tasks.order", "a1")
+    made = async_task("tests.compat.project.market.tasks.order", "a1", cluster="long")
     with override_settings(Q_CLUSTER={"workers": 1}):
-        cluster = Cluster()
+        cluster = Cluster(get_broker("long"))
         assert cluster.stat.status == Conf.STOPPED
         try:
             assert cluster.start() == os.getpid()
