@@ -5,9 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cronsim import CronSim, CronSimError
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -17,7 +15,7 @@ from pgqueue.api.schedules import job_of
 from pgqueue.api.specs import spec_of
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, PgQueueError
-from pgqueue.core.options import EnqueueOptions, check_task_name
+from pgqueue.core.options import EnqueueOptions, check_queue, check_task_name
 from pgqueue.core.schedule import CATCH_UP, OVERLAP, Recurrence, check_schedule_name
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.django.admin.offsets import OffsetField, offset_of
@@ -157,6 +155,11 @@ class ScheduleForm(forms.Form):
         task: str = _checked(lambda name: check_task_name(name, "task"), self.cleaned_data["task"])
         return task
 
+    def clean_queue(self) -> str | None:
+        """Refuse what no queue can be named."""
+        queue: str = self.cleaned_data["queue"]
+        return _checked(check_queue, queue) if queue else None
+
     def clean(self) -> dict[str, Any]:
         """Make of it what is to be saved: the rule, and the job, whose arguments must fit."""
         found: dict[str, Any] = super().clean() or {}
@@ -244,21 +247,6 @@ def initial_of(schedule: Schedule) -> dict[str, Any]:
         "args": _json(schedule.args),
         "kwargs": _json(schedule.kwargs),
     }
-
-
-def in_words(kind: str, rule: str, zone: str) -> str:
-    """Say a rule in words, as far as there are some."""
-    text = rule
-    if kind == "cron":
-        try:
-            text = str(CronSim(rule, timezone.now()).explain())
-        except (CronSimError, ValueError, KeyError, IndexError):
-            text = rule  # "@daily", or what SQL has written that no worker can read.
-    elif kind == "every":
-        text = _("every %(interval)s") % {"interval": rule}
-    elif kind in ("once", "at"):
-        return str(_("once"))
-    return f"{text} ({zone})"
 
 
 def _checked(check: Any, value: str) -> Any:

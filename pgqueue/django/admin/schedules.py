@@ -27,7 +27,8 @@ from pgqueue.core.rules import parse_zone
 from pgqueue.db.statements import browsing
 from pgqueue.django import conf
 from pgqueue.django.admin.base import QueuePage, ask, may, note
-from pgqueue.django.admin.schedule_form import ScheduleForm, in_words, initial_of
+from pgqueue.django.admin.rule_words import in_words
+from pgqueue.django.admin.schedule_form import ScheduleForm, initial_of
 from pgqueue.django.admin.show import badge
 from pgqueue.django.models import Schedule, ScheduleOverview
 
