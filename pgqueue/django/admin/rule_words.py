@@ -27,6 +27,8 @@ _EACH: Final = {
     "MINUTELY": ngettext_lazy("every minute", "every %(count)d minutes", "count"),
     "SECONDLY": ngettext_lazy("every second", "every %(count)d seconds", "count"),
 }
+#: Those that have a time of day.
+_OF_DAYS: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _WHICH: Final = {
     1: gettext_lazy("the first %(what)s"),
@@ -43,8 +45,14 @@ _KNOWN: Final = frozenset(
 )
 
 
-def in_words(kind: str, rule: str, zone: str) -> str:
-    """Say a rule in words, as far as there are some; else as it is written."""
+def in_words(kind: str, rule: str, zone: str, starts_at: dt.datetime | None = None) -> str:
+    """Say a rule in words, as far as there are some; else as it is written.
+
+    Args:
+        kind: once, every, cron or rrule.
+        zone: whose clocks.
+        starts_at: where a rule of the calendar has the time of day from that it does not name.
+    """
     text = rule
     if kind in ("once", "at"):
         return str(_("once"))
@@ -57,12 +65,13 @@ def in_words(kind: str, rule: str, zone: str) -> str:
         # "daily" and the like are words already.
         text = rule if rule.isalpha() else _("every %(interval)s") % {"interval": rule}
     elif kind == "rrule":
-        with contextlib.suppress(LookupError, ValueError):
-            text = " ".join(_parts(rule))
+        with contextlib.suppress(ConfigurationError, LookupError, ValueError):
+            start = None if starts_at is None else starts_at.astimezone(parse_zone(zone))
+            text = " ".join(_parts(rule, start))
     return f"{text} ({zone})"
 
 
-def _parts(rule: str) -> Iterator[str]:
+def _parts(rule: str, start: dt.datetime | None) -> Iterator[str]:
     """Say a rule of RFC 5545, part by part.
 
     Raises:
@@ -84,7 +93,7 @@ def _parts(rule: str) -> Iterator[str]:
     days = _days(parts)
     if days:
         yield _("on %(days)s") % {"days": _list(days)}
-    yield from _times(parts)
+    yield from _times(parts, start)
     if "COUNT" in parts:
         count = int(parts["COUNT"])
         yield ngettext("%(count)d time", "%(count)d times", count) % {"count": count}
@@ -124,11 +133,15 @@ def _days(parts: dict[str, str]) -> list[str]:
     return days
 
 
-def _times(parts: dict[str, str]) -> Iterator[str]:
+def _times(parts: dict[str, str], start: dt.datetime | None) -> Iterator[str]:
     hours, minutes, seconds = (
         _numbers(parts[name]) if name in parts else []
         for name in ("BYHOUR", "BYMINUTE", "BYSECOND")
     )
+    if start is not None and parts["FREQ"] in _OF_DAYS:
+        hours = hours or [start.hour]
+        minutes = minutes or [start.minute]
+        seconds = seconds or [start.second]
     if hours and minutes:
         times = [dt.time(*one) for one in product(hours, minutes, seconds or [0])]
         if len(times) > _MOST_TIMES:

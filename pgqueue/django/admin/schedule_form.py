@@ -16,7 +16,7 @@ from pgqueue.api.specs import spec_of
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, PgQueueError
 from pgqueue.core.options import EnqueueOptions, check_queue, check_task_name
-from pgqueue.core.schedule import CATCH_UP, OVERLAP, Recurrence, check_schedule_name
+from pgqueue.core.schedule import Recurrence, check_schedule_name
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.django.admin.offsets import OffsetField, offset_of
 from pgqueue.django.models import Schedule
@@ -27,6 +27,17 @@ _KINDS: Final = (
     ("rrule", gettext_lazy("RFC 5545 (FREQ=MONTHLY;BYDAY=-1FR)")),
     ("at", gettext_lazy("once, at its start")),
 )
+#: What the words of a schedule mean.
+CATCH_UPS: Final = {
+    "once": gettext_lazy("one run for all of them"),
+    "all": gettext_lazy("each of them runs"),
+    "skip": gettext_lazy("none of them runs"),
+}
+OVERLAPS: Final = {
+    "allow": gettext_lazy("the next one runs beside it"),
+    "skip": gettext_lazy("the run is skipped"),
+    "queue": gettext_lazy("the run waits for its end"),
+}
 #: The fields that every schedule has, and those that the rule is read from.
 _FIRST: Final = frozenset(
     {"name", "task", "args", "kwargs", "kind", "rule", "timezone", "starts_at"}
@@ -113,13 +124,12 @@ class ScheduleForm(forms.Form):
         label=gettext_lazy("Jitter"), help_text=gettext_lazy("Runs are up to so much later.")
     )
     catch_up = forms.ChoiceField(
-        label=gettext_lazy("Missed runs"), choices=[(one, one) for one in CATCH_UP], initial="once",
-        help_text=gettext_lazy("All of them run, one for all of them, or none."),
+        label=gettext_lazy("Missed runs"), choices=list(CATCH_UPS.items()), initial="once",
+        help_text=gettext_lazy("What becomes of runs for which no worker was there."),
     )  # fmt: skip
     overlap = forms.ChoiceField(
-        label=gettext_lazy("While its last job lives"), choices=[(one, one) for one in OVERLAP],
+        label=gettext_lazy("While its last job lives"), choices=list(OVERLAPS.items()),
         initial="allow",
-        help_text=gettext_lazy("Allow another, skip the run, or queue: wait for the end."),
     )  # fmt: skip
     sticky = forms.BooleanField(
         label=gettext_lazy("Short months shorten those that follow"), required=False
