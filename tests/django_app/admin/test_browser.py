@@ -186,7 +186,7 @@ def pause_and_configure(page: Any, c: Connection) -> None:
     page.goto("/admin/pgqueue/queue/")
     press(page, "tr:has-text('mail') button:has-text('Pause')")
     press(page, "tr:has-text('mail') button:has-text('Resume')")
-    press(page, "th a:has-text('mail')")
+    press(page, "#content-main th a:has-text('mail')")
     page.fill("#id_resume_in", "2h")
     press(page, "button:has-text('Pause')")
     assert said(page) == "Queue mail: paused; running jobs go on."
@@ -215,7 +215,7 @@ def cancel_and_retry_a_group(page: Any, c: Connection) -> None:
     jobs = [factories.job(c, group_id=group) for _ in range(2)]
     c.execute("SELECT pgqueue.close_group(%s)", (group,))
     page.goto("/admin/pgqueue/group/")
-    press(page, f"th a:has-text('{group}')")
+    press(page, f"#content-main th a:has-text('{group}')")
     press(page, "button:has-text('Cancel')")
     assert "were cancelled or asked to stop: 2" in said(page)
     press(page, "button:has-text('Retry what did not succeed')")
@@ -255,7 +255,7 @@ def look_at_the_dashboard(page: Any, desk: Database, c: Connection, worker: Star
     page.wait_for_function("document.getElementById('pgq-workers').textContent === '1'")
     page.wait_for_function("document.getElementById('pgq-ready').textContent === '0'")
     page.goto("/admin/pgqueue/worker/")
-    press(page, "th[scope=row] a")
+    press(page, "#content-main th[scope=row] a")
     assert "alive" in page.inner_text(".pgq-head")
     stop(running)
 
@@ -286,7 +286,7 @@ def fill_with_scripts(c: Connection) -> list[str]:
     at = factories.worker(c, EVIL, hostname=EVIL, queues=[EVIL], version=EVIL)
     (group,) = c.execute("SELECT pgqueue.create_group(%s)", (EVIL,)).fetchone() or (0,)
     job = factories.running(
-        c, at, task=EVIL, queue=EVIL, group_id=group, concurrency_key=EVIL, fair_key=EVIL,
+        c, at, task=EVIL, queue=EVIL, group_id=group,
         args=json.dumps([EVIL]), kwargs=json.dumps({EVIL: EVIL}),
         meta=json.dumps({EVIL: EVIL, "pgqueue": {"schedule": EVIL, "planned_at": EVIL}}),
         callbacks=json.dumps({"on_failure": EVIL}),
@@ -299,7 +299,8 @@ def fill_with_scripts(c: Connection) -> list[str]:
     c.execute(
         "INSERT INTO pgqueue.job_errors VALUES (%s, 1, now(), %s, %s, %s)", (over, EVIL, EVIL, EVIL)
     )
-    factories.ready(c, task=EVIL, queue=EVIL)
+    factories.job(c, task=EVIL, queue=EVIL, fair_key=EVIL)
+    keyed = factories.job(c, task=EVIL, queue=EVIL, concurrency_key=EVIL, unique_key=EVIL)
     c.execute(
         "SELECT pgqueue.schedule(%s, %s, %s, %s, cron => '0 9 * * *', queue => %s)",
         (EVIL, EVIL, json.dumps([EVIL]), json.dumps({EVIL: EVIL}), EVIL),
@@ -308,7 +309,8 @@ def fill_with_scripts(c: Connection) -> list[str]:
     part = quote(EVIL, safe="")
     return [
         JOBS, f"{JOBS}?q={part}", f"{JOBS}?task={part}&queue={part}&group={part}&since={part}",
-        f"{JOBS}{job}/change/", f"{JOBS}{over}/change/", f"{JOBS}{part}/change/",
+        f"{JOBS}{job}/change/", f"{JOBS}{over}/change/", f"{JOBS}{keyed}/change/",
+        f"{JOBS}{part}/change/",
         "/admin/pgqueue/queue/", "/admin/pgqueue/worker/", f"/admin/pgqueue/worker/{at}/change/",
         "/admin/pgqueue/group/", f"/admin/pgqueue/group/{group}/change/",
         "/admin/pgqueue/schedule/", f"/admin/pgqueue/schedule/?q={part}",
@@ -328,7 +330,7 @@ def meet_scripts_in_values(page: Any, c: Connection) -> None:
     assert page.locator("#pgq-queues tbody tr").count() == 1
     for kind in ("queue", "schedule"):
         page.goto(f"/admin/pgqueue/{kind}/")
-        press(page, "th[scope=row] a")
+        press(page, "#content-main th[scope=row] a")
         assert EVIL[:28] in page.inner_text("#content")
 
 
