@@ -40,11 +40,13 @@ def spec_of(
         _check_size(positional, named, meta)
     if unique_key is None:
         options.check_keyless()
+    if concurrency_key is None and options.rate is not None:
+        concurrency_key = f"rate:{name}"
     if concurrency_key is None and options.max_running is not None:
         raise ConfigurationError("max_running limits a key; give concurrency_key= with it")
     if concurrency_key is not None and fair_key is not None:
         raise ConfigurationError(
-            "concurrency_key and fair_key exclude each other; give only one of them"
+            "a fair_key excludes a concurrency_key and a rate; give only one of them"
         )
     return JobSpec(
         task=name,

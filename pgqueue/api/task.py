@@ -207,6 +207,7 @@ class Task(Generic[P, R]):
                 on_failure=options.on_failure,
                 on_finish=options.on_finish,
                 max_running=options.max_running,
+                rate=options.rate,
             ),
             clients,
             unique=_argument_names("unique", name, self.signature, options.unique),
@@ -287,7 +288,7 @@ class Task(Generic[P, R]):
             options: `queue`, `priority`, `run_at`, `expires` or `expires_at`, `timeout`,
                 `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`,
                 `group`, `after`, `run_if`, `results`, `on_success`, `on_failure`, `on_finish`,
-                `concurrency_key`, `max_running`, `fair_key`; see `EnqueueOptions`.
+                `concurrency_key`, `max_running`, `rate`, `fair_key`; see `EnqueueOptions`.
 
         Raises:
             ConfigurationError: an option is wrong or not known, or the connection is.

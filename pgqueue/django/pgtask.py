@@ -26,7 +26,7 @@ WORDS: Final = tuple(dict.fromkeys((*TASK_WORDS, *JOB_WORDS)))
 #: What says how a key is kept, by the word that gives the key to one job.
 _OF_KEYS: Final = {
     "unique_key": ("unique", ("unique_while", "unique_for", "on_duplicate")),
-    "concurrency_key": ("concurrency", ("max_running",)),
+    "concurrency_key": ("concurrency", ("max_running", "rate")),
 }
 
 

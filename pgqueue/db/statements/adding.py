@@ -124,6 +124,7 @@ NEW: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "results_as": ("results_as", "CAST(%(results_as)s AS text)"),
     "concurrency_key": ("concurrency_key", "CAST(%(concurrency_key)s AS text)"),
     "max_running": ("max_running", "CAST(CAST(%(max_running)s AS text) AS integer)"),
+    "rate": ("rate", "CAST(%(rate)s AS text)"),
     "fair_key": ("fair_key", "CAST(%(fair_key)s AS text)"),
 }
 #: Those whose text is JSON already.
@@ -136,20 +137,20 @@ _JSON: Final = ("meta", "callbacks")
 _MANY: Final = """
 INSERT INTO pgqueue.jobs
     (task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta, group_id,
-    callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key)
+    callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key, rate)
 SELECT
     r.task, coalesce(c.args, '[]'), coalesce(c.kwargs, '{}'), coalesce(r.queue, 'default'),
     coalesce(r.priority, 0),
     coalesce(r.run_at, clock_timestamp() + make_interval(secs => r.run_in)),
     coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
     make_interval(secs => r.timeout), r.max_attempts, r.meta, r.group_id, r.callbacks, r.after,
-    r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key
+    r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key, r.rate
 FROM jsonb_to_recordset(CAST(CAST(%(runs)s AS text) AS jsonb)) AS r (
     task text, args jsonb, kwargs jsonb, queue text, priority smallint, run_at timestamptz,
     run_in double precision, expires_at timestamptz, expires_in double precision,
     timeout double precision, max_attempts smallint, meta jsonb, group_id bigint, callbacks jsonb,
     after bigint[], run_if text, results_as text, concurrency_key text, max_running integer,
-    fair_key text
+    fair_key text, rate text
 )
 CROSS JOIN LATERAL
     ROWS FROM (jsonb_array_elements(r.args), jsonb_array_elements(r.kwargs)) AS c (args, kwargs)
@@ -350,6 +351,8 @@ def _set_concurrency(params: dict[str, str | None], job: JobSpec) -> None:
         params["concurrency_key"] = job.concurrency_key
         if job.options.max_running is not None:
             params["max_running"] = str(job.options.max_running)
+        if job.options.rate is not None:
+            params["rate"] = job.options.rate
 
 
 def _sized(text: str) -> str:
