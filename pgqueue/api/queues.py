@@ -120,9 +120,7 @@ class Queues:
         """
         self._clients().sync.limit_key(check_key(key, "key"), *_key_limit(max_running, rate))
 
-    async def alimit_key(
-        self, key: str, max_running: int | None, rate: str | None = None
-    ) -> None:
+    async def alimit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
         """Limit a concurrency key; see `limit_key`."""
         limits = _key_limit(max_running, rate)
         await self._clients().asynchronous.limit_key(check_key(key, "key"), *limits)

@@ -46,7 +46,7 @@ def spec_of(
         raise ConfigurationError("max_running limits a key; give concurrency_key= with it")
     if concurrency_key is not None and fair_key is not None:
         raise ConfigurationError(
-            "a fair_key excludes a concurrency_key and a rate; give only one of them"
+            "concurrency_key and fair_key exclude each other; give only one of them"
         )
     return JobSpec(
         task=name,

@@ -148,7 +148,7 @@ class TaskOptions:
         names = (self.fair_by,) if isinstance(self.fair_by, str) else self.fair_by
         _put(self, "fair_by", check_names(names, "fair_by"))
         if self.fair_by and (self.concurrency or self.rate):
-            raise ConfigurationError("fair_by and concurrency, or rate, exclude each other")
+            raise ConfigurationError("fair_by and concurrency exclude each other; so does a rate")
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))

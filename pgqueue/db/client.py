@@ -229,9 +229,7 @@ class Client:
         """Change limits of a queue."""
         self.run(queues.limit(queue, limits))
 
-    def limit_key(
-        self, key: str, max_running: int | None, rate: str | None = None
-    ) -> None:
+    def limit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
         """Change the limit of a concurrency key."""
         self.run(queues.limit_key(key, max_running, rate))
 
