@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import json
 from typing import Any
 
 import psycopg
@@ -224,6 +225,55 @@ def test_who_is_moved_out_of_a_paused_queue_goes_on(c: Connection) -> None:
     assert one(c, "SELECT pgqueue.set_queue(%s, 'slow')", job) == "ready"
     assert states(c)[job] == "blocked"
     assert column(c, "SELECT key FROM pgqueue.slots") == []
+
+
+# Callbacks and flows
+
+
+def test_callbacks_and_members_of_flows_wait_in_line(c: Connection) -> None:
+    worker = factories.worker(c)
+    callbacks = """{"on_success": {"task": "next", "concurrency_key": "k", "max_running": 1},
+        "on_finish": {"task": "next", "concurrency_key": "k", "rate": "1/h"}}"""
+    ids = factories.jobs(c, 2, callbacks=callbacks)
+    flow = c.execute(
+        "SELECT job_ids FROM pgqueue.enqueue_flow(%s)",
+        (
+            """[{"task": "a"},
+            {"task": "b", "after": [0], "concurrency_key": "k", "max_running": 1},
+            {"task": "b", "after": [0], "fair_key": "f", "queue": "mail"}]""",
+        ),
+    ).fetchone()
+    assert flow is not None
+    assert set(work(c, worker).job_ids) == {*ids, flow[0][0]}
+    ok(c, worker, flow[0][0])
+    reasons = "SELECT job_id, reason, key FROM pgqueue.blocked_jobs WHERE job_id = ANY (%s)"
+    assert c.execute(reasons + " ORDER BY 1", (flow[0],)).fetchall() == [
+        (flow[0][1], "concurrency", "k"), (flow[0][2], "fair", "f"),
+    ]  # fmt: skip
+    ok(c, worker, *ids)
+    found = one(c, "SELECT array_agg(id) FROM pgqueue.jobs WHERE concurrency_key = 'k'")
+    assert len(found) == 5
+    taken = work(c, worker, 2).job_ids
+    assert set(taken) == {flow[0][1], flow[0][2]}
+
+
+@pytest.mark.parametrize(
+    ("callback", "why"),
+    [
+        ({"max_running": 2}, "max_running must be at least 1 and given with a concurrency_key"),
+        ({"concurrency_key": "k", "max_running": 0}, "max_running must be at least 1"),
+        ({"concurrency_key": "k", "max_running": [1]}, "max_running must be at least 1"),
+        ({"concurrency_key": "k", "rate": "1"}, "rate must be text such as 100/m"),
+        ({"concurrency_key": "k", "fair_key": "f"}, "fair_key must not be given with a"),
+    ],
+)
+def test_callbacks_that_could_never_run_are_refused(
+    c: Connection, callback: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        factories.job(c, callbacks=json.dumps({"on_finish": {"task": "t", **callback}}))
+    assert caught.value.sqlstate == "PQ001"
+    assert str(caught.value).startswith(f"on_finish: {why}")
 
 
 # Jobs that run after older ones
