@@ -67,8 +67,12 @@ class Client:
         self._lender = lender
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
-        #: Tells when jobs end.
-        self.ends = Ends(dsn)
+        self._ends = Ends(dsn)
+
+    @property
+    def ends(self) -> Ends:
+        """What tells when jobs end."""
+        return self._ends
 
     def run(self, statement: Statement[T], connection: object = None) -> T:
         """Make one call.
@@ -124,7 +128,7 @@ class Client:
 
     def close(self) -> None:
         """Close our own connection; the next call opens another."""
-        self.ends.close()
+        self._ends.close()
         own = self._of_this_process()
         with own.lock:
             own.close()

@@ -90,6 +90,7 @@ class GroupAdmin(QueuePage):
             original=group,
             jobs=jobs,
             most_jobs=_MOST_JOBS,
+            may_view_jobs=may(request, "view_job"),
             children=[
                 _shown(child)
                 for child in GroupOverview.objects.defer("meta").filter(parent_id=group.pk)[

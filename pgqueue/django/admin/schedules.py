@@ -233,7 +233,7 @@ class ScheduleAdmin(QueuePage):
                 ],
             }
         offers = self.has_change_permission(request) if schedule else True
-        names = ask(browsing.names()) if offers else {"tasks": [], "queues": []}
+        names = ask(browsing.names()) if offers else browsing.Names()
         return self.page(
             request,
             "schedule",
@@ -248,8 +248,8 @@ class ScheduleAdmin(QueuePage):
             may_delete=may(request, "delete_schedule"),
             may_view_jobs=may(request, "view_job"),
             shows_payload=may(request, "view_job_payload"),
-            tasks=sorted({*registry.names(), *names["tasks"]})[:1000],
-            queues=names["queues"][:1000],
+            tasks=sorted({*registry.names(), *names.tasks})[:1000],
+            queues=names.queues[:1000],
             zones=sorted(available_timezones()),
             **context,
         )
