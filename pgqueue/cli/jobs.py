@@ -93,6 +93,9 @@ def add(top: Parser) -> None:
     parser.add_argument(
         "--older-than", type=duration, metavar="TIME", help="enqueued at least so long ago"
     )
+    parser.add_argument(
+        "--group", type=whole, metavar="ID", help="of this group, or of a group in it"
+    )
     parser.add_argument("--reason", metavar="TEXT", help="a sentence, shown with the jobs")
     parser = noun.command(
         "set-priority",
@@ -199,6 +202,7 @@ def _cancel_matching(words: Namespace) -> int:
             unique_key=words.unique_key,
             concurrency_key=words.concurrency_key,
             older_than=words.older_than,
+            group=words.group,
             reason=words.reason,
         )
     said = f"{counts.cancelled} jobs cancelled, {counts.asked} that run asked to stop"

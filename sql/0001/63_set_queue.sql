@@ -36,6 +36,11 @@ BEGIN
         IF FOUND THEN
             v_state := 'ready';
             PERFORM pgqueue.ring(ARRAY[set_queue.queue]);
+            IF EXISTS (
+                SELECT FROM pgqueue.queues AS q WHERE q.name = set_queue.queue AND q.paused
+            ) THEN
+                PERFORM pgqueue.park(set_queue.queue, clock_timestamp());
+            END IF;
             EXIT;
         END IF;
         WITH moved AS (
@@ -66,6 +71,11 @@ BEGIN
         FROM moved AS m;
         IF FOUND THEN
             v_state := 'blocked';
+            -- It may come out of a paused queue.
+            INSERT INTO pgqueue.offers (key)
+            SELECT b.key
+            FROM pgqueue.blocked_jobs AS b
+            WHERE b.job_id = set_queue.job_id AND b.reason = 'concurrency';
             -- One with a fair key may have its turn at once.
             PERFORM pgqueue.ring(ARRAY[set_queue.queue]);
             EXIT;

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from tests.faults.story import Event, Execution, Story, tell
+from tests.faults.story import Event, Execution, Fault, Story, tell
 
 Finding = str
 
@@ -21,6 +21,8 @@ _TERMINAL = ("succeeded", "failed", "cancelled", "expired")
 _SLACK = 0.05
 #: Seconds that a row which committed late may be overtaken by others.
 _LATE = 1.2
+#: Nanoseconds before a crash whose claims it may have taken back: they are not flushed at once.
+_UNFLUSHED = 2_000_000_000
 #: Crashes after which a job is given up.
 _CRASHES = 3
 
@@ -130,19 +132,26 @@ def _explained(story: Story, before: Execution, after: Execution) -> bool:
         return True
     if any(fault.touches(before, after.begun) for fault in story.faults):
         return True
+    if any(fault.lies_over(before.begun - _UNFLUSHED, after.begun) for fault in _crashes(story)):
+        return True
     return any(pid in story.dead for pid in (before.pid, before.boss)) and not before.ended
+
+
+def _crashes(story: Story) -> list[Fault]:
+    """Give the crashes of the server: each may take back claims that were not flushed yet."""
+    return [fault for fault in story.faults if fault.scope == "crash"]
 
 
 def attempt_reuse(story: Story) -> list[Finding]:
     """One attempt number, started twice; forgiven where the server lost what it had not flushed."""
     found = []
-    crashes = [fault for fault in story.faults if fault.scope == "crash"]
+    crashes = _crashes(story)
     for key, executions in story.executions.items():
         seen: dict[int, Execution] = {}
         for one in executions:
             earlier = seen.get(one.attempt)
             if earlier is not None and not any(
-                fault.lies_over(earlier.begun - 2_000_000_000, one.begun) for fault in crashes
+                fault.lies_over(earlier.begun - _UNFLUSHED, one.begun) for fault in crashes
             ):
                 found.append(f"{key}: attempt {one.attempt} started twice")
             seen[one.attempt] = one

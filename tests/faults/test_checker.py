@@ -171,6 +171,12 @@ CASES: list[tuple[str, Tale, Tale]] = [
         good().fault((41, 45), "server").run("a", 2, (40, 50)),
         good().fault((15, 30), "server").run("a", 2, (40, 50)),
     ),
+    # A crash takes back claims of a moment before, and what they began goes on for nothing.
+    (
+        "rerun",
+        good().fault((1, 5), "server").run("a", 1, (40, 50)),
+        good().fault((1, 5), "crash").run("a", 1, (40, 50)),
+    ),
     (
         "rerun",
         Tale().enqueue("a").run("a", how=None).run("a", 2, (40, 50)),
