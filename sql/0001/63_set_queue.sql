@@ -92,7 +92,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.set_queue(bigint, text) IS
 'Let a waiting job run in another queue, or one that is over, should it be retried. One that runs is
-left as it is.
+left as it is. The most that may wait in a queue is not asked: the job is in already.
 
 Args: job_id; queue.
 Returns: its state.
