@@ -233,9 +233,9 @@ class Client:
         """Change limits of a queue."""
         self.run(queues.limit(queue, limits))
 
-    def limit_key(self, key: str, max_running: int | None) -> None:
+    def limit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
         """Change the limit of a concurrency key."""
-        self.run(queues.limit_key(key, max_running))
+        self.run(queues.limit_key(key, max_running, rate))
 
     def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

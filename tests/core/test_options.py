@@ -39,6 +39,7 @@ def test_a_task_has_the_promised_defaults() -> None:
         "on_finish": None,
         "concurrency": False,
         "max_running": None,
+        "rate": None,
         "fair_by": False,
         "batch": 1,
         "batch_wait": 0.05,

@@ -56,7 +56,12 @@ def test_pages_of_groups_cost_the_same_however_many_there_are(root: Any, c: Conn
         make(c, None, 2)
     many, response = statements(root, GROUPS)
     assert many == few
-    assert "Older" in text_of(response)
+    shown = text_of(response)
+    assert "Older" in shown
+    # The newest come first.
+    assert f"{GROUPS}61/change/" in shown
+    assert f"{GROUPS}12/change/" in shown
+    assert f"{GROUPS}11/change/" not in shown
     older = text_of(root.get(GROUPS, {"before": "12"}))
     assert f"{GROUPS}11/change/" in older
     assert f"{GROUPS}12/change/" not in older
