@@ -28,7 +28,7 @@ def play(
 
 
 def test_kill9(server: EmbeddedServer, postgres_bin: str | None) -> None:
-    row = play("kill9", 600, 8, postgres_bin, server)
+    row = play("kill9", 1000, 8, postgres_bin, server)
     assert row["rerun"] > 0
     assert row["rescue_max"] is not None
 
@@ -43,7 +43,7 @@ def test_terminate_all(server: EmbeddedServer, postgres_bin: str | None) -> None
 
 
 def test_freeze(server: EmbeddedServer, postgres_bin: str | None) -> None:
-    row = play("freeze", 300, 5, postgres_bin, server)
+    row = play("freeze", 500, 9, postgres_bin, server)
     assert row["facts"]["log"]["rescued"] > 0
 
 
