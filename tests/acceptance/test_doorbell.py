@@ -135,7 +135,7 @@ def test_a_burst_in_one_statement(jobs: Jobs, worker: StartWorker) -> None:
 def test_a_busy_worker_is_hardly_ever_rung_for(
     writers: int, most: int, db: Database, jobs: Jobs, worker: StartWorker
 ) -> None:
-    each = 2000 // writers
+    each = 1000 // writers
     jobs.add_many(5000, "nap", priority=1)
     running = worker("--processes", "2", "--fallback", "60")
     jobs.wait(jobs.add("noop", priority=2))
