@@ -24,6 +24,7 @@ from tests.faults.sql_mutants import SQL_MUTANTS, SqlMutant
 
 #: Seconds in which a campaign of mutants must have done its jobs; the right version needs two.
 _DRAIN = 4.0
+_DRAIN_WORKERS = 5.0
 #: Campaigns in one of which a mutant must be caught; one alone may miss the moment it takes.
 _SEEDS = 4
 
@@ -172,7 +173,8 @@ def play_worker(mutant: WorkerMutant, server: EmbeddedServer, seed: int = 0) -> 
             yield
 
     changed: Scenario = replace(
-        scenario, prepare=prepare, drain=10.0, options=(*scenario.options, *mutant.options),
+        scenario, prepare=prepare, drain=_DRAIN_WORKERS,
+        options=(*scenario.options, *mutant.options),
         env={**scenario.env, **mutant.env, "PGQUEUE_FAULTS_MUTANT": mutant.name},
         mix=scenario.mix if mutant.mix is None else mutant.mix,
     )  # fmt: skip

@@ -63,7 +63,10 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
         job=job,
         original=job,
         state=badge(job.state),
-        progress=bar(job.fraction, job.progress_note) if job.fraction is not None else None,
+        # What it said last is not where it ended.
+        progress=bar(job.fraction, job.progress_note)
+        if job.fraction is not None and job.state != "succeeded"
+        else None,
         facts=[*_facts(job, _worker(job)), *ties_of(job, request)],
         lines=_lines(job) if shows_payload else (),
         shows_payload=shows_payload,
