@@ -28,7 +28,7 @@ from tests.sql.sleeper import Connection
 
 F = TypeVar("F", bound=Callable[..., None])
 
-EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "30"))
 STEPS = 40
 
 #: Second 0 of the model; the triggers, which go by the server's clock, are long before it.
