@@ -393,6 +393,14 @@ class Walk(RuleBasedStateMachine):
             if job.state in ("ready", "scheduled"):
                 job.priority = priority
 
+    @action(pick=PICKS, queue=QUEUES)
+    def set_queue(self, pick: int, queue: str) -> None:
+        job = self.choose(pick, "ready", "scheduled", "running", *OVER)
+        if job is not None:
+            assert self.call("set_queue", job.id, queue, at="") == job.state
+            if job.state != "running":
+                job.queue = queue
+
     @action(pick=PICKS)
     def delete(self, pick: int) -> None:
         job = self.choose(pick)
