@@ -16,6 +16,7 @@ CREATE FUNCTION pgqueue.enqueue_flow(
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from tests.faults.keyed import crowding as crowding
+from tests.faults.keyed import flow, line_order, lines, rate, unique
 from tests.faults.story import Event, Execution, Fault, Story, tell
 
 Finding = str
@@ -343,29 +345,13 @@ def _disorder(story: Story, jobs: list[tuple[str, int]]) -> Iterable[Finding]:
                 yield f"{after[1]}: started before {before[1]} of the same batch"
 
 
-def crowding(intervals: Mapping[str, Iterable[tuple[int, int]]], limit: int) -> list[Finding]:
-    """Names (of a unique key, of a concurrency key) of which more than `limit` are open at once."""
-    found = []
-    for name, spans in intervals.items():
-        steps = sorted(
-            step for begun, ended in spans for step in ((begun, 1), (max(begun, ended), -1))
-        )
-        steps.sort(key=lambda step: (step[0], step[1]))
-        most = now = 0
-        for _at, change in steps:
-            now += change
-            most = max(most, now)
-        if most > limit:
-            found.append(f"{name}: {most} at a time, {limit} allowed")
-    return found
-
-
 #: Every verdict that is asked of every run.
 VERDICTS: Mapping[str, Callable[[Story], list[Finding]]] = {
     function.__name__: function
     for function in (
         lost, phantom, unexpected, recovered, stuck, double_finish, rerun, attempt_reuse, overlap,
-        overrun, atomicity, effect, early, accounting, sanity, resources,
+        overrun, atomicity, effect, early, accounting, sanity, resources, lines, line_order, rate,
+        unique, flow,
     )
 }  # fmt: skip
 

@@ -33,6 +33,10 @@ def test_kill9(server: EmbeddedServer, postgres_bin: str | None) -> None:
     assert row["rescue_max"] is not None
 
 
+def test_limits(server: EmbeddedServer, postgres_bin: str | None) -> None:
+    play("limits", 150, 4, postgres_bin, server)
+
+
 def test_restart_immediate(postgres_bin: str | None) -> None:
     play("restart-immediate", 400, 3, postgres_bin)
 
