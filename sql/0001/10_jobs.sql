@@ -84,7 +84,8 @@ COMMENT ON COLUMN pgqueue.jobs.group_id IS
 COMMENT ON COLUMN pgqueue.jobs.callbacks IS
 'Jobs to enqueue when this one is over: a JSON object with on_success, on_failure (it failed or
 expired) and on_finish (always), each the name of a task, or an object with task, args, kwargs,
-queue, priority, meta, concurrency_key, max_running, rate, fair_key. Their first argument is an object that tells how this job ended.';
+queue, priority, meta, concurrency_key, max_running, rate, fair_key. Their first argument is an
+object that tells how this job ended.';
 COMMENT ON COLUMN pgqueue.jobs.after IS
 'Ids of older jobs that this one runs after: it is blocked until they are over.';
 COMMENT ON COLUMN pgqueue.jobs.run_if IS

@@ -111,7 +111,8 @@ BEGIN
         apply_counts.ended := apply_counts.ended || v_over;
         PERFORM set_config('pgqueue.overfill', 'on', true);
         INSERT INTO pgqueue.jobs
-            (task, args, kwargs, queue, priority, meta, concurrency_key, max_running, fair_key, rate)
+            (task, args, kwargs, queue, priority, meta, concurrency_key, max_running, fair_key,
+            rate)
         SELECT
             c.task, c.args, c.kwargs, c.queue, c.priority, c.meta, c.concurrency_key,
             c.max_running, c.fair_key, c.rate

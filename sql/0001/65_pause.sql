@@ -1,7 +1,7 @@
 -- Purpose: start no job of a queue until it is resumed.
 -- Called by: people and programs. Writes queues; moves ready_jobs that have a concurrency key back
--- to blocked_jobs, and lets others of the key go on (park). Locks: the row of the queue; the rows it
--- moves, skipping those that a worker is just taking; those of admit and ring. Errors: PQ004.
+-- to blocked_jobs, and lets others of the key go on (park). Locks: the row of the queue; the rows
+-- it moves, skipping those that a worker is just taking; those of admit and ring. Errors: PQ004.
 -- Why: in a paused queue a job would keep the slot of its key from jobs of other queues.
 CREATE FUNCTION pgqueue.pause(
     queue text,
