@@ -1,6 +1,12 @@
 """The fixtures of all tests; each lives in a module of `tests/fixtures`."""
 
+import os
 import signal
+import sys
+
+# The tests start a thousand Pythons, and to compile all modules is half of what a start takes.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script, which ignores Ctrl-C and would have every command that

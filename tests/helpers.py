@@ -14,7 +14,14 @@ T = TypeVar("T")
 #: The top of the checkout.
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Seconds between two looks: at first, and at most.
 _LOOK = 0.01
+_SELDOM = 0.1
+
+
+def _pause(begun: float) -> float:
+    """A tenth of what has been waited: looking costs those that are looked at their processor."""
+    return min(_SELDOM, max(_LOOK, (time.monotonic() - begun) / 10))
 
 
 def eventually(assertion: Callable[[], T], timeout: float = 20) -> T:
@@ -25,30 +32,30 @@ def eventually(assertion: Callable[[], T], timeout: float = 20) -> T:
     Returns:
         What the last call returned.
     """
-    deadline = time.monotonic() + timeout
+    begun = time.monotonic()
     while True:
         try:
             found = assertion()
             assert found is None or found, f"still {found!r} after {timeout} s"
             return found
         except AssertionError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + timeout:
                 raise
-        time.sleep(_LOOK)
+        time.sleep(_pause(begun))
 
 
 async def aeventually(assertion: Callable[[], Awaitable[T]], timeout: float = 20) -> T:
     """Await until it holds; see `eventually`."""
-    deadline = time.monotonic() + timeout
+    begun = time.monotonic()
     while True:
         try:
             found = await assertion()
             assert found is None or found, f"still {found!r} after {timeout} s"
             return found
         except AssertionError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + timeout:
                 raise
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(_pause(begun))
 
 
 def run_cli(

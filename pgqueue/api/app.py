@@ -16,6 +16,7 @@ from pgqueue.api.specs import spec_of
 from pgqueue.api.task import ContextTask, Task
 from pgqueue.api.words import JobWords, TaskWords
 from pgqueue.core.errors import BadArgumentsError
+from pgqueue.core.group import Progress
 from pgqueue.core.job import Job, WorkerInfo
 from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import EnqueueOptions, check_task_name
@@ -23,7 +24,8 @@ from pgqueue.core.states import JobState
 from pgqueue.db import connections
 from pgqueue.db.callers import Lender
 from pgqueue.db.statements.adding import JobSpec
-from pgqueue.db.statements.jobs import CancelCounts, Match
+from pgqueue.db.statements.groups import list_groups
+from pgqueue.db.statements.jobs import CancelCounts
 from pgqueue.db.statements.stats import Problem
 
 P = ParamSpec("P")
@@ -257,6 +259,11 @@ class PgQueue(Scheduling):
         found = await self._clients.asynchronous.run(creation(name, parent, words), connection)
         return GroupHandle(found, self._clients, connection)
 
+    def groups(self, *, limit: int = 100) -> list[Progress]:
+        """Read how far groups are, the newest first."""
+        check_page(None, None, limit)
+        return self._clients.sync.run(list_groups(limit))
+
     def get_group(self, group_id: int) -> GroupHandle:
         """Give a handle for a group whose id is known; asks nobody whether there is one."""
         return GroupHandle(check_id(group_id), self._clients)
@@ -282,6 +289,7 @@ class PgQueue(Scheduling):
         unique_key: str | None = None,
         concurrency_key: str | None = None,
         older_than: Duration | None = None,
+        group: object = None,
         reason: str | None = None,
     ) -> CancelCounts:
         """Cancel all jobs that are not over and match whatever is given.
@@ -294,6 +302,7 @@ class PgQueue(Scheduling):
             unique_key: the unique key.
             concurrency_key: the concurrency key.
             older_than: enqueued at least so long ago.
+            group: members of this group, or its id, and of the groups in it.
             reason: a sentence, shown with the jobs.
 
         Returns:
@@ -304,15 +313,13 @@ class PgQueue(Scheduling):
         """
         match = match_of(
             task=task, args=args, kwargs=kwargs, queue=queue, unique_key=unique_key,
-            concurrency_key=concurrency_key, older_than=older_than,
+            concurrency_key=concurrency_key, older_than=older_than, group=group,
         )  # fmt: skip
         return self._clients.sync.cancel_matching(match, reason)
 
     async def acancel_matching(self, *, reason: str | None = None, **match: Any) -> CancelCounts:
         """Cancel all jobs that match; see `cancel_matching`."""
-        nothing = dict.fromkeys(Match.__dataclass_fields__)
-        found = match_of(**(nothing | match))
-        return await self._clients.asynchronous.cancel_matching(found, reason)
+        return await self._clients.asynchronous.cancel_matching(match_of(**match), reason)
 
     def workers(self) -> list[WorkerInfo]:
         """Read the workers that are alive, or were until just now."""

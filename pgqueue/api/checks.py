@@ -26,10 +26,10 @@ def check_call(args: object, kwargs: object) -> None:
         )
 
 
-def check_id(job_id: object) -> int:
+def check_id(job_id: object, whose: str = "a job") -> int:
     """Give back an id, or raise ConfigurationError."""
     if not isinstance(job_id, int) or isinstance(job_id, bool) or not 0 <= job_id < 2**63:
-        raise ConfigurationError(f"a job's id must be a whole number; got {shown(job_id)}")
+        raise ConfigurationError(f"{whose}'s id must be a whole number; got {shown(job_id)}")
     return job_id
 
 
@@ -48,13 +48,14 @@ def check_page(state: object, before: object, limit: object) -> None:
 
 def match_of(
     *,
-    task: str | None,
-    args: object,
-    kwargs: object,
-    queue: str | None,
-    unique_key: str | None,
-    concurrency_key: str | None,
-    older_than: Duration | None,
+    task: str | None = None,
+    args: object = None,
+    kwargs: object = None,
+    queue: str | None = None,
+    unique_key: str | None = None,
+    concurrency_key: str | None = None,
+    older_than: Duration | None = None,
+    group: object = None,
 ) -> Match:
     """Say which jobs are meant.
 
@@ -63,11 +64,11 @@ def match_of(
         BadArgumentsError: args or kwargs are none.
         NotSerializableError: args or kwargs cannot be stored, so no job has them.
     """
-    given = (task, args, kwargs, queue, unique_key, concurrency_key, older_than)
+    given = (task, args, kwargs, queue, unique_key, concurrency_key, older_than, group)
     if all(value is None for value in given):
         raise ConfigurationError(
             "cancel_matching() must be told what to match: task, args, kwargs, queue, unique_key, "
-            "concurrency_key or older_than"
+            "concurrency_key, older_than or group"
         )
     check_call(() if args is None else args, kwargs)
     return Match(
@@ -84,4 +85,5 @@ def match_of(
         if concurrency_key is None
         else check_key(concurrency_key, "concurrency_key"),
         older_than=None if older_than is None else to_seconds(older_than, "older_than"),
+        group_id=None if group is None else check_id(getattr(group, "id", group), "a group"),
     )

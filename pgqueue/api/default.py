@@ -75,8 +75,9 @@ def task(function: Any = None, /, *, context: bool = False, **options: Any) -> A
         context: whether the worker gives the function the Context as its first parameter.
         options: `queue`, `priority`, `priority_step`, `max_attempts`, `backoff`, `timeout`,
             `retry_on`, `give_up_on`, `expires`, `atomic`, `unique`, `unique_while`, `unique_for`,
-            `on_duplicate`, `concurrency`, `max_running`, `fair_by`, `on_success`, `on_failure`,
-            `on_finish`, `batch`, `batch_wait`, `name`, `aliases`, `schedule`; see `TaskOptions`.
+            `on_duplicate`, `concurrency`, `max_running`, `rate`, `fair_by`, `on_success`,
+            `on_failure`, `on_finish`, `batch`, `batch_wait`, `name`, `aliases`, `schedule`; see
+            `TaskOptions`.
 
     Raises:
         ConfigurationError: an option is wrong, or a worker could not find or call the function.

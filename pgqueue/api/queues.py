@@ -105,22 +105,25 @@ class Queues:
         if kept != (None, None) or not limits:
             await self._clients().asynchronous.configure_queue(check_queue(queue), *kept)
 
-    def limit_key(self, key: str, max_running: int | None) -> None:
-        """Say how many jobs of a concurrency key may run at once, from now on.
+    def limit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
+        """Say how many jobs of a concurrency key may run at once, or start in a time, from now on.
+
+        Both are set by each call.
 
         Args:
             key: the concurrency key.
             max_running: how many; 0 holds it; None for what the jobs say.
+            rate: how many may start in a time, as `"100/m"`; None for what the jobs say.
 
         Raises:
             ConfigurationError: an argument is wrong.
         """
-        self._clients().sync.limit_key(check_key(key, "key"), _key_limit(max_running))
+        self._clients().sync.limit_key(check_key(key, "key"), *_key_limit(max_running, rate))
 
-    async def alimit_key(self, key: str, max_running: int | None) -> None:
-        """Say how many jobs of a concurrency key may run at once; see `limit_key`."""
-        limit = _key_limit(max_running)
-        await self._clients().asynchronous.limit_key(check_key(key, "key"), limit)
+    async def alimit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
+        """Limit a concurrency key; see `limit_key`."""
+        limits = _key_limit(max_running, rate)
+        await self._clients().asynchronous.limit_key(check_key(key, "key"), *limits)
 
     def list(self) -> list[QueueInfo]:
         """Read every queue that has jobs waiting or running, or settings, by name."""
@@ -173,5 +176,8 @@ def _limits(
     return found
 
 
-def _key_limit(max_running: int | None) -> int | None:
-    return None if max_running is None else check_count(max_running, "max_running")
+def _key_limit(max_running: int | None, rate: str | None) -> tuple[int | None, str | None]:
+    return (
+        None if max_running is None else check_count(max_running, "max_running"),
+        None if rate is None else check_rate(rate),
+    )

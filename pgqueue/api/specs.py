@@ -24,6 +24,7 @@ def spec_of(
     complain: Callable[[int], str] | None = None,
     concurrency_key: str | None = None,
     fair_key: str | None = None,
+    keys: Callable[[int], tuple[str | None, str | None]] | None = None,
 ) -> JobSpec:
     """Encode the arguments of a job.
 
@@ -40,7 +41,9 @@ def spec_of(
         _check_size(positional, named, meta)
     if unique_key is None:
         options.check_keyless()
-    if concurrency_key is None and options.max_running is not None:
+    if concurrency_key is None and options.rate is not None:
+        concurrency_key = f"rate:{name}"
+    if concurrency_key is None and options.max_running is not None and keys is None:
         raise ConfigurationError("max_running limits a key; give concurrency_key= with it")
     if concurrency_key is not None and fair_key is not None:
         raise ConfigurationError(
@@ -55,6 +58,7 @@ def spec_of(
         complain=complain,
         concurrency_key=concurrency_key,
         fair_key=fair_key,
+        keys=keys,
     )
 
 

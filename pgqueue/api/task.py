@@ -18,7 +18,7 @@ from pgqueue.core.batch import any_call
 from pgqueue.core.binding import Signature
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown
 from pgqueue.core.options import DEFAULT_QUEUE, EnqueueOptions, TaskOptions
-from pgqueue.core.uniqueness import key_of
+from pgqueue.core.uniqueness import UNKNOWN, key_of
 from pgqueue.db.callers import check_connection
 from pgqueue.db.statements.adding import JobSpec
 
@@ -135,23 +135,35 @@ class BoundTask(Generic[P]):
         if check:
             full = (*self._results(), *args) if self._options.results else args
             self._signature.check(full, kwargs)
-            if (
-                (self._unique and unique is None)
-                or (self._concurrency and line is None)
-                or (self._fair_by and turn is None)
-            ):
-                arguments = self._signature.arguments(full, kwargs)
-                if self._unique and unique is None:
-                    unique = key_of(self._name, arguments, self._unique)
-                if self._concurrency and line is None:
-                    line = key_of(self._name, arguments, self._concurrency)
-                if self._fair_by and turn is None and line is None:
-                    turn = key_of("", arguments, self._fair_by)
+            if self._unique and unique is None:
+                unique = key_of(self._name, self._signature.arguments(full, kwargs), self._unique)
+            if self._concurrency or self._fair_by:
+                line, turn = self._keys(full, kwargs)
         complain = partial(_complain, self._signature, args, kwargs)
+        keys = (
+            partial(self._late_keys, args, kwargs) if self._concurrency or self._fair_by else None
+        )
         return spec_of(
             self._name, args, kwargs, self._options, unique, complain,
-            concurrency_key=line, fair_key=turn,
+            concurrency_key=line, fair_key=turn, keys=keys,
         )  # fmt: skip
+
+    def _keys(
+        self, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[str | None, str | None]:
+        """Give the concurrency key and the fair key of a call that fits."""
+        line, turn = self._options.concurrency_key, self._options.fair_key
+        if self._concurrency and line is None:
+            line = key_of(self._name, self._signature.arguments(args, kwargs), self._concurrency)
+        if self._fair_by and turn is None and line is None:
+            turn = key_of("", self._signature.arguments(args, kwargs), self._fair_by)
+        return line, turn
+
+    def _late_keys(
+        self, args: tuple[object, ...], kwargs: dict[str, object], results: int
+    ) -> tuple[str | None, str | None]:
+        """Give the keys of a call that is given so many more arguments when it starts."""
+        return self._keys((*[UNKNOWN] * results, *args), kwargs)
 
     def _results(self) -> tuple[None, ...]:
         """Stand for the results of other jobs that come before the arguments."""
@@ -207,6 +219,7 @@ class Task(Generic[P, R]):
                 on_failure=options.on_failure,
                 on_finish=options.on_finish,
                 max_running=options.max_running,
+                rate=options.rate,
             ),
             clients,
             unique=_argument_names("unique", name, self.signature, options.unique),
@@ -287,7 +300,7 @@ class Task(Generic[P, R]):
             options: `queue`, `priority`, `run_at`, `expires` or `expires_at`, `timeout`,
                 `max_attempts`, `meta`, `unique_key`, `unique_while`, `unique_for`, `on_duplicate`,
                 `group`, `after`, `run_if`, `results`, `on_success`, `on_failure`, `on_finish`,
-                `concurrency_key`, `max_running`, `fair_key`; see `EnqueueOptions`.
+                `concurrency_key`, `max_running`, `rate`, `fair_key`; see `EnqueueOptions`.
 
         Raises:
             ConfigurationError: an option is wrong or not known, or the connection is.

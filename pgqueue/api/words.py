@@ -30,6 +30,7 @@ class TaskWords(TypedDict, total=False):
     on_finish: object
     concurrency: tuple[str, ...] | list[str] | bool
     max_running: int | None
+    rate: str | None
     fair_by: tuple[str, ...] | list[str] | str | bool
     batch: int
     batch_wait: Duration
@@ -62,4 +63,5 @@ class JobWords(TypedDict, total=False):
     on_finish: object
     concurrency_key: str | None
     max_running: int | None
+    rate: str | None
     fair_key: str | None

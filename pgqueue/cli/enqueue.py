@@ -77,6 +77,9 @@ def add(top: Parser) -> None:
         "--max-running", type=whole, metavar="N", help="how many of the key (default: 1)"
     )
     parser.add_argument(
+        "--rate", metavar="RATE", help="how many of the key, or the task, start in a time: 100/m"
+    )
+    parser.add_argument(
         "--fair-key", metavar="KEY", help="taken in turn with the other fair keys of the queue"
     )
 
@@ -103,6 +106,7 @@ def _run(words: Namespace) -> int:
             on_duplicate=words.on_duplicate,
             concurrency_key=words.concurrency_key,
             max_running=words.max_running,
+            rate=words.rate,
             fair_key=words.fair_key,
         )
     said = "has this unique key already; nothing enqueued" if handle.duplicate else "enqueued"

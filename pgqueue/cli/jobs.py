@@ -12,6 +12,7 @@ from pgqueue.cli.parser import Parser, duration, moment, whole
 from pgqueue.cli.values import json_array, json_object, to_json
 from pgqueue.core.errors import JobNotFoundError
 from pgqueue.core.job import FailedAttempt, Job
+from pgqueue.core.states import WAITING
 
 #: What a job holds of its application's own, which a list shows only when asked.
 _OWN = ("args", "kwargs", "result", "meta")
@@ -92,7 +93,28 @@ def add(top: Parser) -> None:
     parser.add_argument(
         "--older-than", type=duration, metavar="TIME", help="enqueued at least so long ago"
     )
+    parser.add_argument(
+        "--group", type=whole, metavar="ID", help="of this group, or of a group in it"
+    )
     parser.add_argument("--reason", metavar="TEXT", help="a sentence, shown with the jobs")
+    parser = noun.command(
+        "set-priority",
+        "let a waiting job go before or behind others",
+        _set_priority,
+        details="One that runs or is over is left as it is. With --json: id and state.",
+        examples=("jobs set-priority 4711 10",),
+    )
+    _add_id(parser)
+    parser.add_argument("priority", type=int, metavar="N", help="-32768 to 32767, higher first")
+    parser = noun.command(
+        "set-queue",
+        "let a waiting job run in another queue, or one that is over, when it is retried",
+        _set_queue,
+        details="One that runs is left as it is. With --json: id and state.",
+        examples=("jobs set-queue 4711 slow",),
+    )
+    _add_id(parser)
+    parser.add_argument("queue", metavar="NAME", help="the queue")
     parser = noun.command(
         "delete",
         "delete a job that does not run, with all about it",
@@ -180,10 +202,29 @@ def _cancel_matching(words: Namespace) -> int:
             unique_key=words.unique_key,
             concurrency_key=words.concurrency_key,
             older_than=words.older_than,
+            group=words.group,
             reason=words.reason,
         )
     said = f"{counts.cancelled} jobs cancelled, {counts.asked} that run asked to stop"
     say(words, said, {"cancelled": counts.cancelled, "asked": counts.asked})
+    return Exit.OK
+
+
+def _set_priority(words: Namespace) -> int:
+    with open_app(words) as app:
+        state = app.job(words.id).set_priority(words.priority)
+    return _say_whether_left(words, state, state in WAITING)
+
+
+def _set_queue(words: Namespace) -> int:
+    with open_app(words) as app:
+        state = app.job(words.id).set_queue(words.queue)
+    return _say_whether_left(words, state, state != "running")
+
+
+def _say_whether_left(words: Namespace, state: str, changed: bool) -> int:
+    left = "" if changed else " and was left as it is"
+    say(words, f"job {words.id} is {state}{left}", {"id": words.id, "state": state})
     return Exit.OK
 
 

@@ -5,14 +5,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from pgqueue.cli import enqueue, jobs, queues, schedules, schema, upkeep, worker, workers
+from pgqueue.cli import enqueue, groups, jobs, queues, schedules, schema, upkeep, worker, workers
 from pgqueue.cli.database import warn_of_password
 from pgqueue.cli.exits import Exit, explain
 from pgqueue.cli.extra import ExtraCommand, ExtraParser
 from pgqueue.cli.output import note
 from pgqueue.cli.parser import Parser
 
-_NOUNS = (worker, enqueue, jobs, queues, schedules, workers, upkeep, schema)
+_NOUNS = (worker, enqueue, jobs, queues, groups, schedules, workers, upkeep, schema)
 
 
 def make_parser(version: str, extra: Iterable[ExtraCommand] = ()) -> Parser:

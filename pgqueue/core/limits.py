@@ -40,6 +40,14 @@ def check_count(value: object, option: str, least: int = 0) -> int:
     return value
 
 
+def check_line(max_running: object, rate: object) -> None:
+    """Pass where the limits of a key are well formed, or not set; else raise ConfigurationError."""
+    if max_running is not None:
+        check_max_running(max_running)
+    if rate is not None:
+        check_rate(rate)
+
+
 def check_rate(value: object) -> str:
     """Give back a rate, such as `"100/m"`, or raise ConfigurationError."""
     if not isinstance(value, str) or not _RATE.fullmatch(value):

@@ -13,7 +13,7 @@ from pgqueue.core import checking, codec, composition
 from pgqueue.core.backoff import Backoff, validate_backoff
 from pgqueue.core.composition import Callback
 from pgqueue.core.errors import ConfigurationError, shown, suggest
-from pgqueue.core.limits import check_max_running
+from pgqueue.core.limits import check_line
 from pgqueue.core.offsets import to_delay_or_time, to_delta, to_seconds, to_time
 from pgqueue.core.schedule import Recurrence, declared
 from pgqueue.core.uniqueness import (
@@ -72,8 +72,10 @@ class TaskOptions:
         concurrency: names of arguments; of the jobs with the same values of them at most
             `max_running` run at once, the others wait in line. True for all arguments.
         max_running: how many of them may, 1 by default: then they run strictly one after the other.
+        rate: how many jobs of the task may start in a time, as `"100/m"`; with `concurrency`, of
+            those with the same values, of which then any number may run at once.
         fair_by: names of arguments; a queue's jobs with different values of them are taken in turn,
-            so that nobody's many jobs keep the others waiting. Not with `concurrency`.
+            so that nobody's many jobs keep the others waiting. Not with `concurrency` or `rate`.
         batch: the most jobs that one call is given, 1 to 1000; above 1 the function gets one list
             of `BatchJob` as its only argument.
         batch_wait: seconds for which a call that is not full waits for more jobs.
@@ -105,6 +107,7 @@ class TaskOptions:
     on_finish: Callback | None = None
     concurrency: tuple[str, ...] | bool = False
     max_running: int | None = None
+    rate: str | None = None
     fair_by: tuple[str, ...] | str | bool = False
     batch: int = 1
     batch_wait: float = 0.05
@@ -143,14 +146,13 @@ class TaskOptions:
         for name, value in composition.checked_callbacks(self).items():
             _put(self, name, value)
         _put(self, "concurrency", check_names(self.concurrency, "concurrency"))
-        if self.max_running is not None:
-            check_max_running(self.max_running)
-            if not self.concurrency:
-                raise ConfigurationError("max_running limits a key; give concurrency= with it")
+        check_line(self.max_running, self.rate)
+        if self.max_running is not None and not (self.concurrency or self.rate):
+            raise ConfigurationError("max_running limits a key; give concurrency= with it")
         names = (self.fair_by,) if isinstance(self.fair_by, str) else self.fair_by
         _put(self, "fair_by", check_names(names, "fair_by"))
-        if self.fair_by and self.concurrency:
-            raise ConfigurationError("fair_by and concurrency exclude each other; give only one")
+        if self.fair_by and (self.concurrency or self.rate):
+            raise ConfigurationError("fair_by and concurrency exclude each other; so does a rate")
         if self.name is not None:
             check_task_name(self.name)
         _put(self, "aliases", _aliases(self.aliases))
@@ -192,7 +194,8 @@ class EnqueueOptions:
         on_success, on_failure, on_finish: as of `TaskOptions`.
         concurrency_key: at most `max_running` jobs that have it run at once, whatever their task;
             text of 1 to 1000 bytes.
-        max_running: how many, 1 by default.
+        max_running: how many, 1 by default; any number with a rate.
+        rate: how many jobs of the key, without one of the task, may start in a time: `"100/m"`.
         fair_key: jobs of a queue are taken in turn, one of each key; text of 1 to 1000 bytes; not
             with a concurrency_key.
 
@@ -222,6 +225,7 @@ class EnqueueOptions:
     on_finish: Callback | None = None
     concurrency_key: str | None = None
     max_running: int | None = None
+    rate: str | None = None
     fair_key: str | None = None
 
     def __post_init__(self) -> None:
@@ -246,14 +250,10 @@ class EnqueueOptions:
             check_max_attempts(self.max_attempts)
         if self.meta is not None:
             _put(self, "meta", _meta(self.meta))
-        if self.unique_key is not None:
-            check_key(self.unique_key, "unique_key")
-        if self.concurrency_key is not None:
-            check_key(self.concurrency_key, "concurrency_key")
-        if self.fair_key is not None:
-            check_key(self.fair_key, "fair_key")
-        if self.max_running is not None:
-            check_max_running(self.max_running)
+        for name in ("unique_key", "concurrency_key", "fair_key"):
+            if getattr(self, name) is not None:
+                check_key(getattr(self, name), name)
+        check_line(self.max_running, self.rate)
         _put_uniqueness(self)
         for name, value in composition.checked(self).items():
             _put(self, name, value)

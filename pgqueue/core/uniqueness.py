@@ -77,6 +77,13 @@ def check_names(value: object, option: str) -> tuple[str, ...] | bool:
     return tuple(sorted(value)) or False
 
 
+class Unknown:
+    """Stand for an argument that is not known yet: the result of another job, or what ended."""
+
+
+UNKNOWN: Final = Unknown()
+
+
 def key_of(task: str, arguments: Mapping[str, object], names: tuple[str, ...] | bool) -> str:
     """Make the key of a job from its arguments.
 
@@ -87,12 +94,19 @@ def key_of(task: str, arguments: Mapping[str, object], names: tuple[str, ...] | 
 
     Raises:
         NotSerializableError: one of them cannot be stored.
+        ConfigurationError: one of them is not known yet.
     """
     chosen = {
         name: value
         for name, value in arguments.items()
         if names is True or (isinstance(names, tuple) and name in names)
     }
+    for name, value in chosen.items():
+        if value is UNKNOWN or (isinstance(value, tuple) and UNKNOWN in value):
+            raise ConfigurationError(
+                f"the key of a job of {task} cannot be made from '{name}', which it is given only "
+                "when it starts; give concurrency_key= or fair_key= with using()"
+            )
     plain = json.loads(codec.dumps(chosen, path="$.kwargs"))
     text = json.dumps(_ordered(plain), sort_keys=True, ensure_ascii=False)
     return f"{task}:{hashlib.sha256(text.encode()).hexdigest()[:40]}"

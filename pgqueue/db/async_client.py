@@ -232,9 +232,9 @@ class AsyncClient:
         """Change limits of a queue."""
         await self.run(queues.limit(queue, limits))
 
-    async def limit_key(self, key: str, max_running: int | None) -> None:
+    async def limit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
         """Change the limit of a concurrency key."""
-        await self.run(queues.limit_key(key, max_running))
+        await self.run(queues.limit_key(key, max_running, rate))
 
     async def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

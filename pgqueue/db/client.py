@@ -67,8 +67,12 @@ class Client:
         self._lender = lender
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
-        #: Tells when jobs end.
-        self.ends = Ends(dsn)
+        self._ends = Ends(dsn)
+
+    @property
+    def ends(self) -> Ends:
+        """What tells when jobs end."""
+        return self._ends
 
     def run(self, statement: Statement[T], connection: object = None) -> T:
         """Make one call.
@@ -124,7 +128,7 @@ class Client:
 
     def close(self) -> None:
         """Close our own connection; the next call opens another."""
-        self.ends.close()
+        self._ends.close()
         own = self._of_this_process()
         with own.lock:
             own.close()
@@ -229,9 +233,9 @@ class Client:
         """Change limits of a queue."""
         self.run(queues.limit(queue, limits))
 
-    def limit_key(self, key: str, max_running: int | None) -> None:
+    def limit_key(self, key: str, max_running: int | None, rate: str | None = None) -> None:
         """Change the limit of a concurrency key."""
-        self.run(queues.limit_key(key, max_running))
+        self.run(queues.limit_key(key, max_running, rate))
 
     def list_queues(self) -> list[QueueInfo]:
         """Read the queues."""

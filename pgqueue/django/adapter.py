@@ -14,6 +14,7 @@ from pgqueue.core.context import Context
 from pgqueue.core.options import TaskOptions
 from pgqueue.core.outcome import Cancel, Retry, Snooze, TaskControl
 from pgqueue.django import task_api
+from pgqueue.django.contexts import PgTaskContext
 from pgqueue.django.pgtask import said_of_task
 
 _Status = task_api.TaskResultStatus
@@ -73,7 +74,7 @@ def _runner(adapted: Adapted) -> Any:
 
     def run(context: Context, /, *args: Any, **kwargs: Any) -> Any:
         attempt = _Attempt(adapted, context, args, kwargs)
-        first = (task_api.TaskContext(task_result=attempt.read()),) if attempt.wants else ()
+        first = (attempt.context(attempt.read()),) if attempt.wants else ()
         attempt.begin()
         task_api.task_started.send_robust(attempt.sender, task_result=attempt.result)
         try:
@@ -93,7 +94,7 @@ def _runner(adapted: Adapted) -> Any:
         first: tuple[Any, ...] = ()
         if attempt.wants:
             result = await sync_to_async(attempt.read, thread_sensitive=True)()
-            first = (task_api.TaskContext(task_result=result),)
+            first = (attempt.context(result),)
         attempt.begin()
         await task_api.task_started.asend_robust(attempt.sender, task_result=attempt.result)
         try:
@@ -155,6 +156,10 @@ class _Attempt:
         """Read what is known of the job: one query, for a task that takes its context."""
         self.result = self.backend.get_result(self.result.id)
         return self.result
+
+    def context(self, result: Any) -> Any:
+        """Make what the task gets as its first argument."""
+        return PgTaskContext(task_result=result, job=self._context)
 
     def begin(self) -> None:
         """Note that it runs, whatever was read."""

@@ -26,7 +26,7 @@ WORDS: Final = tuple(dict.fromkeys((*TASK_WORDS, *JOB_WORDS)))
 #: What says how a key is kept, by the word that gives the key to one job.
 _OF_KEYS: Final = {
     "unique_key": ("unique", ("unique_while", "unique_for", "on_duplicate")),
-    "concurrency_key": ("concurrency", ("max_running",)),
+    "concurrency_key": ("concurrency", ("max_running", "rate")),
 }
 
 
@@ -78,7 +78,17 @@ def _post_init(self: Any) -> None:
 def _as_callback(self: Any) -> dict[str, Any]:
     """Give it in the form of `pgqueue.jobs.callbacks`: its jobs are told what has ended."""
     found = {"task": self.module_path, "queue": self.queue_name}
-    return {**found, "priority": int(self.priority)} if self.priority else found
+    if self.priority:
+        found["priority"] = int(self.priority)
+    # Keys that would be made from arguments are not known: what ended is the only one.
+    for word in ("concurrency_key", "max_running", "rate", "fair_key"):
+        if getattr(self, word, None) is not None:
+            found[word] = getattr(self, word)
+    if "rate" in found:
+        found.setdefault("concurrency_key", f"rate:{self.module_path}")
+    if "concurrency_key" not in found:
+        found.pop("max_running", None)
+    return found
 
 
 def _using(self: Any, **options: Any) -> Any:

@@ -30,7 +30,8 @@ CREATE TABLE pgqueue.jobs (
     has_dependents boolean,
     concurrency_key text,
     max_running integer,
-    fair_key text
+    fair_key text,
+    rate text
 );
 
 -- Only jobs that can expire are in it: a plain job does not pay for it.
@@ -94,7 +95,8 @@ COMMENT ON COLUMN pgqueue.jobs.group_id IS
 COMMENT ON COLUMN pgqueue.jobs.callbacks IS
 'Jobs to enqueue when this one is over: a JSON object with on_success, on_failure (it failed or
 expired) and on_finish (always), each the name of a task, or an object with task, args, kwargs,
-queue, priority, meta. Their first argument is an object that tells how this job ended.';
+queue, priority, meta, concurrency_key, max_running, rate, fair_key. Their first argument is an
+object that tells how this job ended.';
 COMMENT ON COLUMN pgqueue.jobs.after IS
 'Ids of older jobs that this one runs after: it is blocked until they are over.';
 COMMENT ON COLUMN pgqueue.jobs.run_if IS
@@ -111,7 +113,10 @@ COMMENT ON COLUMN pgqueue.jobs.concurrency_key IS
 line. 1 to 1000 bytes. Null means none.';
 COMMENT ON COLUMN pgqueue.jobs.max_running IS
 'How many jobs of the concurrency_key may run at once while this one is the first of its line. Null
-means 1.';
+means 1; where rate is given, any number.';
 COMMENT ON COLUMN pgqueue.jobs.fair_key IS
 'Jobs of a queue that have one are taken in turn, one of each key, as of each customer. 1 to 1000
 bytes; not together with a concurrency_key. Null means none: such jobs go before those that do.';
+COMMENT ON COLUMN pgqueue.jobs.rate IS
+'How many jobs of the concurrency_key may start in a time, as 100/m, while this one is the first of
+its line. Null means any number.';

@@ -1,6 +1,7 @@
 -- Purpose: who waits for the end of which job.
--- Written by: wait_for, in the waiter's own short transaction; emptied by settle, when the job has
--- ended, and by tidy, once the waiter has not said for a while that it still waits.
+-- Written by: wait_for, in the waiter's own short transaction; the insert trigger, for jobs that
+-- others run after which came later (the leader waits for them). Emptied by settle, when the job
+-- has ended, and by tidy, once the waiter has not said for a while that it still waits.
 -- Why a table and no flag of the job: a waiter comes when the job is long on its way, and nobody
 -- but a move may touch a position row. While nobody waits the table is empty, and a finish looks
 -- into it once a batch.

@@ -1,6 +1,8 @@
 -- Purpose: who counts against a limit: one row for each job that has a slot of its concurrency key
--- (from the moment it is ready), or of a queue with max_running (while it runs).
--- Written by: admit, take_slots (work); deleted by release_slots when the job leaves, jobs_forget.
+-- (from the moment it is ready), or of a queue with max_running (while it runs); and one for each
+-- job that is ready and will count for the rate of its key.
+-- Written by: admit, take_slots (work); deleted by release_slots when the job leaves, jobs_forget,
+-- and by take_rates (claim) when it starts.
 -- Why a row a slot and no counter: a counter is a row that everybody updates; here nobody waits for
 -- anybody, and what a job has is given back by its id, whoever ends it. So nothing can leak that is
 -- not a row without a job, which check_invariants would show.
@@ -19,5 +21,5 @@ CREATE INDEX slots_job_id_idx ON pgqueue.slots (job_id);
 
 COMMENT ON TABLE pgqueue.slots IS 'One row for each job that counts against a limit.';
 COMMENT ON COLUMN pgqueue.slots.key IS
-'"k:" and the concurrency key, or "q:" and the queue.';
+'"k:" and the concurrency key; "r:" and the key, until the job starts; or "q:" and the queue.';
 COMMENT ON COLUMN pgqueue.slots.job_id IS 'The job (pgqueue.jobs.id).';

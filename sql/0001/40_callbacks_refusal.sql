@@ -7,7 +7,8 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
-    v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,meta}';
+    v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,meta,concurrency_key,'
+        'max_running,fair_key,rate}';
     v_one record;
     v_job pgqueue.jobs;
     v_why text;
@@ -42,6 +43,10 @@ BEGIN
         v_job.queue := coalesce(v_one.value ->> 'queue', 'default');
         v_job.priority := 0;
         v_job.meta := v_one.value -> 'meta';
+        v_job.concurrency_key := v_one.value ->> 'concurrency_key';
+        v_job.fair_key := v_one.value ->> 'fair_key';
+        v_job.rate := v_one.value ->> 'rate';
+        v_job.max_running := NULL;
         v_why := CASE
             WHEN jsonb_typeof(v_one.value -> 'task') IS DISTINCT FROM 'string' THEN
                 'task must be a string'
@@ -51,6 +56,11 @@ BEGIN
                 OR (v_one.value ->> 'priority')::numeric NOT BETWEEN -32768 AND 32767
                 OR (v_one.value ->> 'priority')::numeric % 1 <> 0
             THEN 'priority must be a whole number between -32768 and 32767'
+            WHEN jsonb_typeof(coalesce(v_one.value -> 'max_running', '1'))
+                NOT IN ('number', 'string', 'null')
+                OR v_one.value ->> 'max_running' !~ '^[1-9][0-9]{0,8}$'
+                OR (v_one.value ? 'max_running' AND v_job.concurrency_key IS NULL)
+            THEN 'max_running must be at least 1 and given with a concurrency_key'
             ELSE pgqueue.refusal(v_job)
         END;
         IF v_why IS NOT NULL THEN

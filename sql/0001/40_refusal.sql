@@ -58,6 +58,11 @@ AS $$
         THEN concat(
             'max_running must be at least 1 and given with a concurrency_key; got ',
             job.max_running)
+        WHEN job.rate IS NOT NULL
+            AND (pgqueue.rate_jobs(job.rate) IS NULL OR job.concurrency_key IS NULL)
+        THEN concat(
+            'rate must be text such as 100/m, 5/s, 1000/2h or 10/d, given with a ',
+            'concurrency_key; got ', quote_literal(left(job.rate, 60)))
         WHEN octet_length(job.args::text) > 1572864
             OR octet_length(job.kwargs::text) > 1572864
             OR octet_length(job.meta::text) > 1572864

@@ -110,6 +110,13 @@ BEGIN
         )
         SELECT bool_or(w.late) INTO v_late FROM waits AS w;
         IF v_late THEN
+            -- Whoever ends one of those jobs wakes the leader (settle); where that was just ending
+            -- it does not see this, and the leader's own look finds it a second later.
+            INSERT INTO pgqueue.waiters (job_id, until)
+            SELECT DISTINCT a.id, v_at + interval '7 days'
+            FROM new_jobs AS n
+            CROSS JOIN LATERAL unnest(n.after) AS a (id)
+            JOIN pgqueue.job_waits AS w ON w.job_id = n.id AND w.late;
             PERFORM pgqueue.ring_leader();
         END IF;
     END IF;

@@ -24,7 +24,8 @@ CREATE FUNCTION pgqueue.enqueue(
     results_as text DEFAULT NULL,
     concurrency_key text DEFAULT NULL,
     max_running integer DEFAULT NULL,
-    fair_key text DEFAULT NULL
+    fair_key text DEFAULT NULL,
+    rate text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -47,7 +48,7 @@ BEGIN
         INSERT INTO pgqueue.jobs AS j (
             task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
             unique_key, unique_while, unique_for, on_duplicate, group_id, callbacks, after, run_if,
-            results_as, concurrency_key, max_running, fair_key
+            results_as, concurrency_key, max_running, fair_key, rate
         )
         VALUES (
             enqueue.task, coalesce(enqueue.args, '[]'), coalesce(enqueue.kwargs, '{}'),
@@ -55,7 +56,7 @@ BEGIN
             enqueue.expires_at, enqueue.timeout, enqueue.max_attempts, enqueue.meta,
             enqueue.unique_key, enqueue.unique_while, enqueue.unique_for, enqueue.on_duplicate,
             enqueue.group_id, enqueue.callbacks, enqueue.after, enqueue.run_if, enqueue.results_as,
-            enqueue.concurrency_key, enqueue.max_running, enqueue.fair_key
+            enqueue.concurrency_key, enqueue.max_running, enqueue.fair_key, enqueue.rate
         )
         RETURNING j.id INTO v_id;
         IF enqueue.unique_key IS NULL
@@ -77,7 +78,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue(
     text, jsonb, jsonb, text, integer, timestamptz, timestamptz, interval, integer, jsonb,
-    text, text, interval, text, bigint, jsonb, bigint[], text, text, text, integer, text
+    text, text, interval, text, bigint, jsonb, bigint[], text, text, text, integer, text, text
 ) IS
 'Enqueue a job in this transaction.
 

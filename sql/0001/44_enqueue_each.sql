@@ -33,7 +33,7 @@ BEGIN
         INSERT INTO pgqueue.jobs (
             id, task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts,
             meta, unique_key, unique_while, unique_for, on_duplicate, group_id, callbacks, after,
-            run_if, results_as, concurrency_key, max_running, fair_key
+            run_if, results_as, concurrency_key, max_running, fair_key, rate
         ) OVERRIDING SYSTEM VALUE
         SELECT
             d.id, r.task, coalesce(r.args, '[]'), coalesce(r.kwargs, '{}'),
@@ -42,7 +42,7 @@ BEGIN
             coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
             r.timeout, r.max_attempts, r.meta,
             r.unique_key, r.unique_while, r.unique_for, r.on_duplicate, r.group_id, r.callbacks,
-            r.after, r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key
+            r.after, r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key, r.rate
         FROM unnest(v_left, v_drawn) AS d (n, id)
         CROSS JOIN LATERAL jsonb_to_record(enqueue_each.jobs -> (d.n - 1)) AS r (
             task text, args jsonb, kwargs jsonb, queue text, priority smallint,
@@ -50,7 +50,7 @@ BEGIN
             expires_in double precision, timeout interval, max_attempts smallint, meta jsonb,
             unique_key text, unique_while text, unique_for interval, on_duplicate text,
             group_id bigint, callbacks jsonb, after bigint[], run_if text, results_as text,
-            concurrency_key text, max_running integer, fair_key text
+            concurrency_key text, max_running integer, fair_key text, rate text
         )
         ORDER BY d.n;
         FOR v_row IN

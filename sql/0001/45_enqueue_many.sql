@@ -11,7 +11,7 @@ AS $$
 DECLARE
     v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,run_at,expires_at,timeout,'
         'max_attempts,meta,unique_key,unique_while,unique_for,on_duplicate,group_id,callbacks,'
-        'after,run_if,results_as,concurrency_key,max_running,fair_key}';
+        'after,run_if,results_as,concurrency_key,max_running,fair_key,rate}';
     v_refusal text;
 BEGIN
     IF jsonb_typeof(enqueue_many.jobs) IS DISTINCT FROM 'array' THEN
@@ -57,24 +57,24 @@ BEGIN
     INSERT INTO pgqueue.jobs AS j
         (task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
         unique_while, unique_for, on_duplicate, group_id, callbacks, after, run_if, results_as,
-        concurrency_key, max_running, fair_key)
+        concurrency_key, max_running, fair_key, rate)
     SELECT
         r.task, coalesce(r.args, '[]'), coalesce(r.kwargs, '{}'), coalesce(r.queue, 'default'),
         coalesce(r.priority, 0), r.run_at, r.expires_at, r.timeout, r.max_attempts, r.meta,
         r.unique_while, r.unique_for, r.on_duplicate, r.group_id, r.callbacks, r.after, r.run_if,
-        r.results_as, r.concurrency_key, r.max_running, r.fair_key
+        r.results_as, r.concurrency_key, r.max_running, r.fair_key, r.rate
     FROM ROWS FROM (
         jsonb_to_recordset(enqueue_many.jobs) AS (
             task text, args jsonb, kwargs jsonb, queue text, priority smallint,
             run_at timestamptz, expires_at timestamptz, timeout interval, max_attempts smallint,
             meta jsonb, unique_while text, unique_for interval, on_duplicate text, group_id bigint,
             callbacks jsonb, after bigint[], run_if text, results_as text, concurrency_key text,
-            max_running integer, fair_key text
+            max_running integer, fair_key text, rate text
         )
     ) WITH ORDINALITY AS r (
         task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
         unique_while, unique_for, on_duplicate, group_id, callbacks, after, run_if, results_as,
-        concurrency_key, max_running, fair_key, n
+        concurrency_key, max_running, fair_key, rate, n
     )
     ORDER BY r.n
     RETURNING j.id;

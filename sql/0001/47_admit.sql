@@ -1,7 +1,8 @@
 -- Purpose: let the first jobs of concurrency keys that have a free slot go on to be ready.
--- Called by: work, for keys on offer; release_slots, for the slots that were given back.
+-- Called by: work, for keys on offer; release_slots, for the slots that were given back; promote,
+-- for keys whose rate permits jobs again.
 -- Moves blocked_jobs to ready_jobs; writes slots; deletes from offers, or writes them where more is
--- to be done later. Reads jobs, key_limits.
+-- to be done later; sums up key_takes. Reads jobs, key_limits, queues.
 -- Locks: advisory (70677106, hash of the key) until the end of the transaction, tried, so that two
 -- do not count the same free slot; the rows it moves, by key, priority and seq, skipping those that
 -- others hold. So it waits for nobody.
@@ -11,6 +12,12 @@
 -- before the one that counts, so that the line and the slots are those of after the offer. Who
 -- gives back a slot admits the next one himself, or leaves an offer where he does not get the lock:
 -- the other one may have counted before.
+-- Why a rate is never exceeded: a job counts for it from the moment it is ready ("r:" in slots) and
+-- from its start on for the length of the period (key_takes), and only as many go on as leave the
+-- sum at the rate. In any stretch of that length start only some that were counted together when
+-- the last one of them went on. A key whose rate is used up has an offer for later.
+-- Why at most 1000 of a key at once: the rest of a line of a million goes on with the next call.
+-- Why jobs of paused queues are passed over: they would keep the slot for as long as the pause.
 -- Why no bitmaps and no sorts: a table that was small when it was analysed is not worth its index
 -- to the planner, and it would read all lines for each key.
 -- Why at most 128 locks: they stand in a table of the server's that all sessions share.
@@ -31,40 +38,64 @@ DECLARE
         WHERE pg_try_advisory_xact_lock(
             70677106, (hashtextextended(k.key, 0) & 2147483647)::integer)
     );
+    v_paused text[] := ARRAY(
+        SELECT q.name
+        FROM pgqueue.queues AS q
+        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > admit.at)
+    );
     v_again text[];
+    v_later text[];
 BEGIN
     DELETE FROM pgqueue.offers AS o WHERE o.key = ANY (v_mine);
     WITH lines AS MATERIALIZED (
         SELECT
-            k.key,
-            coalesce(l.max_running, h.max_running, 1)
-                - (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'k:' || k.key) AS free
+            k.key, m.rate,
+            CASE WHEN m.rate IS NOT NULL THEN
+                pgqueue.rate_jobs(m.rate)
+                - (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'r:' || k.key)
+                - (
+                    SELECT coalesce(sum(t.n), 0)
+                    FROM pgqueue.key_takes AS t
+                    WHERE t.key = k.key AND t.until > admit.at
+                )
+            END AS permitted,
+            m.max_running - CASE WHEN m.max_running IS NOT NULL THEN
+                (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'k:' || k.key)
+            END AS free
         FROM unnest(v_mine) AS k (key)
         LEFT JOIN LATERAL (
-            SELECT l.max_running FROM pgqueue.key_limits AS l WHERE l.key = k.key OFFSET 0
+            SELECT l.max_running, l.rate FROM pgqueue.key_limits AS l WHERE l.key = k.key OFFSET 0
         ) AS l ON true
         CROSS JOIN LATERAL (
-            SELECT (
-                SELECT j.max_running FROM pgqueue.jobs AS j WHERE j.id = b.job_id
-            ) AS max_running
+            SELECT b.job_id
             FROM pgqueue.blocked_jobs AS b
-            WHERE b.reason = 'concurrency' AND b.key = k.key
+            WHERE b.reason = 'concurrency' AND b.key = k.key AND b.queue <> ALL (v_paused)
             ORDER BY b.priority DESC, b.seq
             LIMIT 1
         ) AS h
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(l.rate, j.rate) AS rate,
+                coalesce(
+                    l.max_running, j.max_running, CASE WHEN j.rate IS NULL THEN 1 END
+                ) AS max_running
+            FROM pgqueue.jobs AS j
+            WHERE j.id = h.job_id
+            OFFSET 0
+        ) AS m
     ),
     picked AS MATERIALIZED (
-        SELECT b.*
+        SELECT b.*, l.rate
         FROM lines AS l
         CROSS JOIN LATERAL (
             SELECT b.ctid AS tid, b.*
             FROM pgqueue.blocked_jobs AS b
-            WHERE b.reason = 'concurrency' AND b.key = l.key
+            WHERE b.reason = 'concurrency' AND b.key = l.key AND b.queue <> ALL (v_paused)
             ORDER BY b.priority DESC, b.seq
-            LIMIT greatest(l.free, 0)
+            LIMIT greatest(least(l.free, l.permitted, 1000), 0)
             FOR UPDATE SKIP LOCKED
         ) AS b
-        WHERE l.free > 0
+        WHERE least(l.free, l.permitted) > 0
     ),
     gone AS (
         DELETE FROM pgqueue.blocked_jobs AS b
@@ -75,13 +106,15 @@ BEGIN
             (queue, priority, seq, job_id, attempt, lost, crashes, flags)
         SELECT
             p.queue, p.priority, nextval('pgqueue.jobs_id_seq'), p.job_id, p.attempt, p.lost,
-            p.crashes, p.flags
+            p.crashes, (p.flags & ~64) | CASE WHEN p.rate IS NULL THEN 0 ELSE 64 END
         FROM picked AS p
         RETURNING queue
     ),
     taken AS (
         INSERT INTO pgqueue.slots (key, job_id)
         SELECT 'k:' || p.key, p.job_id FROM picked AS p
+        UNION ALL
+        SELECT 'r:' || p.key, p.job_id FROM picked AS p WHERE p.rate IS NOT NULL
     )
     SELECT
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
@@ -89,17 +122,29 @@ BEGIN
         (
             SELECT array_agg(l.key)
             FROM lines AS l
-            WHERE l.free > 0
+            WHERE least(l.free, l.permitted) > 0
                 -- A hashed list: comparing each line with each job picked is quadratic.
-                AND (l.key, l.free) NOT IN (SELECT p.key, count(*) FROM picked AS p GROUP BY p.key)
+                AND (l.key, least(l.free, l.permitted))
+                    NOT IN (SELECT p.key, count(*) FROM picked AS p GROUP BY p.key)
                 AND EXISTS (
                     SELECT
                     FROM pgqueue.blocked_jobs AS b
                     WHERE b.reason = 'concurrency' AND b.key = l.key
+                        AND b.queue <> ALL (v_paused)
                         AND b.job_id <> ALL (ARRAY(SELECT p.job_id FROM picked AS p))
                 )
+        ),
+        -- Where the rate is what holds them back; a look too many does no harm.
+        (
+            SELECT array_agg(l.key)
+            FROM lines AS l
+            WHERE l.rate IS NOT NULL AND coalesce(l.permitted <= l.free, true)
+                AND l.permitted <= 1000
         )
-    INTO admit.queues, v_again;
+    INTO admit.queues, v_again, v_later;
+    IF v_later IS NOT NULL THEN
+        PERFORM pgqueue.rest_keys(v_later, admit.at);
+    END IF;
     IF v_again IS NOT NULL OR cardinality(v_mine) < cardinality(keys) THEN
         INSERT INTO pgqueue.offers (key)
         SELECT k.key FROM unnest(v_again) AS k (key)

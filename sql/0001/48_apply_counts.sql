@@ -121,8 +121,12 @@ BEGIN
         EXIT WHEN v_over IS NULL;
         apply_counts.ended := apply_counts.ended || v_over;
         PERFORM set_config('pgqueue.overfill', 'on', true);
-        INSERT INTO pgqueue.jobs (task, args, kwargs, queue, priority, meta)
-        SELECT c.task, c.args, c.kwargs, c.queue, c.priority, c.meta
+        INSERT INTO pgqueue.jobs
+            (task, args, kwargs, queue, priority, meta, concurrency_key, max_running, fair_key,
+            rate)
+        SELECT
+            c.task, c.args, c.kwargs, c.queue, c.priority, c.meta, c.concurrency_key,
+            c.max_running, c.fair_key, c.rate
         FROM unnest(v_over) WITH ORDINALITY AS o (id, n)
         JOIN pgqueue.groups AS g ON g.id = o.id
         CROSS JOIN LATERAL pgqueue.callback_jobs(

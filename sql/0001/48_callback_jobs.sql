@@ -8,7 +8,11 @@ RETURNS TABLE (
     kwargs jsonb,
     queue text,
     priority smallint,
-    meta jsonb
+    meta jsonb,
+    concurrency_key text,
+    max_running integer,
+    fair_key text,
+    rate text
 )
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -20,7 +24,11 @@ AS $$
         coalesce(c.spec -> 'kwargs', '{}'),
         coalesce(c.spec ->> 'queue', 'default'),
         coalesce((c.spec ->> 'priority')::smallint, 0::smallint),
-        c.spec -> 'meta'
+        c.spec -> 'meta',
+        c.spec ->> 'concurrency_key',
+        (c.spec ->> 'max_running')::integer,
+        c.spec ->> 'fair_key',
+        c.spec ->> 'rate'
     FROM (
         VALUES
             (1, 'on_success', state = 'succeeded'),

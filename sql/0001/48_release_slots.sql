@@ -12,7 +12,8 @@ DECLARE
 BEGIN
     WITH gone AS (
         DELETE FROM pgqueue.slots AS s
-        WHERE s.job_id = ANY (release_slots.ids) AND left(s.key, 1) = release_slots.kind
+        WHERE s.job_id = ANY (release_slots.ids)
+            AND (left(s.key, 1) = 'q') = (release_slots.kind = 'q')
         RETURNING substr(s.key, 3) AS key
     )
     SELECT array_agg(DISTINCT g.key) INTO v_keys FROM gone AS g;

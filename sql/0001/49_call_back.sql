@@ -12,8 +12,11 @@ DECLARE
     v_overfill text := coalesce(current_setting('pgqueue.overfill', true), '');
 BEGIN
     PERFORM set_config('pgqueue.overfill', 'on', true);
-    INSERT INTO pgqueue.jobs (task, args, kwargs, queue, priority, meta)
-    SELECT c.task, c.args, c.kwargs, c.queue, c.priority, c.meta
+    INSERT INTO pgqueue.jobs
+        (task, args, kwargs, queue, priority, meta, concurrency_key, max_running, fair_key, rate)
+    SELECT
+        c.task, c.args, c.kwargs, c.queue, c.priority, c.meta, c.concurrency_key, c.max_running,
+        c.fair_key, c.rate
     FROM unnest(call_back.ids) WITH ORDINALITY AS i (id, n)
     CROSS JOIN LATERAL (
         SELECT j.id, j.task, j.queue, j.callbacks, j.meta, j.group_id

@@ -58,6 +58,11 @@ BEGIN
             FROM unnest(settle.awaited) WITH ORDINALITY AS i (id, n)
             GROUP BY i.n / 350;
         END IF;
+        IF settle.awaited IS NOT NULL
+            AND EXISTS (SELECT FROM pgqueue.job_waits AS w WHERE w.late)
+        THEN
+            PERFORM pgqueue.ring_leader();
+        END IF;
     END IF;
 END
 $$;

@@ -1,7 +1,7 @@
 -- Purpose: take up to max_jobs ready jobs of one queue for a worker, and build the batch's text.
 -- Called by: dequeue and work only (they check the worker and set the plan settings).
 -- Reads jobs; deletes from ready_jobs; writes running_jobs, finished_jobs (expired ones);
--- deletes from unique_keys where flags say so.
+-- deletes from unique_keys, and writes key_takes (take_rates), where flags say so.
 -- Locks: the rows it takes, in (priority, seq) order, skipping those that others hold.
 --
 -- How it is written, and why:
@@ -197,6 +197,9 @@ BEGIN
             ),
             claim.at
         );
+    END IF;
+    IF (v_flags & 64) <> 0 THEN
+        PERFORM pgqueue.take_rates(claim.job_ids, claim.at);
     END IF;
     IF v_expired IS NOT NULL THEN
         PERFORM pgqueue.settle(v_expired, v_expired, -1, claim.at);

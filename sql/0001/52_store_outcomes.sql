@@ -37,6 +37,7 @@ DECLARE
     v_queues text[];
     v_soon boolean;
     v_parted bigint[];
+    v_rated bigint[];
     v_limited boolean := EXISTS (
         SELECT FROM pgqueue.queues AS q WHERE q.max_running IS NOT NULL);
     -- Queues that keep what has succeeded for another time; jobs of the others need not ask.
@@ -232,8 +233,13 @@ BEGIN
                     FROM mine AS m
                     WHERE m.next = 'scheduled' AND (m.flags & 16) <> 0
                 ),
+                (
+                    SELECT array_agg(m.job_id)
+                    FROM mine AS m
+                    WHERE m.next = 'ready' AND (m.flags & 64) <> 0
+                ),
                 e.ended, e.featured, e.features
-            INTO v_moved, v_queues, v_soon, v_parted, v_ids, v_some, v_bits
+            INTO v_moved, v_queues, v_soon, v_parted, v_rated, v_ids, v_some, v_bits
             FROM (
                 SELECT
                     array_agg(m.job_id) AS ended,
@@ -248,6 +254,11 @@ BEGIN
             IF v_parted IS NOT NULL THEN
                 -- A job that runs later does not hold its key.
                 PERFORM pgqueue.release_slots(v_parted, 'k', store_outcomes.at);
+            END IF;
+            IF v_rated IS NOT NULL THEN
+                -- It starts once more, which the rate of its key must permit; before the others.
+                PERFORM pgqueue.hold_back(v_rated),
+                    pgqueue.release_slots(v_rated, 'k', store_outcomes.at);
             END IF;
             IF v_limited THEN
                 PERFORM pgqueue.release_slots(v_moved, 'q', store_outcomes.at);

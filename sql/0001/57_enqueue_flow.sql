@@ -16,11 +16,13 @@ CREATE FUNCTION pgqueue.enqueue_flow(
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE
     v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,run_at,expires_at,timeout,'
-        'max_attempts,meta,callbacks,name,after,run_if,results_as}';
+        'max_attempts,meta,callbacks,name,after,run_if,results_as,concurrency_key,max_running,'
+        'fair_key,rate}';
     v_count integer;
     v_refusal text;
     v_names jsonb;
@@ -159,7 +161,8 @@ BEGIN
     END IF;
     INSERT INTO pgqueue.jobs (
         id, task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
-        callbacks, group_id, after, run_if, results_as, has_dependents
+        callbacks, group_id, after, run_if, results_as, has_dependents, concurrency_key,
+        max_running, fair_key, rate
     )
     OVERRIDING SYSTEM VALUE
     SELECT
@@ -180,16 +183,18 @@ BEGIN
         CASE
             WHEN r.n IN (SELECT p.n FROM unnest(v_parents) AS p (n)) THEN true
             WHEN enqueue_flow.before IS NOT NULL THEN true
-        END
+        END,
+        r.concurrency_key, r.max_running, r.fair_key, r.rate
     FROM ROWS FROM (
         jsonb_to_recordset(enqueue_flow.jobs) AS (
             task text, args jsonb, kwargs jsonb, queue text, priority smallint,
             run_at timestamptz, expires_at timestamptz, timeout interval, max_attempts smallint,
-            meta jsonb, callbacks jsonb, after jsonb, run_if text, results_as text
+            meta jsonb, callbacks jsonb, after jsonb, run_if text, results_as text,
+            concurrency_key text, max_running integer, fair_key text, rate text
         )
     ) WITH ORDINALITY AS r (
         task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
-        callbacks, after, run_if, results_as, n
+        callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key, rate, n
     );
     IF v_last IS NOT NULL THEN
         INSERT INTO pgqueue.job_dependencies (parent_id, child_id)

@@ -15,6 +15,7 @@ CREATE FUNCTION pgqueue.cancel_matching(
     older_than interval DEFAULT NULL,
     reason text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp(),
+    group_id bigint DEFAULT NULL,
     OUT cancelled integer,
     OUT asked integer
 )
@@ -22,6 +23,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
+    v_groups bigint[];
     v_ids bigint[];
     v_ended bigint[];
     v_id bigint;
@@ -29,12 +31,20 @@ DECLARE
 BEGIN
     IF num_nonnulls(cancel_matching.task, cancel_matching.args, cancel_matching.kwargs,
         cancel_matching.queue, cancel_matching.unique_key, cancel_matching.concurrency_key,
-        cancel_matching.older_than) = 0
+        cancel_matching.older_than, cancel_matching.group_id) = 0
     THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ004',
             MESSAGE = 'cancel_matching must be told what to match: task, args, kwargs, queue, '
-                'unique_key, concurrency_key or older_than';
+                'unique_key, concurrency_key, older_than or group_id';
+    END IF;
+    IF cancel_matching.group_id IS NOT NULL THEN
+        WITH RECURSIVE inside AS (
+            SELECT cancel_matching.group_id AS id
+            UNION ALL
+            SELECT g.id FROM inside AS i JOIN pgqueue.groups AS g ON g.parent_id = i.id
+        )
+        SELECT array_agg(i.id) INTO v_groups FROM inside AS i;
     END IF;
     SELECT array_agg(j.id ORDER BY j.id) INTO v_ids
     FROM (
@@ -54,6 +64,7 @@ BEGIN
         AND (cancel_matching.unique_key IS NULL OR j.unique_key = cancel_matching.unique_key)
         AND (cancel_matching.concurrency_key IS NULL
             OR j.concurrency_key = cancel_matching.concurrency_key)
+        AND (v_groups IS NULL OR j.group_id = ANY (v_groups))
         AND (cancel_matching.older_than IS NULL
             OR j.created_at <= cancel_matching.at - cancel_matching.older_than);
     v_ended := pgqueue.end_waiting(
@@ -75,14 +86,14 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.cancel_matching(
-    text, jsonb, jsonb, text, text, text, interval, text, timestamptz
+    text, jsonb, jsonb, text, text, text, interval, text, timestamptz, bigint
 ) IS
 'Stop all jobs that are not over and look like this. Whatever is null matches everything, but not
 all may be null.
 
 Args: task, args, kwargs, queue, unique_key, concurrency_key: as their jobs have them, JSON compared
 as values; older_than: enqueued at least so long ago; reason: a line for people, or null; at: the
-time it is.
+time it is; group_id: only members of this group, and of the groups in it.
 Returns: cancelled: how many were waiting; asked: how many are running and were asked to stop.
 Errors: PQ004 when nothing is given.
 Locks: the position rows, skipping those that a worker is just taking.';

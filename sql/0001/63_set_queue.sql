@@ -37,6 +37,11 @@ BEGIN
         IF FOUND THEN
             v_state := 'ready';
             PERFORM pgqueue.ring(ARRAY[set_queue.queue]);
+            IF EXISTS (
+                SELECT FROM pgqueue.queues AS q WHERE q.name = set_queue.queue AND q.paused
+            ) THEN
+                PERFORM pgqueue.park(set_queue.queue, clock_timestamp());
+            END IF;
             EXIT;
         END IF;
         WITH moved AS (
@@ -67,6 +72,11 @@ BEGIN
         FROM moved AS m;
         IF FOUND THEN
             v_state := 'blocked';
+            -- It may come out of a paused queue.
+            INSERT INTO pgqueue.offers (key)
+            SELECT b.key
+            FROM pgqueue.blocked_jobs AS b
+            WHERE b.job_id = set_queue.job_id AND b.reason = 'concurrency';
             -- One with a fair key may have its turn at once.
             PERFORM pgqueue.ring(ARRAY[set_queue.queue]);
             EXIT;
@@ -83,7 +93,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.set_queue(bigint, text) IS
 'Let a waiting job run in another queue, or one that is over, should it be retried. One that runs is
-left as it is.
+left as it is. The most that may wait in a queue is not asked: the job is in already.
 
 Args: job_id; queue.
 Returns: its state.

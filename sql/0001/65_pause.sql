@@ -1,6 +1,8 @@
 -- Purpose: start no job of a queue until it is resumed.
--- Called by: people and programs. Writes queues. Locks: the row of the queue.
--- Errors: PQ004.
+-- Called by: people and programs. Writes queues; moves ready_jobs that have a concurrency key back
+-- to blocked_jobs, and lets others of the key go on (park). Locks: the row of the queue; the rows
+-- it moves, skipping those that a worker is just taking; those of admit and ring. Errors: PQ004.
+-- Why: in a paused queue a job would keep the slot of its key from jobs of other queues.
 CREATE FUNCTION pgqueue.pause(
     queue text,
     resume_in interval DEFAULT NULL,
@@ -19,6 +21,7 @@ BEGIN
     INSERT INTO pgqueue.queues AS q (name, paused, resume_at)
     VALUES (pause.queue, true, pause.at + pause.resume_in)
     ON CONFLICT (name) DO UPDATE SET paused = true, resume_at = excluded.resume_at;
+    PERFORM pgqueue.park(pause.queue, pause.at);
 END
 $$;
 

@@ -1,6 +1,6 @@
 -- Purpose: start jobs of a queue again.
 -- Called by: people and programs; the leader, for pauses whose time is over (resume_due).
--- Writes queues. Locks: the row of the queue; those of ring.
+-- Writes queues, offers. Locks: the row of the queue; those of ring.
 CREATE FUNCTION pgqueue.resume(queue text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -10,10 +10,12 @@ BEGIN
     UPDATE pgqueue.queues AS q
     SET paused = false, resume_at = NULL
     WHERE q.name = resume.queue AND q.paused;
-    IF FOUND THEN
-        PERFORM pgqueue.ring(ARRAY[resume.queue]);
+    IF NOT FOUND THEN
+        RETURN false;
     END IF;
-    RETURN FOUND;
+    PERFORM pgqueue.unpark(ARRAY[resume.queue]);
+    PERFORM pgqueue.ring(ARRAY[resume.queue]);
+    RETURN true;
 END
 $$;
 

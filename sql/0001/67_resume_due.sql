@@ -1,5 +1,5 @@
 -- Purpose: end the pauses whose time is over.
--- Called by: the leader with its timer; idempotent, anybody may. Writes queues; rings.
+-- Called by: the leader with its timer; idempotent, anybody may. Writes queues, offers; rings.
 CREATE FUNCTION pgqueue.resume_due(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -18,6 +18,7 @@ BEGIN
         RETURNING q.name
     )
     SELECT array_agg(o.name) INTO v_queues FROM ended AS o;
+    PERFORM pgqueue.unpark(v_queues);
     PERFORM pgqueue.ring(v_queues);
     RETURN coalesce(cardinality(v_queues), 0);
 END

@@ -1,8 +1,10 @@
 -- Purpose: make the scheduled jobs ready whose time has come.
 -- Called by: the leader, at each due time and at most a second apart; idempotent, anybody may.
 -- Moves scheduled_jobs to ready_jobs (hold_back: blocked_jobs); counts what others could not
--- (advance); rings the queues whose rate permits jobs again, and deletes that from offers.
--- Locks: the rows it moves, by run_at, skipping those that others hold; those of ring and advance.
+-- (advance); rings the queues whose rate permits jobs again, lets the keys go on whose rate does
+-- (admit), and deletes that from offers.
+-- Locks: the rows it moves, by run_at, skipping those that others hold; those of ring, admit and
+-- advance.
 -- Why floor: dead entries of jobs promoted before lie at the low end of the index; a scan that
 -- starts where the last one ended does not walk them. null scans from the beginning, which the
 -- leader does once a second, for rows that committed late.
@@ -25,6 +27,8 @@ DECLARE
     v_next timestamptz;
     v_flags integer;
     v_keyed bigint[];
+    v_rested text[];
+    v_keys text[];
 BEGIN
     WITH picked AS MATERIALIZED (
         SELECT s.ctid AS tid, s.*
@@ -60,9 +64,18 @@ BEGIN
                 SELECT k.ctid FROM pgqueue.offers AS k WHERE k.at <= promote.at
                 FOR UPDATE SKIP LOCKED
             ))
-            RETURNING o.queue
+            RETURNING o.queue, o.later_key
         )
-        SELECT v_queues || array_agg(d.queue) INTO v_queues FROM due AS d;
+        SELECT
+            array_agg(DISTINCT d.queue) FILTER (WHERE d.queue IS NOT NULL),
+            array_agg(DISTINCT d.later_key) FILTER (WHERE d.later_key IS NOT NULL)
+        INTO v_rested, v_keys
+        FROM due AS d;
+        v_queues := v_queues || v_rested;
+        IF v_keys IS NOT NULL THEN
+            v_queues := v_queues || pgqueue.admit(v_keys, promote.at);
+        END IF;
+        v_queues := ARRAY(SELECT DISTINCT q.name FROM unnest(v_queues) AS q (name));
     END IF;
     PERFORM pgqueue.ring(v_queues);
     IF EXISTS (SELECT FROM pgqueue.group_deltas)

@@ -32,6 +32,7 @@ DECLARE
     v_featured bigint[];
     v_features integer;
     v_all bigint[];
+    v_rated bigint[];
     v_limited boolean := EXISTS (
         SELECT FROM pgqueue.queues AS q WHERE q.max_running IS NOT NULL);
     v_old_enough boolean := (
@@ -134,11 +135,17 @@ BEGIN
             array_agg(p.job_id) FILTER (WHERE p.cancelled),
             array_agg(p.job_id) FILTER (WHERE p.cancelled AND p.flags > 3),
             coalesce(bit_or(p.flags) FILTER (WHERE p.cancelled), 0),
-            array_agg(p.job_id)
-        INTO v_count, v_queues, v_ended, v_featured, v_features, v_all
+            array_agg(p.job_id),
+            array_agg(p.job_id) FILTER (WHERE NOT p.cancelled AND (p.flags & 64) <> 0)
+        INTO v_count, v_queues, v_ended, v_featured, v_features, v_all, v_rated
         FROM picked AS p;
         IF v_limited THEN
             PERFORM pgqueue.release_slots(v_all, 'q', rescue.at);
+        END IF;
+        IF v_rated IS NOT NULL THEN
+            -- They start once more, which the rates of their keys must permit.
+            PERFORM pgqueue.hold_back(v_rated),
+                pgqueue.release_slots(v_rated, 'k', rescue.at);
         END IF;
         PERFORM pgqueue.settle(v_ended, v_featured, v_features, rescue.at);
         PERFORM pgqueue.ring(v_queues);

@@ -1,7 +1,7 @@
 -- Purpose: what nobody else tidies up: waiters that left without a word; results that were kept for
--- a flow that has ended; groups whose jobs are gone.
--- Called by: the leader every few seconds; idempotent, anybody may. Deletes from waiters and
--- groups; writes groups and finished_jobs.
+-- a flow that has ended; starts that count for no rate any more; groups whose jobs are gone.
+-- Called by: the leader every few seconds; idempotent, anybody may. Deletes from waiters,
+-- key_takes and groups; writes groups and finished_jobs.
 -- Locks: the rows it deletes, skipping those that others hold.
 CREATE FUNCTION pgqueue.tidy(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -23,6 +23,14 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     ));
     GET DIAGNOSTICS v_count = ROW_COUNT;
+    DELETE FROM pgqueue.key_takes AS t
+    WHERE t.ctid = ANY (ARRAY(
+        SELECT k.ctid
+        FROM pgqueue.key_takes AS k
+        WHERE k.until < tidy.at
+        LIMIT 10000
+        FOR UPDATE SKIP LOCKED
+    ));
     FOR v_group IN
         SELECT g.id
         FROM pgqueue.groups AS g

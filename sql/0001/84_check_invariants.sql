@@ -159,7 +159,7 @@ AS $$
     FROM pgqueue.slots AS s
     WHERE NOT EXISTS (SELECT FROM pgqueue.running_jobs AS u WHERE u.job_id = s.job_id)
         AND (
-            s.key LIKE 'q:%'
+            left(s.key, 1) = 'q'
             OR NOT EXISTS (SELECT FROM pgqueue.ready_jobs AS r WHERE r.job_id = s.job_id)
         )
     UNION ALL
@@ -174,13 +174,28 @@ AS $$
             SELECT FROM pgqueue.slots AS s WHERE s.job_id = p.job_id AND s.key LIKE 'k:%'
         )
     UNION ALL
+    SELECT 'ready job that does not count for its rate', r.job_id, NULL
+    FROM pgqueue.ready_jobs AS r
+    WHERE (r.flags & 64) <> 0
+        AND NOT EXISTS (
+            SELECT FROM pgqueue.slots AS s WHERE s.job_id = r.job_id AND s.key LIKE 'r:%'
+        )
+    UNION ALL
+    SELECT 'started job that counts as ready', s.job_id, s.key
+    FROM pgqueue.slots AS s
+    WHERE s.key LIKE 'r:%'
+        AND NOT EXISTS (SELECT FROM pgqueue.ready_jobs AS r WHERE r.job_id = s.job_id)
+    UNION ALL
     SELECT 'line that nobody looks at', min(b.job_id), b.key
     FROM pgqueue.blocked_jobs AS b
     LEFT JOIN pgqueue.key_limits AS l ON l.key = b.key
     WHERE b.reason = 'concurrency'
         AND NOT EXISTS (SELECT FROM pgqueue.slots AS s WHERE s.key = 'k:' || b.key)
         AND coalesce(l.max_running, 1) > 0
-        AND NOT EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key = b.key)
+        AND NOT EXISTS (
+            SELECT FROM pgqueue.offers AS o WHERE o.key = b.key OR o.later_key = b.key
+        )
+        AND NOT EXISTS (SELECT FROM pgqueue.queues AS q WHERE q.name = b.queue AND q.paused)
     GROUP BY b.key
     UNION ALL
     SELECT 'more lost attempts than attempts', o.id, format('%s of %s', o.lost, o.attempt)

@@ -6,7 +6,10 @@
 -- gives, where it has not found enough, the place where the next call goes on. So a page costs at
 -- most a fraction of a second, however rare the task and however many jobs are kept.
 -- In which order: failed, cancelled and expired jobs by their end, the last one first; scheduled
--- ones by run_at, the next one first; all others by id, the newest first.
+-- ones by run_at, the next one first; all others by id, the newest first, and so are the members of
+-- a group, whatever their state: they have an index of their own, and are seldom many.
+-- Why the order of a group names its id: the planner would take the primary key, and read all jobs
+-- to find the few of the group.
 -- Why a time is turned into an id (bisected): created_at rises with the id but for what ran at the
 -- same moment, so that a time is found by two dozen looks at the primary key, without an index.
 -- Why dynamic: each state has its own table, order and index, and with constants in the text the
@@ -26,6 +29,7 @@ CREATE FUNCTION pgqueue.find_jobs(
     after text DEFAULT NULL,
     max_jobs integer DEFAULT 100,
     max_looks integer DEFAULT 50000,
+    group_id bigint DEFAULT NULL,
     OUT job_ids bigint[],
     OUT next text,
     OUT reached timestamptz
@@ -39,15 +43,17 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 DECLARE
-    v_over boolean := find_jobs.state IN ('failed', 'cancelled', 'expired');
-    v_timed boolean := v_over OR find_jobs.state = 'scheduled';
-    v_table text := CASE
-        WHEN find_jobs.state IS NULL THEN 'jobs'
+    v_position text := CASE
         WHEN find_jobs.state IN ('blocked', 'scheduled', 'ready', 'running')
             THEN find_jobs.state || '_jobs'
-        WHEN v_over OR find_jobs.state = 'succeeded' THEN 'finished_jobs'
+        WHEN find_jobs.state IN ('succeeded', 'failed', 'cancelled', 'expired')
+            THEN 'finished_jobs'
     END;
-    v_id text := CASE WHEN find_jobs.state IS NULL THEN 'id' ELSE 'job_id' END;
+    v_grouped boolean := find_jobs.group_id IS NOT NULL;
+    v_table text := CASE WHEN v_grouped THEN 'jobs' ELSE coalesce(v_position, 'jobs') END;
+    v_over boolean := NOT v_grouped AND find_jobs.state IN ('failed', 'cancelled', 'expired');
+    v_timed boolean := v_over OR NOT v_grouped AND find_jobs.state = 'scheduled';
+    v_id text := CASE WHEN v_table = 'jobs' THEN 'id' ELSE 'job_id' END;
     v_time text := CASE WHEN v_over THEN 'finished_at' WHEN v_timed THEN 'run_at' END;
     v_place text[];
     v_walk text;
@@ -57,7 +63,7 @@ DECLARE
     v_order text;
     v_times timestamptz[];
 BEGIN
-    IF v_table IS NULL THEN
+    IF v_position IS NULL AND find_jobs.state IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ004',
             MESSAGE = format('state must be one of blocked, scheduled, ready, running, succeeded, '
@@ -96,6 +102,20 @@ BEGIN
                 v_time, CASE WHEN v_over THEN '<' ELSE '>' END, v_place[1]::timestamptz,
                 v_place[2]);
         END IF;
+    ELSIF v_grouped THEN
+        v_order := 'group_id DESC, id DESC';
+        v_walk := format('(k.group_id, k.id) >= (%1$s, %2$s) AND k.group_id <= %1$s',
+            find_jobs.group_id,
+            CASE WHEN find_jobs.since IS NULL THEN 0
+            ELSE pgqueue.first_job_at(find_jobs.since) END);
+        IF v_place IS NOT NULL THEN
+            v_walk := v_walk || format(
+                ' AND (k.group_id, k.id) < (%s, %s)', find_jobs.group_id, v_place[2]);
+        END IF;
+        IF find_jobs.until IS NOT NULL THEN
+            v_walk := v_walk || format(' AND (k.group_id, k.id) < (%s, %s)', find_jobs.group_id,
+                pgqueue.first_job_at(find_jobs.until));
+        END IF;
     ELSE
         v_order := v_id || ' DESC';
         IF v_place IS NOT NULL THEN
@@ -114,10 +134,20 @@ BEGIN
         'SELECT k.* FROM pgqueue.%I AS k WHERE %s ORDER BY %s', v_table, v_walk, v_order);
 
     -- What of it fits.
-    IF find_jobs.state = 'succeeded' THEN
+    IF v_grouped AND v_position IS NOT NULL THEN
+        v_fits := format('EXISTS (SELECT FROM pgqueue.%I AS p WHERE p.job_id = w.id', v_position)
+            || CASE WHEN v_position = 'finished_jobs' THEN format(' AND p.state = %L)',
+                find_jobs.state) ELSE ')' END;
+    ELSIF find_jobs.state = 'succeeded' THEN
         v_fits := 'w.state = ''succeeded''';
     END IF;
-    IF find_jobs.worker_id IS NOT NULL THEN
+    IF find_jobs.worker_id IS NOT NULL AND v_grouped THEN
+        v_fits := v_fits || format(
+            ' AND (EXISTS (SELECT FROM pgqueue.running_jobs AS p '
+            'WHERE p.job_id = w.id AND p.worker_id = %1$s) '
+            'OR EXISTS (SELECT FROM pgqueue.finished_jobs AS p '
+            'WHERE p.job_id = w.id AND p.worker_id = %1$s))', find_jobs.worker_id);
+    ELSIF find_jobs.worker_id IS NOT NULL THEN
         v_fits := v_fits || CASE WHEN v_table IN ('running_jobs', 'finished_jobs')
             THEN format(' AND w.worker_id = %s', find_jobs.worker_id) ELSE ' AND false' END;
     END IF;
@@ -181,17 +211,18 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.find_jobs(
-    text, text, text, text, jsonb, jsonb, bigint, timestamptz, timestamptz, text, integer, integer
+    text, text, text, text, jsonb, jsonb, bigint, timestamptz, timestamptz, text, integer, integer,
+    bigint
 ) IS
 'Find jobs, a page at a time, reading at most max_looks of them however many there are. Failed,
 cancelled and expired ones come by their end, the last one first; scheduled ones by run_at, the next
-one first; all others by id, the newest first.
+one first; all others, and with group_id those of every state, by id, the newest first.
 
 Args: state; queue; task; task_part: a part of the task''s name, in any case; args, kwargs: JSON
 that those of the job contain, not looked for in more than 64 KiB; worker_id: who runs or ran it;
-since, until: of the end of failed, cancelled and expired jobs, of run_at for scheduled ones, else
-of the time of enqueueing; after: next of the page before; max_jobs: at most so many; max_looks: how
-many are looked at. Null stands for any.
+since, until: of the end of failed, cancelled and expired jobs, of run_at for scheduled ones, else,
+and with group_id, of the time of enqueueing; after: next of the page before; max_jobs: at most so
+many; max_looks: how many are looked at; group_id: whose members. Null stands for any.
 Returns: job_ids, in order; next: where the next page begins, null at the end; reached: how far in
 time this page went, if there is a next one. A page may hold fewer jobs than asked for, even none,
 and have a next one.

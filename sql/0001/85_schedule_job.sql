@@ -37,8 +37,8 @@ AS $$
                     'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))),
         clock_timestamp(),
         -- What only single jobs have: a unique key, a group, callbacks, others before them, a
-        -- concurrency key, a fair key.
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        -- concurrency key, a fair key, a rate.
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     )::pgqueue.jobs
 $$;
 

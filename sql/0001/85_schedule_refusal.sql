@@ -45,7 +45,7 @@ AS $$
             0, (schedule).task, (schedule).args, (schedule).kwargs, (schedule).queue,
             (schedule).priority, NULL, NULL, (schedule).timeout, (schedule).max_attempts,
             (schedule).meta, NULL, NULL, NULL, NULL, NULL,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::pgqueue.jobs)
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::pgqueue.jobs)
     END
 $$;
 

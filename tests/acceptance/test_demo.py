@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pgqueue.__main__ import main
 from pgqueue.demo import tasks
 from pgqueue.demo.work import LARGEST, find_files
 from tests.helpers import ROOT, eventually, run_cli
+
+Refused = Callable[..., str]
 
 KEYS = [
     "committed", "rolled_back", "done", "lost", "phantom", "rerun", "kills", "start_ms_p50",
@@ -38,6 +42,21 @@ def tree(tmp_path: Path) -> Path:
     with (top / "large").open("wb") as large:
         large.truncate(LARGEST + 1)
     return top
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Run the command in this process; it must refuse what it is given. Gives what it says."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> str:
+        assert main(["demo", *arguments]) == 2
+        done = capsys.readouterr()
+        assert done.out == ""
+        return done.err
+
+    return run
 
 
 def test_every_committed_job_is_done_and_no_other_though_a_worker_is_killed(
@@ -80,30 +99,25 @@ def test_a_pipe_gets_lines_and_the_table(tree: Path) -> None:
         (("--dsn", "host=localhost"), "leave out --dsn"),
     ],
 )
-def test_wrong_input_is_refused_in_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
-    ended = run_cli("demo", *arguments)
-
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert sentence in ended.stderr
-    assert ended.stderr.count("\n") == 1
-
-
-def test_a_directory_without_files_is_refused(tmp_path: Path) -> None:
-    ended = run_cli("demo", "--json", "--path", str(tmp_path))
-
-    assert ended.returncode == 2
-    assert "there is no file to read" in ended.stderr
+def test_wrong_input_is_refused_in_one_sentence(
+    arguments: tuple[str, ...], sentence: str, refused: Refused
+) -> None:
+    said = refused(*arguments)
+    assert sentence in said
+    assert said.count("\n") == 1
 
 
-def test_without_a_postgresql_it_says_what_to_install(tree: Path) -> None:
-    ended = run_cli(
-        "demo", "--json", "--path", str(tree), env={"PGQUEUE_POSTGRES_BIN": "/no/programs"}
-    )
+def test_a_directory_without_files_is_refused(tmp_path: Path, refused: Refused) -> None:
+    assert "there is no file to read" in refused("--json", "--path", str(tmp_path))
 
-    assert ended.returncode == 2
-    assert "no executable postgres is there" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+
+def test_without_a_postgresql_it_says_what_to_install(
+    tree: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_POSTGRES_BIN", "/no/programs")
+    said = refused("--json", "--path", str(tree))
+    assert "no executable postgres is there" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -49,7 +49,7 @@ def test_no_job_of_a_pair_is_missed(
 
     The fallback is so far away that a job nobody rang for would be seen to wait.
     """
-    pairs, places = 500, 4
+    pairs, places = 150, 4
     found = [create_database(server, template) for _ in range(places)]
     queues = ("*", "default") * (places // 2)
     running = [
@@ -123,19 +123,19 @@ def test_long_transactions_beside_a_sleeper(db: Database, jobs: Jobs, worker: St
 
 def test_a_burst_in_one_statement(jobs: Jobs, worker: StartWorker) -> None:
     running = worker("--processes", "2", "--fallback", "60")
-    for _ in range(5):
+    for _ in range(3):
         eventually(lambda: jobs.value("SELECT count(*) FROM pgqueue.ready_jobs") == 0)
-        ids = jobs.add_many(5000, "noop")
+        ids = jobs.add_many(3000, "noop")
         jobs.wait_all(ids, timeout=20)
     figures = stop(running)
-    assert (figures["jobs"], figures["by_fallback"]) == (25_000, 0)
+    assert (figures["jobs"], figures["by_fallback"]) == (9000, 0)
 
 
 @pytest.mark.parametrize(("writers", "most"), [(1, 10), (32, 40)])
 def test_a_busy_worker_is_hardly_ever_rung_for(
     writers: int, most: int, db: Database, jobs: Jobs, worker: StartWorker
 ) -> None:
-    each = 2000 // writers
+    each = 1000 // writers
     jobs.add_many(5000, "nap", priority=1)
     running = worker("--processes", "2", "--fallback", "60")
     jobs.wait(jobs.add("noop", priority=2))

@@ -92,14 +92,16 @@ def test_callbacks_fire_once_though_workers_are_killed(
     worker: StartWorker, jobs: Jobs, db: Database
 ) -> None:
     with closed_gate(db, 1) as gate, pgqueue.group("g", on_finish=tasks.told) as group:
-        first = worker("--processes", "1", "--threads", "4", app=APP)
+        # What they hold is given back soon.
+        brief = ("--lease", "6", "--heartbeat", "1")
+        first = worker("--processes", "1", "--threads", "4", *brief, app=APP)
         for _ in range(4):
             tasks.gated.using(group=group, on_finish=tasks.told).enqueue(1)
         for number in range(200):
             tasks.add.using(group=group).enqueue(number)
         jobs.wait_at_gate(1, 4)
         first.kill()
-        second = worker("--processes", "1", "--threads", "4", app=APP)
+        second = worker("--processes", "1", "--threads", "4", *brief, app=APP)
         jobs.wait_at_gate(1, 4)
         second.kill()
         third = worker("--processes", "2", "--threads", "4", app=APP)

@@ -75,3 +75,26 @@ def test_a_rate_is_kept_by_several_workers(jobs: Jobs, worker: StartWorker) -> N
         " AS n FROM pgqueue.finished_jobs AS a) AS w"
     )
     assert most <= 20
+
+
+def test_a_rate_of_a_key_is_kept_by_several_workers(jobs: Jobs, worker: StartWorker) -> None:
+    """And another key is not held back by it."""
+    for _ in range(2):
+        worker("--processes", "1", "--threads", "8")
+    begun = time.monotonic()
+    ids = jobs.add_many(100, "noop", concurrency_key="k", rate="20/s")
+    others = jobs.add_many(50, "noop", concurrency_key="other", rate="1000/s")
+    jobs.wait_all(others, timeout=60)
+    jobs.wait_all(ids, timeout=60)
+    # Five times 20, with four seconds between the first and the last.
+    assert time.monotonic() - begun >= 3.9
+    most = jobs.value(
+        "SELECT max(n) FROM (SELECT (SELECT count(*) FROM pgqueue.finished_jobs AS b"
+        " WHERE b.job_id = ANY (%s) AND b.started_at >= a.started_at"
+        " AND b.started_at < a.started_at + interval '0.9 s')"
+        " AS n FROM pgqueue.finished_jobs AS a WHERE a.job_id = ANY (%s)) AS w",
+        ids,
+        ids,
+    )
+    assert most <= 20
+    assert jobs.value("SELECT count(*) FROM pgqueue.slots") == 0

@@ -44,10 +44,10 @@ def test_a_killed_supervisor(db: Database, jobs: Jobs, worker: StartWorker) -> N
 
 def test_a_killed_supervisor_under_load(jobs: Jobs, worker: StartWorker) -> None:
     """Whatever it was about to take, to run or to write down."""
-    total = 30_000
+    total = 10_000
     ids = jobs.add_many(total, "noop")
     for share in (0.1, 0.4):
-        running = worker("--processes", "2")
+        running = worker("--processes", "2", "--lease", "6", "--heartbeat", "1")
         below = descendants(running.pid)
 
         def is_far(share: float = share) -> bool:
@@ -90,12 +90,12 @@ def test_a_frozen_worker_comes_back_as_another(
     stop(other)
 
 
-def test_ten_workers(jobs: Jobs, worker: StartWorker) -> None:
-    ids = jobs.add_many(5000, "noop", queue="many")
-    running = [worker("--processes", "1", ready=False) for _ in range(10)]
+def test_six_workers(jobs: Jobs, worker: StartWorker) -> None:
+    ids = jobs.add_many(3000, "noop", queue="many")
+    running = [worker("--processes", "1", ready=False) for _ in range(6)]
     jobs.wait_all(ids, timeout=60)
     figures = [stop(one) for one in running]
-    assert sum(one["jobs"] for one in figures) == 5000
+    assert sum(one["jobs"] for one in figures) == 3000
     assert sum(one["lost_leases"] for one in figures) == 0
     rows = jobs.query("SELECT DISTINCT state, attempt, lost, crashes FROM pgqueue.finished_jobs")
     assert rows == [{"state": "succeeded", "attempt": 1, "lost": 0, "crashes": 0}]

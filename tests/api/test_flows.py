@@ -109,12 +109,62 @@ def test_callbacks_take_every_form(db: Database) -> None:
         one.using(on_success=none)
     with pytest.raises(ConfigurationError, match="on_finish must be a task"):
         one.using(on_finish=7)
-    with pytest.raises(ConfigurationError, match="a queue, a priority and meta of its own"):
+    with pytest.raises(
+        ConfigurationError, match="a callback must have no options but queue, priority"
+    ):
         one.using(on_finish=told.using(run_at="5m"))
     specs = [one.using(on_success="a.task").job(n) for n in range(2)]
     default_app().enqueue_many(specs)
     default_app().copy_many(specs)
     assert [row[0] for row in rows(db, "callbacks")[1:]] == [{"on_success": "a.task"}] * 4
+
+
+@task(name="flows.limited", concurrency=("account",), max_running=2)
+def limited(value: int, account: int = 0, *, word: str = "") -> int:
+    return value
+
+
+@task(name="flows.rated", rate="100/m")
+def rated(value: object, word: str = "") -> None: ...
+
+
+@task(name="flows.fair", fair_by="tenant")
+def fair(value: object, tenant: str = "") -> None: ...
+
+
+def test_members_of_flows_and_callbacks_keep_their_limits(db: Database) -> None:
+    flow = Flow()
+    first = flow.add(limited.job(1, account=7))
+    flow.add(limited.job(account=7), after=first)
+    flow.add(rated.job(), after=first)
+    flow.add(fair.job(tenant="ann"), after=first)
+    flow.add(one.using(concurrency_key="own", max_running=3).job(1), after=first)
+    flow.enqueue()
+    alone = limited.enqueue(2, 7)
+    mine = alone.info().concurrency_key
+    turn = fair.using().enqueue(0, "ann").info().fair_key
+    found = rows(db, "concurrency_key, max_running, rate, fair_key")
+    line = [("rate:flows.rated", None, "100/m", None), (None, None, None, turn)]
+    # The first, without its default for word, is called like the one that stands alone.
+    assert found[0][0] is not None
+    assert found[1:5] == [(found[1][0], 2, None, None), *line, ("own", 3, None, None)]
+    assert mine == found[0][0] == found[1][0]
+    other = Flow()
+    other.add(none.job(), name="a")
+    other.add(none.job(), name="b")
+    other.add(limited.job(), after=["a", "b"])
+    with pytest.raises(ConfigurationError, match=r"made from 'account'.*when it starts"):
+        other.enqueue()
+    one.using(on_success=rated, on_failure=fair.job(tenant="ann")).enqueue(1)
+    one.using(on_finish=limited.job(account=7), on_success=told.using(rate="1/s")).enqueue(1)
+    (both,), (last,) = rows(db, "callbacks")[-2:]
+    assert both["on_success"] == {
+        "task": "flows.rated", "concurrency_key": "rate:flows.rated", "rate": "100/m",
+    }  # fmt: skip
+    assert both["on_failure"]["fair_key"] == turn
+    assert last["on_finish"]["concurrency_key"] == mine
+    assert last["on_finish"]["max_running"] == "2"
+    assert last["on_success"]["rate"] == "1/s"
 
 
 def test_a_group_in_a_transaction_of_the_callers(db: Database) -> None:

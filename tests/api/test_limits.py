@@ -77,7 +77,7 @@ def test_coroutines(app: PgQueue) -> None:
     async def run() -> None:
         await app.queues.aconfigure("mail", max_running=1, retention="1d")
         await app.queues.alimit_key("k", 5)
-        await app.queues.alimit_key("k", None)
+        await app.queues.alimit_key("k", None, "5/s")
         await app.aclose()
 
     asyncio.run(run())
@@ -106,8 +106,43 @@ def test_a_limit_needs_a_key() -> None:
         pgqueue.task(max_running=2, name="wrong")(lambda: None)
     with pytest.raises(ConfigurationError, match="concurrency must name arguments of"):
         pgqueue.task(concurrency=("x",), name="wrong")(lambda: None)
+    with pytest.raises(ConfigurationError, match="rate must be text such as 100/m"):
+        plain.using(rate="100")
+    with pytest.raises(ConfigurationError, match="so does a rate"):
+        pgqueue.task(fair_by="a", rate="1/s", name="wrong")(lambda a: None)
     with pytest.raises(ConfigurationError, match="max_running must be between 1 and"):
         plain.using(concurrency_key="k", max_running=0)
+
+
+@pgqueue.task(rate="100/m")
+def ask(n: int = 0) -> None:
+    """Be started now and then."""
+
+
+@pgqueue.task(concurrency=("account",), rate="5/s", max_running=3)
+def call(account: int) -> None:
+    """Be started now and then, for each account."""
+
+
+def test_rates_are_of_the_task_or_of_a_key(app: PgQueue, db: Database) -> None:
+    ask.enqueue(1)
+    ask.using(rate="7/s").enqueue(1)
+    call.enqueue(1)
+    pgqueue.enqueue_many([ask.job(2), call.job(2), plain.using(rate="1/s").job()])
+    pgqueue.enqueue_many([ask.using(unique_key="u").job(2)])
+    pgqueue.copy_many([ask.job(3), call.job(1), plain.job()])
+    app.enqueue("t", rate="2/h")
+    app.enqueue("t", concurrency_key="k", rate="3/h")
+    found = db.execute(
+        "SELECT concurrency_key, rate, max_running, count(*) FROM pgqueue.jobs"
+        " WHERE rate IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 2, 4"
+    )
+    key = f"rate:{ask.name}"
+    assert sorted(row for row in found if row[1] != "5/s") == sorted([
+        (f"rate:{plain.name}", "1/s", None, 1), (key, "100/m", None, 4), ("rate:t", "2/h", None, 1),
+        ("k", "3/h", None, 1), (key, "7/s", None, 1),
+    ])  # fmt: skip
+    assert [row[1:] for row in found if row[1] == "5/s"] == [("5/s", 3, 1), ("5/s", 3, 2)]
 
 
 @pgqueue.task(fair_by="tenant")
@@ -140,5 +175,14 @@ def test_jobs_are_cancelled_by_what_they_are(app: PgQueue) -> None:
         await app.aclose()
 
     asyncio.run(run())
+    with pgqueue.group("g") as group:
+        plain.using(group=group).enqueue()
+        with pgqueue.group("inside", parent=group) as inside:
+            plain.using(group=inside).enqueue()
+        with pytest.raises(ConfigurationError, match="a group's id must be a whole number"):
+            app.cancel_matching(group="g")
+        assert app.cancel_matching(group=group, task="other") == (0, 0)
+        assert app.cancel_matching(group=group).cancelled == 2
+    assert [one.name for one in app.groups()] == ["inside", "g"]
     with pytest.raises(ConfigurationError, match="must be told what to match"):
         app.cancel_matching(reason="all")

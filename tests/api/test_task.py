@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import pgqueue
 from pgqueue import JobState, PgQueue
+from pgqueue.core.codec import MAX_BYTES
 from pgqueue.core.errors import (
     BadArgumentsError,
     ConfigurationError,
@@ -176,15 +178,23 @@ def test_wrong_input_is_refused_before_any_sql(
 
 
 def test_the_server_takes_whatever_python_lets_pass(app: PgQueue) -> None:
+    def passes(argument: object) -> bool:
+        try:
+            plain.job(argument)  # type: ignore[arg-type]
+        except NotSerializableError:
+            return False
+        return True
+
     def longest(make: Callable[[int], object]) -> int:
-        low, high = 0, 2**21
+        # As long as the text that the server writes, so two lengths tell about where it ends.
+        one, two = (len(json.dumps([make(n)], ensure_ascii=False).encode()) for n in (1000, 2000))
+        about = 1000 + (MAX_BYTES - one) * 1000 // (two - one)
+        low, high = about - 8, about + 8
+        assert passes(make(low))
+        assert not passes(make(high))
         while high - low > 1:
             middle = (low + high) // 2
-            try:
-                plain.job(make(middle))  # type: ignore[arg-type]
-                low = middle
-            except NotSerializableError:
-                high = middle
+            low, high = (middle, high) if passes(make(middle)) else (low, middle)
         return low
 
     makers: list[Callable[[int], object]] = [

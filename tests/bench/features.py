@@ -22,9 +22,42 @@ FEATURES: dict[str, tuple[dict[str, str], str]] = {
         {"concurrency_key": "'k' || n % 10", "max_running": "100"},
         "SELECT 1",
     ),
+    "rate of a key": (
+        {"concurrency_key": "'k' || n % 10", "rate": "'1000000/s'"},
+        "SELECT 1",
+    ),
+    "fair_key": ({"fair_key": "'k' || n % 100"}, "SELECT 1"),
+    "group": (
+        {"group_id": "(SELECT max(id) FROM pgqueue.groups)"},
+        "SELECT pgqueue.create_group('bench')",
+    ),
+    "callback": (
+        {"callbacks": """'{"on_failure": "bench.noop"}'"""},
+        "SELECT 1",
+    ),
+    # One more job each, whose cost is a plain one's and is taken off.
+    "callback that fires": (
+        {"callbacks": """'{"on_success": {"task": "bench.noop", "queue": "bench"}}'"""},
+        "SELECT 1",
+    ),
+    "flow of pairs": ({}, "SELECT 1"),
+    "flow of a thousand": ({}, "SELECT 1"),
     "max_running": ({}, """SELECT pgqueue.limit_queue('bench', '{"max_running": 1000}')"""),
     "rate": ({}, """SELECT pgqueue.limit_queue('bench', '{"rate": "10000000/s"}')"""),
 }
+#: Jobs that are there besides those that are asked for, as a part of them.
+_MORE = {"callback that fires": 1}
+#: Of so many jobs of a flow the last runs after the others; all of them are one flow.
+_FLOWS = {"flow of pairs": 2, "flow of a thousand": 1000}
+_FLOW = """
+    SELECT pgqueue.enqueue_flow((
+        SELECT jsonb_agg(jsonb_build_object('task', 'bench.noop', 'queue', 'bench', 'after',
+            CASE WHEN n %% %(size)s = 0 THEN (
+                SELECT jsonb_agg(m) FROM generate_series(n - %(size)s, n - 2) AS m)
+            ELSE '[]' END))
+        FROM generate_series(1, %(jobs)s) AS n
+    ))
+"""
 _OFF = """SELECT pgqueue.limit_queue('bench', '{"max_running": null, "rate": null}')"""
 _WORK = "SELECT job_ids::text, hint_out FROM pgqueue.work(%s, %s, '{bench}', %s, %s, %s)"
 
@@ -41,7 +74,7 @@ def run(jobs: int, rounds: int, batch: int) -> dict[str, Any]:
             for name, (columns, before) in FEATURES.items():
                 rig.clean(connection)
                 connection.execute(before.encode())
-                costs = _once(connection, columns, jobs, batch)
+                costs = _once(connection, name, columns, jobs, batch)
                 connection.execute(_OFF.encode())
                 if number:  # the first round makes plans and files
                     enqueue[name].append(costs[0])
@@ -49,7 +82,8 @@ def run(jobs: int, rounds: int, batch: int) -> dict[str, Any]:
     found: dict[str, Any] = {"jobs": jobs, "rounds": rounds, "batch": batch}
     plain = rig.median(enqueue["plain"]), rig.median(work["plain"])
     for name in FEATURES:
-        costs = rig.median(enqueue[name]), rig.median(work[name])
+        more = _MORE.get(name, 0)
+        costs = rig.median(enqueue[name]), rig.median(work[name]) - more * sum(plain)
         found[name] = {
             "enqueue_us": round(costs[0], 1),
             "work_us": round(costs[1], 1),
@@ -61,21 +95,25 @@ def run(jobs: int, rounds: int, batch: int) -> dict[str, Any]:
 
 
 def _once(
-    connection: rig.Connection, columns: dict[str, str], jobs: int, batch: int
+    connection: rig.Connection, name: str, columns: dict[str, str], jobs: int, batch: int
 ) -> tuple[float, float]:
     """Enqueue, and work off; gives CPU microseconds a job of each."""
     names = "".join(f", {name}" for name in columns)
     values = "".join(f", {value}" for value in columns.values())
     begun = _cpu(connection)
-    connection.execute(
-        f"INSERT INTO pgqueue.jobs (task, queue{names})"
-        f" SELECT 'bench.noop', 'bench'{values} FROM generate_series(1, {jobs}) AS n".encode()
-    )
+    if size := _FLOWS.get(name):
+        connection.execute(_FLOW.encode(), {"jobs": jobs // size * size, "size": size})
+    else:
+        connection.execute(
+            f"INSERT INTO pgqueue.jobs (task, queue{names})"
+            f" SELECT 'bench.noop', 'bench'{values} FROM generate_series(1, {jobs}) AS n".encode()
+        )
     enqueued = _cpu(connection)
     worker_id = int(rig.number(connection, "SELECT pgqueue.register_worker('bench')"))
     hint: object = None
     outcomes, number, done = None, 0, 0
-    while done < jobs or outcomes:
+    expected = jobs * (1 + _MORE.get(name, 0))
+    while done < expected or outcomes:
         number += 1
         row = connection.execute(
             _WORK, (worker_id, number, batch, outcomes, hint), prepare=True

@@ -173,12 +173,20 @@ def test_moving_by_hand(cli: Cli, app: PgQueue, db: Database) -> None:
     assert cli("jobs", "retry", 2, "--in", "1h").stdout == "job 2 is scheduled\n"
     assert cli("jobs", "retry", 2, "--at", "2050-01-01T00:00:00Z").stdout
     assert app.get_job(2).run_at == dt.datetime(2050, 1, 1, tzinfo=dt.UTC)
+    assert cli("jobs", "set-priority", 2, -5).stdout == "job 2 is scheduled\n"
+    moved = answer(cli("jobs", "set-queue", 2, "slow", "--json"))
+    assert moved == {"id": 2, "state": "scheduled"}
+    assert (app.get_job(2).priority, app.get_job(2).queue) == (-5, "slow")
     assert answer(cli("jobs", "delete", 1, "--json")) == {"id": 1, "deleted": True}
     assert cli("jobs", "delete", 2).stdout == "job 2 deleted\n"
     for command in ("show", "retry", "cancel", "delete"):
         assert "there is no job 1" in sentence(cli("jobs", command, 1, code=1))
+    assert "there is no job 1" in sentence(cli("jobs", "set-queue", 1, "slow", code=1))
     take(db, 3)
     assert "it is running" in sentence(cli("jobs", "retry", 3, code=1))
+    left = "job 3 is running and was left as it is\n"
+    assert cli("jobs", "set-priority", 3, 5).stdout == left
+    assert cli("jobs", "set-queue", 3, "slow").stdout == left
     assert "must not be running" in sentence(cli("jobs", "delete", 3, code=1))
     assert cli("jobs", "cancel", 3).stdout == (
         "job 3 is running; its worker was asked to stop it\n"

@@ -16,7 +16,10 @@ from pgqueue.core.errors import ConfigurationError
 WRONG = [
     ("", "a command is missing; known are worker, enqueue, jobs"),
     ("wroker", "unknown command 'wroker'; did you mean 'worker'?; known are worker, enqueue"),
-    ("jobs", "a command is missing; known are list, show, retry, cancel, delete; see pgqueue jobs"),
+    (
+        "jobs",
+        "a command is missing; known are list, show, retry, cancel, cancel-matching, delete; see",
+    ),
     ("jobs lsit", "unknown command 'lsit'; did you mean 'list'?"),
     ("worker --queus mail", "unknown option '--queus'; did you mean '--queues'?"),
     ("worker --queu mail", "unknown option '--queu'; did you mean '--queues'?"),

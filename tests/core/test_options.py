@@ -40,6 +40,7 @@ def test_a_task_has_the_promised_defaults() -> None:
         "concurrency": False,
         "max_running": None,
         "priority_step": 0,
+        "rate": None,
         "fair_by": False,
         "batch": 1,
         "batch_wait": 0.05,

@@ -1,7 +1,10 @@
-"""Upgrade a database again and again, killed one step later each time: for `test_schema_killed`.
+"""Upgrade a database again and again, killed some steps later each time: for `test_schema_killed`.
 
-Run as a program with a DSN. It forks, since starting a process for each of some sixty steps would
-take half a minute; so it imports everything first and never holds a connection while it forks.
+python -m tests.db.migrator DSN [STRIDE]
+
+It kills at the first step and at each STRIDE later, at every step unless told otherwise. It forks,
+since starting a process for each step would take half a minute; so it imports everything first and
+never holds a connection while it forks.
 """
 
 import os
@@ -27,7 +30,7 @@ def killed(dsn: str, step: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def main(dsn: str) -> None:
+def main(dsn: str, stride: int = 1) -> None:
     """Print a line for each kill: the step, how it ended, and what was left of the schema."""
     step = 1
     while True:
@@ -40,8 +43,8 @@ def main(dsn: str) -> None:
         print(step, status, left[0])
         if status == 0:
             return
-        step += 1
+        step += stride
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -230,6 +230,7 @@ def test_by_a_real_worker(project: Database, tasks: Any, api: Any, worker: Start
         "sum": tasks.add.enqueue(2, other=3),
         "loop": tasks.aadd.enqueue(2, 3),
         "told": tasks.tell.enqueue(word="hello"),
+        "said": tasks.report.using(timeout=60).enqueue(2),
         "third": tasks.stumble.enqueue(2),
         "never": tasks.stumble.enqueue(5),
         "atomic": tasks.atomically.enqueue(12),
@@ -253,12 +254,16 @@ def test_by_a_real_worker(project: Database, tasks: Any, api: Any, worker: Start
         "sum": 5,
         "loop": 5,
         "told": {**told, "word": "hello"},
+        "said": [False, True, "default"],
         "third": 3,
         "never": "FAILED",
         "atomic": True,
         "unstorable": "FAILED",
     }
     assert Order.objects.get().total == 12
+    assert project.execute(
+        "SELECT level, message FROM pgqueue.job_logs ORDER BY job_id, attempt, n"
+    ) == [("info", "row 0"), ("info", "row 1"), ("warning", "nearly done")]
     third = enqueued["third"]
     assert (third.attempts, len(third.errors)) == (3, 2)
     assert third.errors[0].exception_class is LookupError

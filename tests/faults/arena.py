@@ -282,9 +282,18 @@ class Arena:
         for number in range(self.cycles):
             for producer in self.producers:
                 producer.grant(self.jobs * (number + 1) // self.cycles // len(self.producers))
+            if number == 0 and self.producers:
+                # A producer is a process that has to start; a fault before its jobs hits nothing.
+                with contextlib.suppress(AssertionError):
+                    eventually(self._has_jobs, 30)
             self.pause(0.05, 0.35)
             yield number
             self.cycles_done = number + 1
+
+    def _has_jobs(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
+            return bool(self.execute("SELECT FROM pgqueue.jobs LIMIT 1"))
+        return False
 
     def pause(self, least: float, most: float) -> None:
         """Wait a random time between these."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,10 @@ from tests.helpers import ROOT, eventually
 Row = dict[str, Any]
 
 DATABASE = "faults"
+
+#: What databases of campaigns are clones of, and the servers that have it.
+_TEMPLATE = "faults_template"
+_prepared: "weakref.WeakSet[EmbeddedServer]" = weakref.WeakSet()
 
 #: Findings that a row shows of each verdict.
 _SHOWN = 5
@@ -124,10 +129,13 @@ def create_database(server: EmbeddedServer) -> str:
     """Create a database with the schema and the witnesses; give its name."""
     database = f"{DATABASE}_{time.monotonic_ns()}"
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{database}"'.encode())
-    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
-        schema.upgrade(connection)
-        dump.install(connection)
+        if server not in _prepared:
+            connection.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
+            with psycopg.connect(server.dsn(_TEMPLATE), autocommit=True) as template:
+                schema.upgrade(template)
+                dump.install(template)
+            _prepared.add(server)
+        connection.execute(f'CREATE DATABASE "{database}" TEMPLATE {_TEMPLATE}'.encode())
     return database
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from tests.faults.story import Event, Execution, Story, tell
+from tests.faults.keyed import crowding as crowding
+from tests.faults.keyed import flow, line_order, lines, rate, unique
+from tests.faults.story import Event, Execution, Fault, Story, tell
 
 Finding = str
 
@@ -21,6 +23,8 @@ _TERMINAL = ("succeeded", "failed", "cancelled", "expired")
 _SLACK = 0.05
 #: Seconds that a row which committed late may be overtaken by others.
 _LATE = 1.2
+#: Nanoseconds before a crash whose claims it may have taken back: they are not flushed at once.
+_UNFLUSHED = 2_000_000_000
 #: Crashes after which a job is given up.
 _CRASHES = 3
 
@@ -130,19 +134,26 @@ def _explained(story: Story, before: Execution, after: Execution) -> bool:
         return True
     if any(fault.touches(before, after.begun) for fault in story.faults):
         return True
+    if any(fault.lies_over(before.begun - _UNFLUSHED, after.begun) for fault in _crashes(story)):
+        return True
     return any(pid in story.dead for pid in (before.pid, before.boss)) and not before.ended
+
+
+def _crashes(story: Story) -> list[Fault]:
+    """Give the crashes of the server: each may take back claims that were not flushed yet."""
+    return [fault for fault in story.faults if fault.scope == "crash"]
 
 
 def attempt_reuse(story: Story) -> list[Finding]:
     """One attempt number, started twice; forgiven where the server lost what it had not flushed."""
     found = []
-    crashes = [fault for fault in story.faults if fault.scope == "crash"]
+    crashes = _crashes(story)
     for key, executions in story.executions.items():
         seen: dict[int, Execution] = {}
         for one in executions:
             earlier = seen.get(one.attempt)
             if earlier is not None and not any(
-                fault.lies_over(earlier.begun - 2_000_000_000, one.begun) for fault in crashes
+                fault.lies_over(earlier.begun - _UNFLUSHED, one.begun) for fault in crashes
             ):
                 found.append(f"{key}: attempt {one.attempt} started twice")
             seen[one.attempt] = one
@@ -334,29 +345,13 @@ def _disorder(story: Story, jobs: list[tuple[str, int]]) -> Iterable[Finding]:
                 yield f"{after[1]}: started before {before[1]} of the same batch"
 
 
-def crowding(intervals: Mapping[str, Iterable[tuple[int, int]]], limit: int) -> list[Finding]:
-    """Names (of a unique key, of a concurrency key) of which more than `limit` are open at once."""
-    found = []
-    for name, spans in intervals.items():
-        steps = sorted(
-            step for begun, ended in spans for step in ((begun, 1), (max(begun, ended), -1))
-        )
-        steps.sort(key=lambda step: (step[0], step[1]))
-        most = now = 0
-        for _at, change in steps:
-            now += change
-            most = max(most, now)
-        if most > limit:
-            found.append(f"{name}: {most} at a time, {limit} allowed")
-    return found
-
-
 #: Every verdict that is asked of every run.
 VERDICTS: Mapping[str, Callable[[Story], list[Finding]]] = {
     function.__name__: function
     for function in (
         lost, phantom, unexpected, recovered, stuck, double_finish, rerun, attempt_reuse, overlap,
-        overrun, atomicity, effect, early, accounting, sanity, resources,
+        overrun, atomicity, effect, early, accounting, sanity, resources, lines, line_order, rate,
+        unique, flow,
     )
 }  # fmt: skip
 

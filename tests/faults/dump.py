@@ -48,7 +48,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION public.witness_{place}();
 
 _DUMPS = {
     "final.job": """
-        SELECT j.id, j.args ->> 0 AS key, j.queue, o.state, o.attempt, o.lost, o.crashes,
+        SELECT j.id, j.queue,
+            -- A callback is told what has ended before its own arguments.
+            j.args ->> (jsonb_typeof(j.args -> 0) = 'object')::integer AS key,
+            j.concurrency_key, j.max_running, j.rate, j.unique_key, j.after,
+            o.state, o.attempt, o.lost, o.crashes,
             extract(epoch FROM j.run_at)::float8 AS run_at,
             extract(epoch FROM j.expires_at)::float8 AS expires_at
         FROM pgqueue.jobs AS j LEFT JOIN pgqueue.job_overview AS o ON o.id = j.id ORDER BY j.id

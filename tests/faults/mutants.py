@@ -24,6 +24,7 @@ from tests.faults.sql_mutants import SQL_MUTANTS, SqlMutant
 
 #: Seconds in which a campaign of mutants must have done its jobs; the right version needs two.
 _DRAIN = 4.0
+_DRAIN_WORKERS = 5.0
 #: Campaigns in one of which a mutant must be caught; one alone may miss the moment it takes.
 _SEEDS = 4
 
@@ -64,6 +65,47 @@ _SILENT = SqlMutant(
     caught_by=frozenset({"wake"}),
 )  # fmt: skip
 
+_KEYED = (
+    SqlMutant(
+        name="slots that are not counted", file="admit", caught_by=frozenset({"lines"}),
+        changes=(
+            ("(SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'k:' || k.key)", "0::bigint"),
+        ),
+    ),
+    SqlMutant(
+        name="line from its end", file="admit", caught_by=frozenset({"line_order"}),
+        changes=(
+            (
+                "ORDER BY b.priority DESC, b.seq\n            LIMIT greatest",
+                "ORDER BY b.priority DESC, b.seq DESC\n            LIMIT greatest",
+            ),
+        ),
+    ),
+    SqlMutant(
+        name="starts that count for no rate", file="take_rates", caught_by=frozenset({"rate"}),
+        changes=(("        c.n\n    FROM counted", "        0\n    FROM counted"),),
+    ),
+    SqlMutant(
+        name="callbacks that are forgotten", file="call_back", caught_by=frozenset({"lost"}),
+        changes=(("AND j.callbacks IS NOT NULL", "AND j.callbacks IS NOT NULL AND j.id % 3 > 0"),),
+    ),
+    SqlMutant(
+        name="callbacks that fire twice", file="call_back", caught_by=frozenset({"atomicity"}),
+        changes=((") AS c\n    ORDER BY", ") AS c, generate_series(1, 2)\n    ORDER BY"),),
+    ),
+    SqlMutant(
+        name="flow that waits for the first of many", file="apply_waits",
+        caught_by=frozenset({"flow"}),
+        changes=(("WHEN w.remaining > t.ended THEN 'waits'", "WHEN false THEN 'waits'"),),
+    ),
+    SqlMutant(
+        name="unique key that nobody holds", file="unique_holder",
+        caught_by=frozenset({"unique", "sanity"}), changes=((
+            "IF NOT v_row.while_waiting THEN", "RETURN NULL;\n    IF NOT v_row.while_waiting THEN",
+        ),),
+    ),
+)  # fmt: skip
+
 WORKER_MUTANTS: tuple[WorkerMutant, ...] = (
     _mutant("answer before run", "none", "double_finish lost", slow=False),
     _mutant("batch dealt twice", "none", "attempt_reuse overlap rerun"),
@@ -84,6 +126,13 @@ WORKER_MUTANTS: tuple[WorkerMutant, ...] = (
     _mutant("no self-fence", "stalled", "overlap", cycles=4, jobs=24, mix={"lasting": 1}),
     _mutant("never listens", "wake", "wake", jobs=20, cycles=10),
     _mutant("doorbell that never rings", "wake", "wake", jobs=20, cycles=10, sql=_SILENT),
+    *(
+        _mutant(
+            one.name, "limits", " ".join(one.caught_by), sql=one, jobs=40, cycles=4,
+            slow=one.name != "line from its end",
+        )
+        for one in _KEYED
+    ),
     _mutant("failure told as success", "none", "double_finish lost", mix={"fails": 1}),
 )  # fmt: skip
 
@@ -124,7 +173,8 @@ def play_worker(mutant: WorkerMutant, server: EmbeddedServer, seed: int = 0) -> 
             yield
 
     changed: Scenario = replace(
-        scenario, prepare=prepare, drain=10.0, options=(*scenario.options, *mutant.options),
+        scenario, prepare=prepare, drain=_DRAIN_WORKERS,
+        options=(*scenario.options, *mutant.options),
         env={**scenario.env, **mutant.env, "PGQUEUE_FAULTS_MUTANT": mutant.name},
         mix=scenario.mix if mutant.mix is None else mutant.mix,
     )  # fmt: skip
@@ -144,10 +194,15 @@ def check_all(server: EmbeddedServer) -> None:
         ValueError: the text that one changes is not there any more.
         psycopg.Error: the server does not take what it becomes.
     """
-    assert {mutant.name for mutant in WORKER_MUTANTS} == {*SUPERVISOR, *CHILD, _SILENT.name}
+    assert {mutant.name for mutant in WORKER_MUTANTS} == {
+        *SUPERVISOR,
+        *CHILD,
+        _SILENT.name,
+        *(one.name for one in _KEYED),
+    }
     database = create_database(server)
     with psycopg.connect(server.dsn(database)) as connection:
-        for mutant in (*SQL_MUTANTS, _SILENT):
+        for mutant in (*SQL_MUTANTS, _SILENT, *_KEYED):
             mutant.install(connection)
             connection.rollback()
     with psycopg.connect(server.dsn(), autocommit=True) as connection:

@@ -47,7 +47,15 @@ if TYPE_CHECKING:
     from tests.faults.arena import Arena
 
 #: Modules of this folder that register scenarios.
-MODULES: tuple[str, ...] = ("processes", "servers", "writers", "sqlcrew", "storms", "versions")
+MODULES: tuple[str, ...] = (
+    "processes",
+    "servers",
+    "writers",
+    "sqlcrew",
+    "storms",
+    "versions",
+    "lines",
+)
 
 #: Modules that may be there.
 OPTIONAL: tuple[str, ...] = (

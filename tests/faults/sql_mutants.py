@@ -199,17 +199,18 @@ SQL_MUTANTS: tuple[SqlMutant, ...] = (
     ),
     _mutant(
         "insert that takes future jobs for due ones", "jobs_file",
-        ("WHERE n.run_at IS NULL OR n.run_at <= v_at", ""),
+        (
+            "WHERE (n.run_at IS NULL OR n.run_at <= v_at)\n            AND n.concurrency_key",
+            "WHERE n.concurrency_key",
+        ),
         ("WHERE n.run_at > v_at", "WHERE false"),
         by="early",
     ),
     _mutant(
-        "cancel that leaves the position", "cancel",
-        ("DELETE FROM pgqueue.ready_jobs AS r\n        WHERE r.ctid = ANY (ARRAY(",
-         "SELECT r.queue, r.attempt, r.lost, r.crashes FROM pgqueue.ready_jobs AS r\n"
-         "        WHERE r.ctid = ANY (ARRAY("),
-        ("FOR UPDATE SKIP LOCKED))\n        RETURNING r.queue, r.attempt, r.lost, r.crashes",
-         "FOR UPDATE SKIP LOCKED))"),
+        "cancel that leaves the position", "end_waiting",
+        ("DELETE FROM pgqueue.ready_jobs AS r\n", "SELECT r.job_id, r.queue, r.attempt, r.lost,"
+         " r.crashes, r.flags FROM pgqueue.ready_jobs AS r\n"),
+        ("        RETURNING r.job_id, r.queue, r.attempt, r.lost, r.crashes, r.flags\n", ""),
         by=f"sanity {_RAN_TWICE}",
     ),
     _mutant(
@@ -219,8 +220,8 @@ SQL_MUTANTS: tuple[SqlMutant, ...] = (
     _mutant(
         "expire that leaves the position", "expire",
         ("DELETE FROM pgqueue.ready_jobs AS r\n", "SELECT r.job_id, r.queue, r.attempt, r.lost,"
-         " r.crashes FROM pgqueue.ready_jobs AS r\n"),
-        ("            RETURNING r.job_id, r.queue, r.attempt, r.lost, r.crashes\n", ""),
+         " r.crashes, r.flags FROM pgqueue.ready_jobs AS r\n"),
+        ("            RETURNING r.job_id, r.queue, r.attempt, r.lost, r.crashes, r.flags\n", ""),
         by=f"sanity {_RAN_TWICE}",
     ),
     _mutant(

@@ -9,6 +9,7 @@
 | `fails` | fails at its first real attempt, and is tried again |
 | `async` | as plain, on the event loop |
 | `effect` | writes a row into `effects`, at once |
+| `called` | is a callback: nothing |
 | `atomic` | writes a row into `effects`, in one transaction with its finish |
 """
 
@@ -88,6 +89,12 @@ def _connection() -> psycopg.Connection[Any]:
 
 @task(context=True)
 def plain(context: Context, key: str, seconds: float) -> None:
+    with _Execution(key, context):
+        time.sleep(seconds)
+
+
+@task(context=True)
+def called(context: Context, ended: dict[str, Any], key: str, seconds: float) -> None:
     with _Execution(key, context):
         time.sleep(seconds)
 

@@ -98,6 +98,35 @@ def test_an_empty_history() -> None:
     assert failed(Tale()) == []
 
 
+def both(second: tuple[float, float], first: float = 20, more: bool = False) -> Tale:
+    """Two jobs, or three, each with its moves: the one from 10 to `first`, the other then and then.
+
+    The third is there all the time of the second one.
+    """
+    tale = Tale().enqueue("a", "b").run("a", ms=(10, first)).run("b", ms=second)
+    for key, begun, ended in (("a", 10, first), ("b", *second), ("c", *second)):
+        if key != "c" or more:
+            tale.move(key, begun - 0.5, "ready", 0).move(key, begun, "running")
+            tale.move(key, ended, "finished")
+    return tale.enqueue("c").run("c", ms=second) if more else tale
+
+
+def _two(
+    verdict: str, wrong: tuple[float, float], right: tuple[float, float], **columns: Any
+) -> tuple[Tale, Tale]:
+    """Give a history in which two jobs of a key come too close, and one in which they do not."""
+    tales = []
+    for span in (wrong, right):
+        tale = both(span, first=19, more=verdict == "lines" and span is wrong)
+        if verdict == "line_order" and span is wrong:
+            # The first in the line begins after the second.
+            tale = Tale().enqueue("a", "b").run("a", ms=(30, 40)).run("b", ms=span)
+        for key in ("a", "b", *(("c",) if verdict == "lines" and span is wrong else ())):
+            tale.final(key, **columns)
+        tales.append(tale)
+    return tales[0], tales[1]
+
+
 #: Of each verdict: a history in which it finds something, and its like in which nothing is wrong.
 CASES: list[tuple[str, Tale, Tale]] = [
     ("lost", good().enqueue("b"), good().enqueue("b", how="abort")),
@@ -170,6 +199,12 @@ CASES: list[tuple[str, Tale, Tale]] = [
         "rerun",
         good().fault((41, 45), "server").run("a", 2, (40, 50)),
         good().fault((15, 30), "server").run("a", 2, (40, 50)),
+    ),
+    # A crash takes back claims of a moment before, and what they began goes on for nothing.
+    (
+        "rerun",
+        good().fault((1, 5), "server").run("a", 1, (40, 50)),
+        good().fault((1, 5), "crash").run("a", 1, (40, 50)),
     ),
     (
         "rerun",
@@ -280,6 +315,15 @@ CASES: list[tuple[str, Tale, Tale]] = [
         good()
         .at(0, "resources", when="before", found={"connections": 1})
         .at(99, "resources", when="after", found={"connections": 1}),
+    ),
+    ("lines", *_two("lines", (15, 25), (20, 30), concurrency_key="k", max_running=2)),
+    ("line_order", *_two("line_order", (10, 20), (20, 30), concurrency_key="k")),
+    ("rate", *_two("rate", (10, 20), (720, 730), concurrency_key="k", rate="1/s")),
+    ("unique", *_two("unique", (15, 25), (20, 30), unique_key="k")),
+    (
+        "flow",
+        both((15, 25), first=20).final("a").final("b", after=[1]),
+        both((20, 25), first=20).final("a").final("b", after=[1]),
     ),
 ]  # fmt: skip
 

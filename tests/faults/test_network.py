@@ -119,7 +119,7 @@ def test_notifications_are_lost(dsn: str, proxy: Proxy, jobs: Jobs, worker: Star
 def test_resets_rain(dsn: str, proxy: Proxy, jobs: Jobs, worker: StartWorker) -> None:
     running = worker("--processes", "2", "--fallback", "60", *_QUICK, dsn=dsn)
     ids: list[int] = []
-    for _ in range(15):
+    for _ in range(8):
         ids += jobs.add_many(200, "noop")
         eventually(lambda: proxy.connections(works=True) and proxy.connections(listens=True))
         proxy.do("reset")
@@ -132,8 +132,8 @@ def test_resets_rain(dsn: str, proxy: Proxy, jobs: Jobs, worker: StartWorker) ->
     counts = stop(running)
     assert counts["by_fallback"] == 0
     # A line or less for each connection that was lost, and few more than took the place of those.
-    assert len(said(running)) <= 2 * 15
-    assert proxy.accepted <= 3 + 4 * 15
+    assert len(said(running)) <= 2 * 8
+    assert proxy.accepted <= 3 + 4 * 8
 
 
 def test_connections_are_refused_for_a_while(

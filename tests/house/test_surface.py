@@ -22,7 +22,8 @@ METHODS = {
     "PgQueue": """
         acancel_matching cancel_matching
         aclose acopy_many aenqueue aenqueue_many aget_job agroup ajobs check clients close copy_many
-        dsn enqueue enqueue_flow enqueue_many get_group get_job group health job jobs prune task
+        dsn enqueue enqueue_flow enqueue_many get_group get_job group groups health job jobs prune
+        task
         workers
     """,
     "Task": "aenqueue amap as_callback enqueue job map using",

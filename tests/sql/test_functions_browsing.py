@@ -108,6 +108,39 @@ def test_workers(c: Connection) -> None:
     assert find(c, worker_id=worker)[0] == []
 
 
+def test_groups(c: Connection) -> None:
+    group, jobs = _group(c, 12)
+    _group(c, 3)
+    factories.jobs(c, 5)
+    c.execute("SELECT pgqueue.cancel(%s)", (jobs[3],))
+    c.execute("SELECT pgqueue.set_queue(%s, 'mail')", (jobs[4],))
+    (at,) = (
+        c.execute("SELECT created_at FROM pgqueue.jobs WHERE id = %s", (jobs[6],)).fetchone() or ()
+    )
+    ways: list[tuple[dict[str, Any], list[int]]] = [
+        ({}, jobs),
+        ({"state": "ready"}, [*jobs[:3], *jobs[4:]]),
+        ({"state": "cancelled"}, [jobs[3]]),
+        ({"state": "failed"}, []),
+        ({"state": "scheduled"}, []),
+        ({"task": "task 1"}, jobs[1::2]),
+        ({"queue": "mail"}, [jobs[4]]),
+        ({"since": at}, jobs[6:]),
+        ({"until": at}, jobs[:6]),
+        ({"worker_id": 1}, []),
+        ({"args": "[1]"}, []),
+    ]
+    for words, wanted in ways:
+        for max_jobs, max_looks in ((100, 100), (2, 100), (100, 2), (3, 5)):
+            words |= {"max_jobs": max_jobs, "max_looks": max_looks}
+            assert every(c, group_id=group, **words) == wanted[::-1], words
+    worker = factories.worker(c)
+    query = "UPDATE pgqueue.finished_jobs SET worker_id = %s WHERE job_id = %s"
+    c.execute(query, (worker, jobs[3]))
+    assert find(c, group_id=group, worker_id=worker)[0] == [jobs[3]]
+    assert find(c, group_id=4711)[0] == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -150,6 +183,25 @@ def test_no_value_becomes_a_part_of_the_statement(evil: str, c: Connection) -> N
 def test_what_a_page_reads_does_not_grow_with_the_jobs(
     words: dict[str, Any], buffers: int, c: Connection
 ) -> None:
+    _fill(c)
+    assert _read(c, **words) <= buffers
+
+
+def test_a_group_is_found_without_reading_all_jobs(c: Connection) -> None:
+    group, jobs = _group(c, 30)
+    _fill(c)
+    assert find(c, group_id=group)[0] == jobs[::-1]
+    for words in ({}, {"state": "ready"}, {"since": "2020-01-01"}, {"after": str(jobs[20])}):
+        assert _read(c, group_id=group, **words) <= 250, words
+
+
+def _group(c: Connection, members: int) -> tuple[int, list[int]]:
+    (group,) = c.execute("SELECT pgqueue.create_group('g')").fetchone() or (0,)
+    return group, [factories.job(c, group_id=group, task=f"task {n % 2}") for n in range(members)]
+
+
+def _fill(c: Connection) -> None:
+    """Have 20,000 jobs that are over."""
     c.execute("ALTER TABLE pgqueue.jobs DISABLE TRIGGER jobs_file")
     c.execute(
         "INSERT INTO pgqueue.jobs (task, created_at) SELECT 'task', '2024-01-01'::timestamptz "
@@ -158,18 +210,21 @@ def test_what_a_page_reads_does_not_grow_with_the_jobs(
     c.execute(
         "INSERT INTO pgqueue.finished_jobs (job_id, state, attempt, finished_at, keep_until) "
         "SELECT j.id, CASE WHEN j.id % 50 = 0 THEN 'failed' ELSE 'succeeded' END, 1, j.created_at, "
-        "'infinity' FROM pgqueue.jobs AS j"
+        "'infinity' FROM pgqueue.jobs AS j WHERE j.group_id IS NULL"
     )
     c.execute("ALTER TABLE pgqueue.jobs ENABLE ALWAYS TRIGGER jobs_file")
     c.execute("VACUUM ANALYZE pgqueue.jobs, pgqueue.finished_jobs")
+
+
+def _read(c: Connection, **words: Any) -> int:
+    """Give how many blocks a page reads."""
     find(c, **words)
     given = ", ".join(f"{name} => %({name})s" for name in words)
     plan = c.execute(
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) SELECT * FROM pgqueue.find_jobs({given})", words
     ).fetchone()
     assert plan is not None
-    read = plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"]
-    assert read <= buffers
+    return int(plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"])
 
 
 def test_history_counts_what_ended(c: Connection) -> None:

@@ -122,7 +122,8 @@ def test_a_large_result_does_not_keep_a_job_from_ending(c: Connection, worker: i
         ('{"on_finish": {"task": "t", "args": 7}}',
          "on_finish: args must be a JSON array; got number"),
         ('{"on_finish": {"task": "t", "x": 7}}',
-         "on_finish must have no keys but task, args, kwargs, queue, priority, meta"),
+         "on_finish must have no keys but task, args, kwargs, queue, priority, meta,"
+         " concurrency_key, max_running, fair_key, rate"),
         ('{"on_finish": {"task": "t", "priority": 1.5}}',
          "on_finish: priority must be a whole number between -32768 and 32767"),
     ],

@@ -503,7 +503,7 @@ def test_jobs_are_cancelled_by_what_they_are(c: Connection) -> None:
     assert one(c, match + "(task => 'a', older_than => '0')") == (0, 1)
     message = (
         "cancel_matching must be told what to match: task, args, kwargs, queue, unique_key,"
-        " concurrency_key or older_than"
+        " concurrency_key, older_than or group_id"
     )
     with refused("PQ004", message):
         one(c, match + "(reason => 'all of them')")

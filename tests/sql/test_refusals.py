@@ -230,7 +230,8 @@ def test_enqueue_takes_null_as_the_default(c: Connection) -> None:
             '[{"task": "t"}, {"task": "t", "arguments": ["SECRET"]}]',
             "jobs[1] must have no keys but task, args, kwargs, queue, priority, run_at, expires_at,"
             " timeout, max_attempts, meta, unique_key, unique_while, unique_for, on_duplicate,"
-            " concurrency_key, max_running, fair_key; got 'arguments'",
+            " group_id, callbacks, after, run_if, results_as, concurrency_key, max_running,"
+            " fair_key, rate; got 'arguments'",
         ),
         (
             '[{"task": "t", "args": ["SECRET"], "priority": 32768}]',

@@ -28,7 +28,7 @@ from tests.sql.sleeper import Connection
 
 F = TypeVar("F", bound=Callable[..., None])
 
-EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "30"))
 STEPS = 40
 
 #: Second 0 of the model; the triggers, which go by the server's clock, are long before it.
@@ -392,6 +392,14 @@ class Walk(RuleBasedStateMachine):
             assert self.call("set_priority", job.id, priority, at="") == job.state
             if job.state in ("ready", "scheduled"):
                 job.priority = priority
+
+    @action(pick=PICKS, queue=QUEUES)
+    def set_queue(self, pick: int, queue: str) -> None:
+        job = self.choose(pick, "ready", "scheduled", "running", *OVER)
+        if job is not None:
+            assert self.call("set_queue", job.id, queue, at="") == job.state
+            if job.state != "running":
+                job.queue = queue
 
     @action(pick=PICKS)
     def delete(self, pick: int) -> None:

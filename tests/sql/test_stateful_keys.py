@@ -26,6 +26,8 @@ Connection = psycopg.Connection[Any]
 EXAMPLES = int(os.environ.get("PGQUEUE_STATEFUL_EXAMPLES", "25"))
 STEPS = 30
 MOST = 2
+#: Jobs of a key that may start in an hour, where they have a rate.
+RATE = 4
 
 PICKS = st.integers(0, 30)
 KEYS = st.sampled_from([None, None, "x", "y"])
@@ -41,11 +43,23 @@ _OVERRUN = """
         OR EXISTS (SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = j.id)
     GROUP BY 1 HAVING j.concurrency_key IS NOT NULL AND count(*) > %s
 """
+#: More jobs of a key started in an hour than its rate says; what is ready may start at any time.
+_TOO_FAST = """
+    SELECT k.key FROM (VALUES ('x'), ('y')) AS k (key)
+    WHERE NOT EXISTS (SELECT FROM pgqueue.key_limits AS l WHERE l.key = k.key AND l.rate <> '')
+        AND (
+            SELECT coalesce(sum(t.n), 0) FROM pgqueue.key_takes AS t
+            WHERE t.key = k.key AND t.until > clock_timestamp()
+        ) + (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'r:' || k.key) > %s
+"""
 #: A line that could go on, and nobody is told.
 _FORGOTTEN = """
     SELECT b.key FROM pgqueue.blocked_jobs AS b WHERE b.reason = 'concurrency'
         AND (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'k:' || b.key) < %s
-        AND NOT EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key = b.key)
+        AND NOT EXISTS (
+            SELECT FROM pgqueue.offers AS o WHERE o.key = b.key OR o.later_key = b.key
+        )
+        AND NOT EXISTS (SELECT FROM pgqueue.queues AS q WHERE q.name = b.queue AND q.paused)
         AND NOT EXISTS (SELECT FROM pgqueue.key_limits AS l WHERE l.key = b.key)
 """
 #: Two live jobs with one unique key, which neither may have given back.
@@ -94,21 +108,24 @@ class Walk(RuleBasedStateMachine):
     @rule(
         unique=KEYS, line=KEYS, turn=KEYS, later=st.booleans(), number=st.integers(1, 3),
         how=st.sampled_from([None, "replace", "reschedule"]), waiting=st.booleans(),
-        priority=st.integers(-1, 1), period=st.booleans(),
+        priority=st.integers(-1, 1), period=st.booleans(), rated=st.booleans(),
+        queue=st.sampled_from(["default", "default", "other"]),
     )  # fmt: skip
     def add(
         self, unique: str | None, line: str | None, turn: str | None, later: bool, number: int,
-        how: str | None, waiting: bool, priority: int, period: bool,
+        how: str | None, waiting: bool, priority: int, period: bool, rated: bool, queue: str,
     ) -> None:  # fmt: skip
         self.c.execute(
             "INSERT INTO pgqueue.jobs (task, priority, run_at, unique_key, unique_while,"
-            " unique_for, on_duplicate, concurrency_key, max_running, fair_key)"
-            " SELECT 't', %s, %s, %s, %s, %s, %s, %s, %s, %s FROM generate_series(1, %s)",
+            " unique_for, on_duplicate, concurrency_key, max_running, fair_key,"
+            " rate, queue)"
+            " SELECT 't', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM generate_series(1, %s)",
             (
                 priority, "infinity" if later else None, unique,
                 "waiting" if unique and waiting else None, "1 h" if unique and period else None,
                 how if unique else None, line, MOST if line else None,
-                None if line else turn, number,
+                None if line else turn, f"{RATE}/h" if line == "y" or (line and rated) else None,
+                queue, number,
             ),
         )  # fmt: skip
 
@@ -165,6 +182,16 @@ class Walk(RuleBasedStateMachine):
         limit = None if most is None else min(most, MOST)
         self.c.execute("SELECT pgqueue.limit_key(%s, %s)", (key, limit))
 
+    @rule(queue=st.sampled_from(["default", "other"]), pauses=st.booleans())
+    def pause(self, queue: str, pauses: bool) -> None:
+        one(self.c, f"SELECT pgqueue.{'pause' if pauses else 'resume'}(%s)", queue)
+
+    @rule(pick=PICKS, queue=st.sampled_from(["default", "other"]))
+    def set_queue(self, pick: int, queue: str) -> None:
+        job = self.choose(pick)
+        if job is not None:
+            one(self.c, "SELECT pgqueue.set_queue(%s, %s)", job, queue)
+
     @rule(most=st.sampled_from(["null", "0", "1", "3"]))
     def limit_queue(self, most: str) -> None:
         self.c.execute("SELECT pgqueue.limit_queue('default', %s)", (f'{{"max_running": {most}}}',))
@@ -187,10 +214,16 @@ class Walk(RuleBasedStateMachine):
         assert column(self.c, _OVERRUN, MOST) == []
         assert column(self.c, _FORGOTTEN, MOST) == []
         assert column(self.c, _TWINS) == []
+        # "x" has jobs with a rate and jobs without.
+        assert [key for key in column(self.c, _TOO_FAST, RATE) if key == "y"] == []
 
     def teardown(self) -> None:
         """Whatever happened, all can be worked off."""
         self.c.execute("DELETE FROM pgqueue.key_limits")
+        for queue in ("default", "other"):
+            one(self.c, "SELECT pgqueue.resume(%s)", queue)
+        self.c.execute("INSERT INTO pgqueue.key_limits (key, rate) VALUES ('x', '9999/s'),"
+                       " ('y', '9999/s')")  # fmt: skip
         self.c.execute("INSERT INTO pgqueue.offers (key) VALUES ('x'), ('y')")
         self.limit_queue("null")
         self.c.execute("UPDATE pgqueue.scheduled_jobs SET run_at = 'epoch'")

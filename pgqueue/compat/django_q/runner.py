@@ -64,7 +64,7 @@ def run(context: Any, /, *args: Any, **kwargs: Any) -> Any:
         return other(context, *args, **kwargs)
     if os.getpid() not in _spawned:
         _spawned[:] = [os.getpid()]
-        post_spawn.send(sender=running.SENDER, proc_name=current_process().name)
+        post_spawn.send_robust(sender=running.SENDER, proc_name=current_process().name)
     broker = get_broker(context.queue)
     try:
         task = packages.task_of(context.task, context.job_id, args, kwargs, context.meta)
@@ -117,14 +117,17 @@ def _work(context: Any, task: dict[str, Any], broker: Broker) -> Any:
 def _keep(task: dict[str, Any], broker: Broker) -> None:
     """Keep what came out of a task, go on with its chain, and tell of it.
 
-    What cannot be kept is logged: to run the task again for that would have its effects twice.
+    What fails of that is logged: to run the task again for it would have its effects twice.
     """
     try:
         if task.get("iter_count") is None:
             saving.save(task, broker)
     except Exception:
         logger.exception("Could not save task result of %s", task["name"])
-    go_on(task, broker)
+    try:
+        go_on(task, broker)
+    except Exception:
+        logger.exception("Could not go on with the chain of %s", task["name"])
     running.tell(task)
 
 

@@ -36,8 +36,8 @@ def execute(task: dict[str, Any], timeout: float | None = None) -> BaseException
     """
     function, fault = _find(task["func"])
     task.pop("timeout", None)
-    pre_execute.send(sender=SENDER, func=function, task=task)
     try:
+        pre_execute.send(sender=SENDER, func=function, task=task)
         if fault is not None:
             raise fault
         assert function is not None
@@ -57,14 +57,15 @@ def execute(task: dict[str, Any], timeout: float | None = None) -> BaseException
     else:
         _note(task, result, success=True)
         found = None
-    post_execute_in_worker.send(sender=SENDER, func=function, task=task)
+    # Whoever listens must not make what has had its effects run again.
+    post_execute_in_worker.send_robust(sender=SENDER, func=function, task=task)
     return found
 
 
 def tell(task: dict[str, Any]) -> None:
     """Tell what came out of a task, which is kept by now."""
     task.pop("ack_id", None)
-    post_execute.send(sender=SENDER, task=task)
+    post_execute.send_robust(sender=SENDER, task=task)
     name = get_func_repr(task["func"])
     if task["success"]:
         conf.logger.info("Processed '%s' (%s)", name, task["name"])

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from json import dumps as quoted
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple, TypeAlias
 
 from pgqueue.core import codec
 from pgqueue.core.composition import callbacks_of
@@ -17,6 +17,13 @@ from pgqueue.db.statements.base import Rows, Statement, as_int, as_moment, first
 #: The most JSON that one `enqueue_many` may send. The server's limit for an array is 256 MiB, and
 #: it holds the text, the parsed value and the rows at the same time.
 MAX_MANY_BYTES: Final = 200 * 1024 * 1024
+
+
+#: Gives the concurrency key and the fair key, by how many results stand before the arguments.
+Keys: TypeAlias = Callable[[int], tuple[str | None, str | None]]
+_OF_CALLBACKS: Final = (
+    "queue", "priority", "meta", "concurrency_key", "max_running", "rate", "fair_key",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,8 @@ class JobSpec:
             empty for nothing; None where nobody can tell.
         concurrency_key: in whose line it runs; None for no such limit.
         fair_key: in whose turn it is taken; None for no turns.
+        keys: gives these two keys when so many results stand before its arguments; None where they
+            do not depend on arguments.
     """
 
     task: str
@@ -47,6 +56,7 @@ class JobSpec:
     fair_key: str | None = field(default=None, repr=False)
     complaint: str = field(default="", repr=False)
     complain: Callable[[int], str] | None = field(default=None, repr=False, compare=False)
+    keys: Keys | None = field(default=None, repr=False, compare=False)
 
     def as_callback(self) -> dict[str, Any]:
         """Give it in the form of `pgqueue.jobs.callbacks`: what it is told comes before its own
@@ -68,11 +78,13 @@ class JobSpec:
             value = getattr(self.options, item.name)
             if value is None or value == item.default:
                 continue
-            if item.name not in ("queue", "priority", "meta"):
+            if item.name not in _OF_CALLBACKS:
                 raise ConfigurationError(
-                    f"a callback may have a queue, a priority and meta of its own; got {item.name}"
+                    f"a callback must have no options but {', '.join(_OF_CALLBACKS)}; got "
+                    f"{item.name}"
                 )
             found[item.name] = value
+        found |= _set(_line_of(self, 1))
         if self.unique_key is not None:
             raise ConfigurationError("a callback must have no unique key")
         return found
@@ -124,6 +136,7 @@ NEW: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "results_as": ("results_as", "CAST(%(results_as)s AS text)"),
     "concurrency_key": ("concurrency_key", "CAST(%(concurrency_key)s AS text)"),
     "max_running": ("max_running", "CAST(CAST(%(max_running)s AS text) AS integer)"),
+    "rate": ("rate", "CAST(%(rate)s AS text)"),
     "fair_key": ("fair_key", "CAST(%(fair_key)s AS text)"),
 }
 #: Those whose text is JSON already.
@@ -136,20 +149,20 @@ _JSON: Final = ("meta", "callbacks")
 _MANY: Final = """
 INSERT INTO pgqueue.jobs
     (task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta, group_id,
-    callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key)
+    callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key, rate)
 SELECT
     r.task, coalesce(c.args, '[]'), coalesce(c.kwargs, '{}'), coalesce(r.queue, 'default'),
     coalesce(r.priority, 0),
     coalesce(r.run_at, clock_timestamp() + make_interval(secs => r.run_in)),
     coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
     make_interval(secs => r.timeout), r.max_attempts, r.meta, r.group_id, r.callbacks, r.after,
-    r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key
+    r.run_if, r.results_as, r.concurrency_key, r.max_running, r.fair_key, r.rate
 FROM jsonb_to_recordset(CAST(CAST(%(runs)s AS text) AS jsonb)) AS r (
     task text, args jsonb, kwargs jsonb, queue text, priority smallint, run_at timestamptz,
     run_in double precision, expires_at timestamptz, expires_in double precision,
     timeout double precision, max_attempts smallint, meta jsonb, group_id bigint, callbacks jsonb,
     after bigint[], run_if text, results_as text, concurrency_key text, max_running integer,
-    fair_key text
+    fair_key text, rate text
 )
 CROSS JOIN LATERAL
     ROWS FROM (jsonb_array_elements(r.args), jsonb_array_elements(r.kwargs)) AS c (args, kwargs)
@@ -328,6 +341,8 @@ def flow_item(job: JobSpec, *, name: str | None, after: Sequence[int], **more: s
         params["timeout"] = f"{float(params['timeout'] or 0):.6f} seconds"
     if name is not None:
         params["name"] = name
+    results = 1 if more.get("results_as") == "list" else len(after)
+    params |= _set(_line_of(job, results if more.get("results_as") else 0))
     places = f',"after":[{",".join(map(str, after))}]' if after else ""
     return f'{_head(params)}{places},"args":{job.args},"kwargs":{job.kwargs}}}'
 
@@ -344,12 +359,19 @@ def _head(params: dict[str, str | None]) -> str:
 
 
 def _set_concurrency(params: dict[str, str | None], job: JobSpec) -> None:
-    if job.fair_key is not None:
-        params["fair_key"] = job.fair_key
-    if job.concurrency_key is not None:
-        params["concurrency_key"] = job.concurrency_key
-        if job.options.max_running is not None:
-            params["max_running"] = str(job.options.max_running)
+    if job.fair_key is not job.concurrency_key:
+        params |= _set(_line_of(job))
+
+
+def _line_of(job: JobSpec, results: int | None = None) -> dict[str, str | None]:
+    """Give the limits of a job, where it is given so many results before its arguments."""
+    line, turn = (None, None) if results is None or job.keys is None else job.keys(results)
+    found: dict[str, str | None] = {"fair_key": job.fair_key if turn is None else turn}
+    found["concurrency_key"] = job.concurrency_key if line is None else line
+    if found["concurrency_key"] is not None:
+        limit = job.options.max_running
+        found |= {"max_running": None if limit is None else str(limit), "rate": job.options.rate}
+    return found
 
 
 def _sized(text: str) -> str:

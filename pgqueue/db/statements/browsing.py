@@ -27,7 +27,8 @@ FROM pgqueue.find_jobs(
     until => CAST(CAST(%(until)s AS text) AS timestamptz),
     after => CAST(%(after)s AS text),
     max_jobs => CAST(CAST(%(max_jobs)s AS text) AS integer),
-    max_looks => CAST(CAST(%(max_looks)s AS text) AS integer)
+    max_looks => CAST(CAST(%(max_looks)s AS text) AS integer),
+    group_id => CAST(CAST(%(group_id)s AS text) AS bigint)
 ) AS f
 """
 
@@ -64,7 +65,12 @@ SELECT CAST(json_build_object(
             SELECT n.queue FROM newest AS n WHERE n.queue IS NOT NULL
             UNION ALL
             SELECT q.name FROM pgqueue.queues AS q
-        ) AS a)
+        ) AS a),
+    'groups', (
+        SELECT json_agg(json_build_array(CAST(g.id AS text), coalesce(g.name, '')))
+        FROM (
+            SELECT n.id, n.name FROM pgqueue.groups AS n ORDER BY n.id DESC LIMIT 200
+        ) AS g)
 ) AS text)
 """
 
@@ -135,6 +141,7 @@ class Search:
         args: JSON text that the positional arguments contain.
         kwargs: JSON text that the keyword arguments contain.
         since: of what, depends on the state; see `pgqueue.find_jobs`.
+        group_id: the group they are members of.
     """
 
     state: str | None = None
@@ -146,6 +153,7 @@ class Search:
     worker_id: int | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    group_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +195,7 @@ def find(
         "after": after,
         "max_jobs": str(limit),
         "max_looks": str(looks),
+        "group_id": None if search.group_id is None else str(search.group_id),
     }
     return Statement(text=_FIND, params=params, decode=_found)
 
@@ -216,8 +225,23 @@ def failures(since: dt.datetime | None) -> Statement[list[dict[str, object]]]:
     )
 
 
-def names() -> Statement[dict[str, list[str]]]:
-    """List the `tasks` and `queues` of the newest jobs, and the queues that have settings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Hold the names that are in use.
+
+    Attributes:
+        tasks: of the newest jobs.
+        queues: of the newest jobs, and those that have settings.
+        groups: the newest ones, ids as text and names, the newest first.
+    """
+
+    tasks: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    groups: tuple[tuple[str, str], ...] = ()
+
+
+def names() -> Statement[Names]:
+    """List the names that are in use."""
     return Statement(text=_NAMES, params={}, decode=_names)
 
 
@@ -240,8 +264,10 @@ def _failures(rows: Rows) -> list[dict[str, object]]:
     return [dict(one) for one in found]
 
 
-def _names(rows: Rows) -> dict[str, list[str]]:
-    return {
-        name: [str(one) for one in found] if isinstance(found, list) else []
-        for name, found in as_dict(rows[0][0]).items()
-    }
+def _names(rows: Rows) -> Names:
+    found = json.loads(str(rows[0][0]))
+    return Names(
+        tasks=tuple(map(str, found["tasks"] or ())),
+        queues=tuple(map(str, found["queues"] or ())),
+        groups=tuple((str(number), str(name)) for number, name in found["groups"] or ()),
+    )

@@ -12,13 +12,13 @@ from pgqueue.db.statements.base import Rows, Statement, as_moment
 COPY: Final = (
     "COPY pgqueue.jobs (task, args, kwargs, queue, priority, run_at, expires_at, timeout,"
     " max_attempts, meta, group_id, callbacks, after, run_if, results_as, unique_key, unique_while,"
-    " unique_for, on_duplicate, concurrency_key, max_running, fair_key) FROM STDIN"
+    " unique_for, on_duplicate, concurrency_key, max_running, rate, fair_key) FROM STDIN"
 )
 
 _LINES_AT_ONCE: Final = 1000
 _NULL: Final = "\\N"
 _NO_KEY: Final = f"\t{_NULL}" * 4
-_NO_LINE: Final = f"\t{_NULL}" * 3 + "\n"
+_NO_LINE: Final = f"\t{_NULL}" * 4 + "\n"
 # What COPY's text format gives a meaning of its own. JSON has no bare tab or line end in it.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -66,10 +66,9 @@ def _key(job: JobSpec, rest: str) -> str:
 
 
 def _line(job: JobSpec) -> str:
-    limit = job.options.max_running
-    return (
-        _fields((job.concurrency_key, None if limit is None else str(limit), job.fair_key)) + "\n"
-    )
+    limit, rate = job.options.max_running, job.options.rate
+    most = None if limit is None else str(limit)
+    return _fields((job.concurrency_key, most, rate, job.fair_key)) + "\n"
 
 
 def _ends(job: JobSpec, now: datetime) -> tuple[str, str, str]:

@@ -23,6 +23,12 @@ T = TypeVar("T")
 
 _ID: Final = "CAST(CAST(%(id)s AS text) AS bigint)"
 
+_PROGRESS: Final = (
+    "SELECT o.id, o.name, o.state, o.total, o.waiting, o.running, o.succeeded, o.failed,"
+    " o.cancelled, o.skipped, o.remaining_seconds, EXTRACT(EPOCH FROM o.created_at),"
+    " EXTRACT(EPOCH FROM o.ended_at) FROM pgqueue.group_overview AS o"
+)
+
 
 def create_group(
     name: str | None, callbacks: str | None, meta: str | None, parent: int | None
@@ -88,12 +94,18 @@ def progress(group_id: int) -> Statement[Progress]:
         return _progress(rows[0])
 
     return _call(
-        "SELECT o.id, o.name, o.state, o.total, o.waiting, o.running, o.succeeded, o.failed,"
-        " o.cancelled, o.skipped, o.remaining_seconds, EXTRACT(EPOCH FROM o.created_at),"
-        " EXTRACT(EPOCH FROM o.ended_at)"
-        " FROM pgqueue.group_overview AS o WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
+        _PROGRESS + " WHERE o.id = CAST(CAST(%(id)s AS text) AS bigint)",
         group_id,
         decode,
+    )
+
+
+def list_groups(limit: int) -> Statement[list[Progress]]:
+    """Read how far groups are, the newest first."""
+    return Statement(
+        text=_PROGRESS + " ORDER BY o.id DESC LIMIT CAST(CAST(%(limit)s AS text) AS bigint)",
+        params={"limit": str(limit)},
+        decode=lambda rows: [_progress(row) for row in rows],
     )
 
 

@@ -168,6 +168,7 @@ class Match:
         unique_key: the unique key.
         concurrency_key: the concurrency key.
         older_than: enqueued at least so many seconds ago.
+        group_id: members of this group, and of the groups in it.
     """
 
     task: str | None = None
@@ -177,6 +178,7 @@ class Match:
     unique_key: str | None = None
     concurrency_key: str | None = None
     older_than: float | None = None
+    group_id: int | None = None
 
 
 class CancelCounts(NamedTuple):
@@ -201,7 +203,8 @@ def cancel_matching(match: Match, reason: str | None) -> Statement[CancelCounts]
         " concurrency_key => CAST(%(concurrency_key)s AS text),"
         " older_than => make_interval(secs =>"
         " CAST(CAST(%(older_than)s AS text) AS double precision)),"
-        " reason => CAST(%(reason)s AS text)) AS c",
+        " reason => CAST(%(reason)s AS text),"
+        " group_id => CAST(CAST(%(group)s AS text) AS bigint)) AS c",
         params={
             "task": match.task,
             "args": match.args,
@@ -210,6 +213,7 @@ def cancel_matching(match: Match, reason: str | None) -> Statement[CancelCounts]
             "unique_key": match.unique_key,
             "concurrency_key": match.concurrency_key,
             "older_than": None if match.older_than is None else repr(match.older_than),
+            "group": None if match.group_id is None else str(match.group_id),
             "reason": reason,
         },
         decode=lambda rows: CancelCounts(as_int(rows[0][0]), as_int(rows[0][1])),

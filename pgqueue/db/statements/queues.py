@@ -68,12 +68,17 @@ def limit(queue: str, limits: Mapping[str, int | str | None]) -> Statement[None]
     )
 
 
-def limit_key(key: str, max_running: int | None) -> Statement[None]:
+def limit_key(key: str, max_running: int | None, rate: str | None = None) -> Statement[None]:
     """Say how many jobs of a concurrency key may run at once; None for what they say."""
     return Statement(
         text="SELECT pgqueue.limit_key(key => CAST(%(key)s AS text),"
-        " max_running => CAST(CAST(%(max_running)s AS text) AS integer))",
-        params={"key": key, "max_running": None if max_running is None else str(max_running)},
+        " max_running => CAST(CAST(%(max_running)s AS text) AS integer),"
+        " rate => CAST(%(rate)s AS text))",
+        params={
+            "key": key,
+            "max_running": None if max_running is None else str(max_running),
+            "rate": rate,
+        },
         decode=nothing,
     )
 

@@ -174,7 +174,7 @@ def kept(job_id: int) -> Statement[Kept]:
     return Statement(
         text="SELECT EXTRACT(EPOCH FROM clock_timestamp()), j.unique_key, j.unique_while,"
         " EXTRACT(EPOCH FROM j.unique_for), j.on_duplicate, j.concurrency_key,"
-        " CAST(j.max_running AS text), j.fair_key FROM (SELECT) AS one"
+        " CAST(j.max_running AS text), j.rate, j.fair_key FROM (SELECT) AS one"
         " LEFT JOIN pgqueue.jobs AS j ON j.id = CAST(CAST(%(id)s AS text) AS bigint)",
         params={"id": str(job_id)},
         decode=_kept,
@@ -186,7 +186,7 @@ def _kept(rows: Rows) -> Kept:
     words: dict[str, Any] = dict(
         zip(
             ("unique_key", "unique_while", "unique_for", "on_duplicate", "concurrency_key",
-             "max_running", "fair_key"),
+             "max_running", "rate", "fair_key"),
             values,
             strict=True,
         )

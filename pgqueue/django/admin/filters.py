@@ -1,7 +1,7 @@
 """The filters beside the list of jobs. They only hold what was chosen; the list looks."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.contrib.admin import ListFilter
@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from pgqueue.api.decorating import registry
 from pgqueue.db.statements import browsing
+from pgqueue.db.statements.browsing import Names
 from pgqueue.django.admin import search
 from pgqueue.django.admin.base import ask
 from pgqueue.django.admin.show import number
@@ -30,7 +31,7 @@ class JobFilter(ListFilter):
 
     def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.facts = facts(request)
+        self.counts, self.names = facts(request)
         for name in self.parameters:
             if name in params:
                 # The driver would refuse a NUL, and no name has one.
@@ -84,7 +85,7 @@ class StateFilter(JobFilter):
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """Give the states."""
         chosen = search.state(self.used("state"))
-        counts = self.facts["counts"]
+        counts = self.counts
         yield {
             "selected": chosen is None,
             "query_string": changelist.get_query_string(remove=["state"]),
@@ -105,14 +106,15 @@ class NameFilter(JobFilter):
 
     template = "admin/pgqueue/filter_name.html"
 
-    def known(self) -> list[str]:
-        """Give the names that are offered."""
+    def known(self) -> Iterable[str | tuple[str, str]]:
+        """Give what is offered: names, or values with what is said of them."""
         raise NotImplementedError
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """Give the field and the names."""
         name = self.parameters[0]
-        yield self._form(changelist, name=name, value=self.used(name) or "", known=self.known())
+        known = [(one, "") if isinstance(one, str) else one for one in self.known()]
+        yield self._form(changelist, name=name, value=self.used(name) or "", known=known)
 
 
 class QueueFilter(NameFilter):
@@ -123,7 +125,7 @@ class QueueFilter(NameFilter):
 
     def known(self) -> list[str]:
         """Give the queues of the newest jobs, and those with settings."""
-        return sorted(self.facts["queues"])[:1000]
+        return sorted(self.names.queues)[:1000]
 
 
 class TaskFilter(NameFilter):
@@ -134,7 +136,29 @@ class TaskFilter(NameFilter):
 
     def known(self) -> list[str]:
         """Give the tasks of the newest jobs, and those that this process knows."""
-        return sorted({*self.facts["tasks"], *registry.names()})[:1000]
+        return sorted({*self.names.tasks, *registry.names()})[:1000]
+
+
+class GroupFilter(NameFilter):
+    """The group, by its id, or the name of a new one."""
+
+    title = _("group")
+    parameters = ("group",)
+
+    def known(self) -> Iterable[str | tuple[str, str]]:
+        """Give the newest groups."""
+        return self.names.groups
+
+    def search(self) -> dict[str, Any]:
+        """Give the group's id; of several with one name, that of the newest."""
+        text = self.used("group")
+        if text is None:
+            return {"group_id": None}
+        if text.isascii() and text.isdigit() and len(text) < 19:
+            return {"group_id": int(text)}
+        found = (number for number, name in self.names.groups if name == text)
+        # There is no group 0.
+        return {"group_id": int(next(found, 0))}
 
 
 class WorkerFilter(JobFilter):
@@ -195,11 +219,10 @@ class TimeFilter(JobFilter):
         )
 
 
-def facts(request: HttpRequest) -> dict[str, Any]:
+def facts(request: HttpRequest) -> tuple[dict[str, int], Names]:
     """Give the counts and names that the filters show: two queries a request."""
-    found: dict[str, Any] | None = getattr(request, "_pgqueue_facts", None)
+    found: tuple[dict[str, int], Names] | None = getattr(request, "_pgqueue_facts", None)
     if found is None:
-        names = ask(browsing.names())
-        found = {"counts": ask(browsing.counts()), **names}
+        found = (ask(browsing.counts()), ask(browsing.names()))
         request._pgqueue_facts = found
     return found

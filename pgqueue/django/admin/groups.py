@@ -29,7 +29,7 @@ _PAGE: Final = 50
 _MOST_JOBS: Final = 100
 _MOST_CHILDREN: Final = 100
 _OPEN: Final = ("open", "closed")
-_STATES: Final = {"open": _("more jobs are expected"), "closed": _("running")}
+_STATES: Final = {"open": _("more jobs are expected"), "closed": _("under way")}
 
 
 class GroupAdmin(QueuePage):
@@ -90,6 +90,7 @@ class GroupAdmin(QueuePage):
             original=group,
             jobs=jobs,
             most_jobs=_MOST_JOBS,
+            may_view_jobs=may(request, "view_job"),
             children=[
                 _shown(child)
                 for child in GroupOverview.objects.defer("meta").filter(parent_id=group.pk)[

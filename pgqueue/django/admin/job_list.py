@@ -69,7 +69,7 @@ class JobList(ChangeList):
         self.first_page = self.get_query_string() if self.after else None
         # Shown only by what says "all of them": so many an act takes at once.
         self.result_count = acts.MOST if self.next_page or self.after else len(rows)
-        self.estimate = facts(request)["counts"]["all"] if not self.wish.is_narrow else None
+        self.estimate = facts(request)[0]["all"] if not self.wish.is_narrow else None
         self.full_result_count = None
         self.show_full_result_count = False
         self.show_admin_actions = True

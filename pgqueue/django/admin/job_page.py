@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.db.models import TextField
+from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,11 +19,11 @@ from pgqueue.django.admin.acts import ACTS
 from pgqueue.django.admin.base import may
 from pgqueue.django.admin.job_list import rows_of
 from pgqueue.django.admin.show import badge, bar, moment, span
+from pgqueue.django.admin.ties import ties_of
 from pgqueue.django.models import FinishedJob, JobError, JobLog, Worker
 
 _MOST_ERRORS: Final = 50
 _MOST_LINES: Final = 200
-_MOST_LINKS: Final = 10
 _REASONS: Final = {
     "delayed": gettext_lazy("not due yet"),
     "retry": gettext_lazy("waits for its next attempt"),
@@ -63,8 +64,11 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
         job=job,
         original=job,
         state=badge(job.state),
-        progress=bar(job.fraction, job.progress_note) if job.fraction is not None else None,
-        facts=[*_facts(job, _worker(job)), *_ties(job, links=may(request, "view_group"))],
+        # What it said last is not where it ended.
+        progress=bar(job.fraction, job.progress_note)
+        if job.fraction is not None and job.state != "succeeded"
+        else None,
+        facts=[*_facts(job, _worker(job)), *ties_of(job, request)],
         lines=_lines(job) if shows_payload else (),
         shows_payload=shows_payload,
         payload=_payload(job) if shows_payload else (),
@@ -102,7 +106,8 @@ def _read(object_id: str) -> Any:
         return None
     # As text: what no parser reads is still to be looked at.
     texts = {f"{name}_text": Cast(name, TextField()) for name in ("args", "kwargs", "meta")}
-    return rows_of([int(object_id)]).annotate(**texts).first()
+    planned = {name: KT(f"meta__pgqueue__{name}") for name in ("schedule", "planned_at")}
+    return rows_of([int(object_id)]).annotate(**texts, **planned).first()
 
 
 def _worker(job: Any) -> Any:
@@ -169,39 +174,9 @@ def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
     return facts
 
 
-def _ties(job: Any, *, links: bool) -> list[tuple[str, Any]]:
-    """List what ties a job to others."""
-    facts: list[tuple[str, Any]] = []
-    if job.group_id is not None:
-        address = reverse("admin:pgqueue_group_change", args=[job.group_id])
-        facts.append((_("Group"), _link(address, job.group_id) if links else job.group_id))
-    if job.after:
-        shown = [
-            _link(reverse("admin:pgqueue_job_change", args=[one]), one)
-            for one in job.after[:_MOST_LINKS]
-        ]
-        more = len(job.after) - len(shown)
-        text = format_html_join(", ", "{}", ((one,) for one in shown))
-        if more:
-            text = format_html("{} {}", text, _("and %(count)s more") % {"count": more})
-        facts.append((_("Runs after"), text))
-    for label, key in (
-        (_("Unique key"), job.unique_key),
-        (_("Concurrency key"), job.concurrency_key),
-        (_("Fair key"), job.fair_key),
-    ):
-        if key is not None:
-            facts.append((label, key))
-    return facts
-
-
 def _lines(job: Any) -> list[Any]:
     """Read the last lines of the log, in their order."""
     return list(JobLog.objects.filter(job_id=job.pk).order_by("-attempt", "-n")[:_MOST_LINES])[::-1]
-
-
-def _link(address: str, text: Any) -> Any:
-    return format_html('<a href="{}">{}</a>', address, text)
 
 
 def _attempts(job: Any) -> str:

@@ -52,8 +52,8 @@ class JobAdmin(QueuePage):
     )  # fmt: skip
     list_display_links = ("number",)
     list_filter = (
-        filters.StateFilter, filters.QueueFilter, filters.TaskFilter, filters.TimeFilter,
-        filters.WorkerFilter,
+        filters.StateFilter, filters.QueueFilter, filters.TaskFilter, filters.GroupFilter,
+        filters.TimeFilter, filters.WorkerFilter,
     )  # fmt: skip
     list_per_page = 50
     list_max_show_all = 0
@@ -165,7 +165,7 @@ class JobAdmin(QueuePage):
                 ids=ids if request.POST.get("select_across") != "1" else ids[:1],
                 count=len(ids),
                 across=request.POST.get("select_across") == "1",
-                queues=filters.facts(request)["queues"] if act.name == "move" else (),
+                queues=filters.facts(request)[1].queues if act.name == "move" else (),
                 back=back,
                 action_checkbox_name=ACTION_CHECKBOX_NAME,
             )

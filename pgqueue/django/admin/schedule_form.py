@@ -5,9 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cronsim import CronSim, CronSimError
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -17,8 +15,8 @@ from pgqueue.api.schedules import job_of
 from pgqueue.api.specs import spec_of
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, PgQueueError
-from pgqueue.core.options import EnqueueOptions, check_task_name
-from pgqueue.core.schedule import CATCH_UP, OVERLAP, Recurrence, check_schedule_name
+from pgqueue.core.options import EnqueueOptions, check_queue, check_task_name
+from pgqueue.core.schedule import Recurrence, check_schedule_name
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.django.admin.offsets import OffsetField, offset_of
 from pgqueue.django.models import Schedule
@@ -29,6 +27,17 @@ _KINDS: Final = (
     ("rrule", gettext_lazy("RFC 5545 (FREQ=MONTHLY;BYDAY=-1FR)")),
     ("at", gettext_lazy("once, at its start")),
 )
+#: What the words of a schedule mean.
+CATCH_UPS: Final = {
+    "once": gettext_lazy("one run for all of them"),
+    "all": gettext_lazy("each of them runs"),
+    "skip": gettext_lazy("none of them runs"),
+}
+OVERLAPS: Final = {
+    "allow": gettext_lazy("the next one runs beside it"),
+    "skip": gettext_lazy("the run is skipped"),
+    "queue": gettext_lazy("the run waits for its end"),
+}
 #: The fields that every schedule has, and those that the rule is read from.
 _FIRST: Final = frozenset(
     {"name", "task", "args", "kwargs", "kind", "rule", "timezone", "starts_at"}
@@ -115,13 +124,12 @@ class ScheduleForm(forms.Form):
         label=gettext_lazy("Jitter"), help_text=gettext_lazy("Runs are up to so much later.")
     )
     catch_up = forms.ChoiceField(
-        label=gettext_lazy("Missed runs"), choices=[(one, one) for one in CATCH_UP], initial="once",
-        help_text=gettext_lazy("All of them run, one for all of them, or none."),
+        label=gettext_lazy("Missed runs"), choices=list(CATCH_UPS.items()), initial="once",
+        help_text=gettext_lazy("What becomes of runs for which no worker was there."),
     )  # fmt: skip
     overlap = forms.ChoiceField(
-        label=gettext_lazy("While its last job lives"), choices=[(one, one) for one in OVERLAP],
+        label=gettext_lazy("While its last job lives"), choices=list(OVERLAPS.items()),
         initial="allow",
-        help_text=gettext_lazy("Allow another, skip the run, or queue: wait for the end."),
     )  # fmt: skip
     sticky = forms.BooleanField(
         label=gettext_lazy("Short months shorten those that follow"), required=False
@@ -156,6 +164,11 @@ class ScheduleForm(forms.Form):
         """Refuse what no task can be named."""
         task: str = _checked(lambda name: check_task_name(name, "task"), self.cleaned_data["task"])
         return task
+
+    def clean_queue(self) -> str | None:
+        """Refuse what no queue can be named."""
+        queue: str = self.cleaned_data["queue"]
+        return _checked(check_queue, queue) if queue else None
 
     def clean(self) -> dict[str, Any]:
         """Make of it what is to be saved: the rule, and the job, whose arguments must fit."""
@@ -244,21 +257,6 @@ def initial_of(schedule: Schedule) -> dict[str, Any]:
         "args": _json(schedule.args),
         "kwargs": _json(schedule.kwargs),
     }
-
-
-def in_words(kind: str, rule: str, zone: str) -> str:
-    """Say a rule in words, as far as there are some."""
-    text = rule
-    if kind == "cron":
-        try:
-            text = str(CronSim(rule, timezone.now()).explain())
-        except (CronSimError, ValueError, KeyError, IndexError):
-            text = rule  # "@daily", or what SQL has written that no worker can read.
-    elif kind == "every":
-        text = _("every %(interval)s") % {"interval": rule}
-    elif kind in ("once", "at"):
-        return str(_("once"))
-    return f"{text} ({zone})"
 
 
 def _checked(check: Any, value: str) -> Any:

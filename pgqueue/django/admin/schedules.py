@@ -27,12 +27,20 @@ from pgqueue.core.rules import parse_zone
 from pgqueue.db.statements import browsing
 from pgqueue.django import conf
 from pgqueue.django.admin.base import QueuePage, ask, may, note
-from pgqueue.django.admin.schedule_form import ScheduleForm, in_words, initial_of
+from pgqueue.django.admin.rule_words import in_words
+from pgqueue.django.admin.schedule_form import CATCH_UPS, OVERLAPS, ScheduleForm, initial_of
 from pgqueue.django.admin.show import badge
 from pgqueue.django.models import Schedule, ScheduleOverview
 
 _MOST: Final = 500
 _NEXT: Final = 5
+_STATUSES: Final = {
+    "active": _("active"),
+    "paused": _("paused"),
+    "error": _("error"),
+    "ended": _("ended"),
+    "undeclared": _("undeclared"),
+}
 _ACTS: Final[dict[str, tuple[str, Any, Callable[[Handle], object]]]] = {
     "run": ("run_schedule", _("run now"), Handle.run_now),
     "pause": ("pause_schedule", _("paused"), Handle.pause),
@@ -78,8 +86,9 @@ class ScheduleAdmin(QueuePage):
             found = found.filter(name__icontains=word) | found.filter(task__icontains=word)
         rows = list(found[: _MOST + 1])
         for row in rows:
-            row.words = in_words(row.kind, row.rule, row.timezone)
+            row.words = in_words(row.kind, row.rule, row.timezone, row.starts_at)
             row.shows_rule = row.rule not in row.words
+            row.shown_status = _STATUSES.get(row.status, row.status)
             row.address = quote(row.name)
             row.last_badge = badge(row.last_state) if row.last_state else ""
         site = self.admin_site.name
@@ -190,7 +199,7 @@ class ScheduleAdmin(QueuePage):
         found: dict[str, Any] = {"words": "", "next": [], "errors": form.errors}
         if form.recurrence is not None:
             rule = form.recurrence
-            found["words"] = in_words(rule.kind, rule.text, rule.timezone)
+            found["words"] = in_words(rule.kind, rule.text, rule.timezone, rule.starts_at)
             slots = rule.preview(_NEXT, timezone.now())
             found["next"] = [_slot(slot, rule.timezone) for slot in slots]
         return JsonResponse(found)
@@ -224,16 +233,22 @@ class ScheduleAdmin(QueuePage):
             except PgQueueError:
                 slots = []
             context = {
-                "words": in_words(schedule.kind, schedule.rule, schedule.timezone),
+                "words": in_words(
+                    schedule.kind, schedule.rule, schedule.timezone, schedule.starts_at
+                ),
                 "slots": slots,
-                "runs": handle.history(20),
+                "runs": [
+                    (run, badge(run.state) if run.state else "") for run in handle.history(20)
+                ],
+                "catch_up": CATCH_UPS.get(schedule.catch_up, schedule.catch_up),
+                "overlap": OVERLAPS.get(schedule.overlap, schedule.overlap),
                 "address": quote(schedule.name),
                 "tools": [
                     (reverse(history, args=[quote(schedule.name)]), "historylink", _("History"))
                 ],
             }
         offers = self.has_change_permission(request) if schedule else True
-        names = ask(browsing.names()) if offers else {"tasks": [], "queues": []}
+        names = ask(browsing.names()) if offers else browsing.Names()
         return self.page(
             request,
             "schedule",
@@ -248,8 +263,8 @@ class ScheduleAdmin(QueuePage):
             may_delete=may(request, "delete_schedule"),
             may_view_jobs=may(request, "view_job"),
             shows_payload=may(request, "view_job_payload"),
-            tasks=sorted({*registry.names(), *names["tasks"]})[:1000],
-            queues=names["queues"][:1000],
+            tasks=sorted({*registry.names(), *names.tasks})[:1000],
+            queues=names.queues[:1000],
             zones=sorted(available_timezones()),
             **context,
         )

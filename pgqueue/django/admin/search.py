@@ -116,5 +116,7 @@ def state(text: str | None) -> str | None:
 
 
 def _looks(search: Search) -> int:
-    joined = search.state is not None and (search.task or search.task_part or search.queue)
+    joined = search.state is not None and (
+        search.task or search.task_part or search.queue or search.group_id is not None
+    )
     return _LOOKS_JOINED if joined or search.args or search.kwargs else _LOOKS

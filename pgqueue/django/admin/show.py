@@ -43,7 +43,7 @@ def span(value: dt.timedelta | float | None) -> str:
     seconds = value.total_seconds() if isinstance(value, dt.timedelta) else float(value)
     sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
     if seconds < 0.001:
-        return f"{sign}0 ms"
+        return "0 ms"
     if seconds < 1:
         return f"{sign}{seconds * 1000:.0f} ms"
     if seconds < _MINUTE:

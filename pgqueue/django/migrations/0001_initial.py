@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
             "overview of a group",
             "overview of groups",
             _one("group", "overview", db_column="id"),
-            ordering=("-group",),
+            ordering=("-group_id",),
         ),
         _mirror(
             "JobDependency",

@@ -98,7 +98,7 @@ class GroupOverview(QueueModel):
     class Meta:
         managed = False
         db_table = '"pgqueue"."group_overview"'
-        ordering = ("-group",)
+        ordering = ("-group_id",)
         verbose_name = _("overview of a group")
         verbose_name_plural = _("overview of groups")
         default_permissions = ("view",)

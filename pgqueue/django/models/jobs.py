@@ -79,6 +79,7 @@ class Job(QueueModel):
     concurrency_key = models.TextField(_("concurrency key"), null=True)
     max_running = models.IntegerField(_("most running of the key"), null=True)
     fair_key = models.TextField(_("fair key"), null=True)
+    rate = models.TextField(_("rate of the key"), null=True)
 
     objects = JobManager()
 

@@ -64,7 +64,10 @@ class KeyLimit(QueueModel):
     """The limit of a concurrency key that was set by hand."""
 
     key = models.TextField(_("key"), primary_key=True)
-    max_running = models.IntegerField(_("most running"), help_text=_("0 holds it."))
+    max_running = models.IntegerField(
+        _("most running"), null=True, help_text=_("0 holds it; none: what its jobs say.")
+    )
+    rate = models.TextField(_("rate"), null=True, help_text=_("None: what its jobs say."))
 
     class Meta:
         managed = False

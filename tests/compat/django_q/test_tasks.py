@@ -577,3 +577,35 @@ def test_an_attempt_that_was_killed_is_noticed(work: Work, market: Database) -> 
     assert "it took too long" in first
     task = Task.objects.get()
     assert (task.attempt_count, "out of stock" in task.result) == (2, True)
+
+
+def test_what_fails_around_a_task_does_not_run_it_again(
+    work: Work, market: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pgqueue.compat.django_q import signals
+    from pgqueue.compat.django_q.models import Task
+    from pgqueue.compat.django_q.tasks import async_task
+
+    def broken(**_: Any) -> None:
+        raise ZeroDivisionError
+
+    after = (signals.post_execute_in_worker, signals.post_execute)
+    for signal in after:
+        signal.connect(broken)
+    try:
+        async_task(f"{TASKS}.order", "1", chain=["os.system"], group="g")
+        assert [ran.state for ran in work()] == ["succeeded"]
+    finally:
+        for signal in after:
+            signal.disconnect(broken)
+    assert Task.objects.get().success
+    assert "Could not go on with the chain" in caplog.text
+    # Before it, it does: it has not begun.
+    signals.pre_execute.connect(broken)
+    try:
+        async_task(f"{TASKS}.order", "2", ack_failure=True)
+        assert work()[0].state == "failed"
+    finally:
+        signals.pre_execute.disconnect(broken)
+    assert Task.objects.filter(success=False).count() == 1
+    assert market.execute("SELECT number FROM market_order") == [("1",)]

@@ -5,11 +5,13 @@ none of its own along. `.ci/run` installs it; elsewhere root must, and an ordina
 skipped without it.
 """
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -36,7 +38,9 @@ def chromium(site: str) -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         # Its sandbox does not work for root, and it opens nothing here but our own pages.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield browser
         browser.close()
 
@@ -136,14 +140,11 @@ def act_on_the_page_of_a_job(page: Any, c: Connection) -> None:
     job = factories.scheduled(c, task="mail.send")
     page.goto(JOBS)
     press(page, f".field-number a:has-text('{job}')")
-    for button, field, value in (
-        ("Change priority…", "#id_priority", "3"),
-        ("Change queue…", "#id_queue", "slow"),
-    ):
-        press(page, f"button:has-text('{button}')")
-        page.fill(field, value)
-        press(page, ".submit-row input[type=submit]")
-        assert "1 job has another" in said(page)
+    # The other forms are those of the list.
+    press(page, "button:has-text('Change queue…')")
+    page.fill("#id_queue", "slow")
+    press(page, ".submit-row input[type=submit]")
+    assert said(page) == "1 job has another queue."
     press(page, "button:has-text('Run now')")
     assert said(page) == "1 job is ready."
     press(page, "button:has-text('Cancel…')")
@@ -180,48 +181,80 @@ def filter_and_search(page: Any, c: Connection) -> None:
 def pause_and_configure(page: Any, c: Connection) -> None:
     factories.jobs(c, 3, queue="mail")
     page.goto("/admin/pgqueue/queue/")
-    press(page, "button:has-text('Pause')")
-    press(page, "button:has-text('Resume')")
-    press(page, "th a:has-text('mail')")
+    press(page, "tr:has-text('mail') button:has-text('Pause')")
+    press(page, "tr:has-text('mail') button:has-text('Resume')")
+    press(page, "#content-main th a:has-text('mail')")
     page.fill("#id_resume_in", "2h")
     press(page, "button:has-text('Pause')")
     assert said(page) == "Queue mail: paused; running jobs go on."
     page.fill("#id_retention_succeeded", "3d")
-    press(page, "button:has-text('Save')")
+    press(page, "form:has(#id_retention_succeeded) button")
+    assert said(page) == "Queue mail: retention set for jobs that end from now on."
+    page.fill("#id_max_running", "7")
+    page.fill("#id_rate", "often")
+    press(page, "form:has(#id_rate) button")
+    assert "rate must be" in page.inner_text("form:has(#id_rate) .errorlist")
+    page.fill("#id_rate", "100/m")
+    page.fill("#id_max_pending", "1000")
+    press(page, "form:has(#id_rate) button")
+    assert said(page) == "Queue mail: limits set; running jobs go on."
+    assert page.input_value("#id_rate") == "100/m"
     press(page, "button:has-text('Resume')")
-    query = "SELECT paused, retention_succeeded::text FROM pgqueue.queues WHERE name = 'mail'"
-    found = c.execute(query).fetchone()
-    assert found == (False, "72:00:00")
+    query = (
+        "SELECT paused, retention_succeeded::text, max_running, rate_jobs, rate_seconds::int,"
+        " max_pending FROM pgqueue.queues WHERE name = 'mail'"
+    )
+    assert c.execute(query).fetchone() == (False, "72:00:00", 7, 100, 60, 1000)
 
 
-def test_the_dashboard(
-    page: Any, chromium: Any, site: str, desk: Database, c: Connection, worker: StartWorker
-) -> None:
+def cancel_and_retry_a_group(page: Any, c: Connection) -> None:
+    (group,) = c.execute("SELECT pgqueue.create_group('import 7')").fetchone() or (0,)
+    jobs = [factories.job(c, group_id=group) for _ in range(2)]
+    c.execute("SELECT pgqueue.close_group(%s)", (group,))
+    page.goto("/admin/pgqueue/group/")
+    press(page, f"#content-main th a:has-text('{group}')")
+    press(page, "button:has-text('Cancel')")
+    assert "were cancelled or asked to stop: 2" in said(page)
+    press(page, "button:has-text('Retry what did not succeed')")
+    assert "jobs that run again: 2" in said(page)
+    press(page, "text=All its jobs")
+    assert page.locator(".field-number").all_inner_texts() == [str(job) for job in jobs[::-1]]
+    press(page, f".field-number a:has-text('{jobs[0]}')")
+    press(page, "dd a:has-text('import 7')")
+    assert page.url.endswith(f"/group/{group}/change/")
+
+
+def look_at_the_dashboard(page: Any, desk: Database, c: Connection, worker: StartWorker) -> None:
     for number in range(50):
         factories.jobs(c, number + 1, queue=f"queue-{number:02}", run_at="now")
     page.goto("/admin/pgqueue/dashboard/")
     page.wait_for_selector('[data-chart="depth"] canvas')
     assert page.locator("canvas").count() == 6
-    legend = page.locator('[data-chart="depth"] .u-legend').inner_text()
-    assert "queue-49" in legend
-    assert "all others" in legend
+    legend = page.locator('[data-chart="depth"] .u-legend')
+    assert "queue-49" in legend.inner_text()
+    assert "all others" in legend.inner_text()
+    # What is now is said while nobody points at a chart.
+    page.mouse.move(1, 1)
+    eventually(lambda: "queue-4950" in legend.inner_text())
     assert page.locator("#pgq-queues tbody tr").count() == 50
     page.fill("#pgq-find", "queue-0")
     assert page.locator("#pgq-queues tbody tr").count() == 10
+    # The other theme is drawn in its colours.
+    colors = []
+    for theme in ("light", "dark"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        colors.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(set(colors)) == 2
     c.execute("DELETE FROM pgqueue.jobs")
     job = factories.job(c, "tests.acceptance.tasks.echo", args="[1]")
     running = worker("--processes", "1", ready=False, dsn=desk.dsn)
     eventually(lambda: factories.state(c, job) == "succeeded", 60)
     page.wait_for_function("document.getElementById('pgq-workers').textContent === '1'")
     page.wait_for_function("document.getElementById('pgq-ready').textContent === '0'")
-    # The other theme is drawn in its colours.
-    strokes = []
-    for theme in ("light", "dark"):
-        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-        strokes.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-    assert len(set(strokes)) == 2
+    page.goto("/admin/pgqueue/worker/")
+    press(page, "#content-main th[scope=row] a")
+    assert "alive" in page.inner_text(".pgq-head")
     stop(running)
-    look_without_scripts(chromium, site, c)
 
 
 def look_without_scripts(chromium: Any, site: str, c: Connection) -> None:
@@ -238,22 +271,64 @@ def look_without_scripts(chromium: Any, site: str, c: Connection) -> None:
     context.close()
 
 
-def meet_scripts_in_values(page: Any, c: Connection) -> None:
-    evil = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"</script>"
-    job = factories.running(c, factories.worker(c, evil), task=evil, queue=evil)
-    c.execute("SELECT pgqueue.set_progress(%s, 0.5, %s)", (job, evil))
-    over = factories.finished(c, "failed", task=evil, queue=evil, error=evil)
-    factories.ready(c, task=evil, queue=evil)
-    for address in (
-        JOBS, f"{JOBS}?q=%3Cscript%3Ealert(3)%3C/script%3E", f"{JOBS}{job}/change/",
-        f"{JOBS}{over}/change/", "/admin/pgqueue/queue/", "/admin/pgqueue/worker/",
+#: Each of these would run a script, or leave its place, somewhere where it is not escaped.
+EVIL = (
+    "<img src=x onerror=alert(1)><script>alert(2)</script>'\"></script></textarea></title>"
+    "<svg/onload=alert(3)>--><a href=javascript:alert(4)>{{ 7|add:4711000 }}"
+)
+
+
+def fill_with_scripts(c: Connection) -> list[str]:
+    """Have them in every column of text; gives the addresses of pages that show them."""
+    at = factories.worker(c, EVIL, hostname=EVIL, queues=[EVIL], version=EVIL)
+    (group,) = c.execute("SELECT pgqueue.create_group(%s)", (EVIL,)).fetchone() or (0,)
+    job = factories.running(
+        c, at, task=EVIL, queue=EVIL, group_id=group,
+        args=json.dumps([EVIL]), kwargs=json.dumps({EVIL: EVIL}),
+        meta=json.dumps({EVIL: EVIL, "pgqueue": {"schedule": EVIL, "planned_at": EVIL}}),
+        callbacks=json.dumps({"on_failure": EVIL}),
+    )  # fmt: skip
+    c.execute("SELECT pgqueue.set_progress(%s, 0.5, %s)", (job, EVIL))
+    c.execute("SELECT pgqueue.add_log(%s, %s)", (job, EVIL))
+    over = factories.finished(
+        c, "failed", task=EVIL, queue=EVIL, error=EVIL, result=json.dumps(EVIL)
+    )
+    c.execute(
+        "INSERT INTO pgqueue.job_errors VALUES (%s, 1, now(), %s, %s, %s)", (over, EVIL, EVIL, EVIL)
+    )
+    factories.job(c, task=EVIL, queue=EVIL, fair_key=EVIL)
+    keyed = factories.job(c, task=EVIL, queue=EVIL, concurrency_key=EVIL, unique_key=EVIL)
+    c.execute(
+        "SELECT pgqueue.schedule(%s, %s, %s, %s, cron => '0 9 * * *', queue => %s)",
+        (EVIL, EVIL, json.dumps([EVIL]), json.dumps({EVIL: EVIL}), EVIL),
+    )
+    c.execute("UPDATE pgqueue.schedules SET error = %s, rule = %s", (EVIL, EVIL))
+    part = quote(EVIL, safe="")
+    return [
+        JOBS, f"{JOBS}?q={part}", f"{JOBS}?task={part}&queue={part}&group={part}&since={part}",
+        f"{JOBS}{job}/change/", f"{JOBS}{over}/change/", f"{JOBS}{keyed}/change/",
+        f"{JOBS}{part}/change/",
+        "/admin/pgqueue/queue/", "/admin/pgqueue/worker/", f"/admin/pgqueue/worker/{at}/change/",
+        "/admin/pgqueue/group/", f"/admin/pgqueue/group/{group}/change/",
+        "/admin/pgqueue/schedule/", f"/admin/pgqueue/schedule/?q={part}",
         "/admin/pgqueue/failure/", "/admin/pgqueue/dashboard/",
-    ):  # fmt: skip
+    ]  # fmt: skip
+
+
+def meet_scripts_in_values(page: Any, c: Connection) -> None:
+    for address in fill_with_scripts(c):
         page.goto(address)
-        page.wait_for_load_state("networkidle")
-        assert evil[:28] in page.inner_text("body") or "?q=" in address, address
+        shown = page.inner_text("body") + "".join(
+            page.eval_on_selector_all("input, textarea", "all => all.map((one) => one.value)")
+        )
+        assert EVIL[:28] in shown, address
+        assert "4711007" not in page.inner_text("#content"), address
     page.fill("#pgq-find", "onerror")
     assert page.locator("#pgq-queues tbody tr").count() == 1
+    for kind in ("queue", "schedule"):
+        page.goto(f"/admin/pgqueue/{kind}/")
+        press(page, "#content-main th[scope=row] a")
+        assert EVIL[:28] in page.inner_text("#content")
 
 
 def make_a_schedule(page: Any, c: Connection) -> None:
@@ -269,6 +344,12 @@ def make_a_schedule(page: Any, c: Connection) -> None:
     assert page.locator("#pgq-slots li").count() == 5
     press(page, "input[value=Save]")
     assert said(page) == "Schedule shop.report: added."
+    page.select_option("#id_kind", "rrule")
+    page.fill("#id_rule", "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=17;BYMINUTE=0;BYSECOND=0")
+    page.wait_for_selector("#pgq-words:has-text('every month on the last Friday at 17:00')")
+    assert "17:00:00 CE" in page.inner_text("#pgq-slots li:last-child")
+    press(page, "input[value=Save]")
+    assert said(page) == "Schedule shop.report: changed."
     for button, word in (("Run now", "run now"), ("Pause", "paused"), ("Resume", "resumed")):
         press(page, f"button:has-text('{button}')")
         assert said(page) == f"Schedule shop.report: {word}."
@@ -284,10 +365,16 @@ def test_what_is_done(page: Any, c: Connection) -> None:
     act_from_the_list(page, c)
     act_on_the_page_of_a_job(page, c)
     pause_and_configure(page, c)
+    cancel_and_retry_a_group(page, c)
     make_a_schedule(page, c)
 
 
-def test_what_is_looked_at(page: Any, c: Connection) -> None:
+def test_what_is_looked_at(
+    page: Any, chromium: Any, site: str, desk: Database, c: Connection, worker: StartWorker
+) -> None:
     filter_and_search(page, c)
+    c.execute("DELETE FROM pgqueue.jobs")
+    look_at_the_dashboard(page, desk, c, worker)
+    look_without_scripts(chromium, site, c)
     c.execute("DELETE FROM pgqueue.jobs")
     meet_scripts_in_values(page, c)

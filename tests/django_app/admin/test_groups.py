@@ -56,11 +56,36 @@ def test_pages_of_groups_cost_the_same_however_many_there_are(root: Any, c: Conn
         make(c, None, 2)
     many, response = statements(root, GROUPS)
     assert many == few
-    assert "Older" in text_of(response)
+    shown = text_of(response)
+    assert "Older" in shown
+    # The newest come first.
+    assert f"{GROUPS}61/change/" in shown
+    assert f"{GROUPS}12/change/" in shown
+    assert f"{GROUPS}11/change/" not in shown
     older = text_of(root.get(GROUPS, {"before": "12"}))
     assert f"{GROUPS}11/change/" in older
     assert f"{GROUPS}12/change/" not in older
     assert root.get(GROUPS, {"before": "x"}).status_code == 200
+
+
+def test_the_jobs_of_a_group_are_listed(root: Any, c: Connection) -> None:
+    group, *jobs = make(c)
+    other, *_others = make(c, "orders again")
+    factories.jobs(c, 3)
+    c.execute("SELECT pgqueue.cancel(%s)", (jobs[0],))
+    page = text_of(root.get(f"{GROUPS}{group}/change/"))
+    for query in (f"?group={group}", f"?state=cancelled&amp;group={group}"):
+        assert f'"{JOBS}{query}"' in page
+
+    def listed(**words: str) -> list[int]:
+        return [job.pk for job in root.get(JOBS, words).context["cl"].result_list]
+
+    assert listed(group=str(group)) == listed(group="orders") == jobs[::-1]
+    assert listed(group="orders", state="cancelled") == [jobs[0]]
+    assert listed(group="orders", task="none") == listed(group="nobody") == []
+    few, response = statements(root, f"{JOBS}?group={other}&state=ready")
+    assert few == 6
+    assert f'<option value="{group}">orders</option>' in text_of(response)
 
 
 def test_who_may_do_what_with_groups(login: Callable[..., Any], c: Connection) -> None:
@@ -96,6 +121,24 @@ def test_every_value_is_escaped(evil: str, root: Any, c: Connection) -> None:
         for bad in ("<script>alert", "<img src=x", 'onerror=alert(1)>"'):
             assert bad not in page
         assert "1522756" not in page
+
+
+def test_a_flow_and_its_schedule(login: Callable[..., Any], root: Any, c: Connection) -> None:
+    c.execute("SELECT pgqueue.schedule('nightly', 'shop.report', every => '1 day')")
+    (first,) = c.execute("SELECT pgqueue.run_schedule_now('nightly')").fetchone() or (0,)
+    flow = c.execute(
+        """SELECT f.job_ids FROM pgqueue.enqueue_flow('[{"task": "a", "callbacks": {"on_failure":
+        "alarm", "on_success": {"task": "thank"}}}, {"task": "b", "after": [0]}]') AS f"""
+    ).fetchone()
+    assert flow is not None
+    page = text_of(root.get(f"{JOBS}{first}/change/"))
+    assert "/admin/pgqueue/schedule/nightly/change/" in page
+    assert "Planned for" in page
+    assert "schedule/nightly" not in text_of(login("view_job").get(f"{JOBS}{first}/change/"))
+    page = text_of(root.get(f"{JOBS}{flow[0][0]}/change/"))
+    assert f"{JOBS}{flow[0][1]}/change/" in page
+    assert "alarm" in page
+    assert "thank" in page
 
 
 def test_what_ties_a_job_to_others(login: Callable[..., Any], root: Any, c: Connection) -> None:

@@ -236,5 +236,12 @@ def test_a_job_that_is_not_there(name: str, root: Any) -> None:
 
 
 def test_the_admin_speaks_german(root: Any, c: Connection) -> None:
-    factories.job(c)
-    assert root.get(JOBS, headers={"Accept-Language": "de"}).status_code == 200
+    job = factories.job(c)
+    words = {
+        JOBS: "1 Auftrag gezeigt",
+        f"{JOBS}{job}/change/": "Warteschlange ändern",
+        "/admin/pgqueue/schedule/add/": "Deren Uhren die Regel meint.",
+        "/admin/pgqueue/dashboard/": "Durchsatz",
+    }
+    for address, said in words.items():
+        assert said in text_of(root.get(address, headers={"Accept-Language": "de"})), address

@@ -1,5 +1,6 @@
 """Schedules: what is shown, made, changed and done; who may."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_schedule_is_made_and_changed(root: Any, c: Connection) -> None:
     ("kind", "words", "said"),
     [
         ("every", {"rule": "5m"}, "every 5m (UTC)"),
-        ("rrule", {"rule": "FREQ=DAILY;BYHOUR=5"}, "FREQ=DAILY"),
+        ("rrule", {"rule": "FREQ=DAILY;BYHOUR=5"}, "every day at 05:00 (UTC)"),
         ("at", {"rule": "", "starts_at": "2090-05-05T12:00:00"}, "once"),
     ],
 )
@@ -85,6 +86,60 @@ def test_other_kinds(kind: str, words: dict[str, str], said: str, root: Any, c: 
 
 
 @pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=17;BYMINUTE=0;BYSECOND=0",
+         "every month on the last Friday at 17:00"),
+        ("RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,WE,FR;BYHOUR=9,17;BYMINUTE=30",
+         "every 2 weeks on Monday, Wednesday and Friday at 09:30 and 17:30"),
+        ("FREQ=YEARLY;BYMONTH=3,10;BYMONTHDAY=15,-1",
+         "every year in March and October on day 15 and the last day"),
+        ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "every month on the last weekday"),
+        ("FREQ=MONTHLY;BYDAY=SA,SU;BYSETPOS=1,2",
+         "every month on the first Saturday or Sunday and the second Saturday or Sunday"),
+        ("FREQ=HOURLY;BYMINUTE=5,35;BYSECOND=0", "every hour at minute 5 and 35"),
+        ("FREQ=DAILY;COUNT=1", "every day 1 time"),
+        ("freq=daily;count=9;until=20270102T000000Z", "every day 9 times until Jan. 2, 2027"),
+        ("FREQ=DAILY\nEXDATE:20270102T000000Z,20270103T000000Z", "every day but not on 2 days"),
+        ("FREQ=DAILY;BYHOUR=5;BYMINUTE=0;BYSECOND=7", "every day at 05:00:07"),
+        # There are no words for these.
+        *((rule, rule) for rule in (
+            "FREQ=YEARLY;BYWEEKNO=7", "FREQ=MONTHLY;BYMONTHDAY=-9", "FREQ=MONTHLY;BYSETPOS=1",
+            "FREQ=DAILY;BYHOUR=1,2,3,4,5,6,7;BYMINUTE=0", "FREQ=DAILY;BYHOUR=5", "FREQ=SOMETIMES",
+            "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "FREQ=DAILY;BYHOUR=99;BYMINUTE=0", "x", "",
+            "FREQ=YEARLY;BYMONTH=13", "FREQ=YEARLY;BYDAY=9MO", "FREQ=DAILY;UNTIL=soon", "\n\n",
+        )),
+    ],
+)  # fmt: skip
+def test_a_rule_of_the_calendar_in_words(rule: str, said: str) -> None:
+    from django.utils.translation import override
+
+    from pgqueue.django.admin.rule_words import in_words
+
+    with override("en"):
+        assert in_words("rrule", rule, "UTC") == f"{said} (UTC)"
+
+
+def test_other_rules_in_words() -> None:
+    from pgqueue.django.admin.rule_words import in_words
+
+    start = dt.datetime(2027, 1, 2, 12, 5, 7, tzinfo=dt.UTC)
+    rules = {
+        "FREQ=DAILY": "every day at 13:05:07",
+        "FREQ=WEEKLY;BYDAY=FR;BYHOUR=17": "every week on Friday at 17:05:07",
+        "FREQ=HOURLY": "every hour",
+        "FREQ=DAILY;BYHOUR=9;BYMINUTE=0;BYSECOND=0": "every day at 09:00",
+    }
+    for rule, said in rules.items():
+        assert in_words("rrule", rule, "Europe/Berlin", start) == f"{said} (Europe/Berlin)"
+    assert in_words("rrule", "FREQ=DAILY", "Mars/Olympus", start) == "FREQ=DAILY (Mars/Olympus)"
+    assert in_words("cron", "@daily", "UTC") == "At 00:00 every day (UTC)"
+    assert in_words("cron", "bad", "UTC") == "bad (UTC)"
+    assert in_words("every", "daily", "UTC") == "daily (UTC)"
+    assert in_words("every", "90s", "UTC") == "every 90s (UTC)"
+
+
+@pytest.mark.parametrize(
     ("words", "field", "said"),
     [
         ({"rule": "every day"}, "rule", "cron"),
@@ -97,7 +152,7 @@ def test_other_kinds(kind: str, words: dict[str, str], said: str, root: Any, c: 
         ({"args": "[NaN]"}, "args", ""),
         ({"task": ""}, "task", "required"),
         ({"name": "x" * 201}, "name", "1 to 200 bytes"),
-        ({"queue": "*"}, "args", "queue must"),
+        ({"queue": "*"}, "queue", "queue must"),
         ({"task": "known", "args": "[1, 2, 3]"}, "args", "known"),
         ({"planned_kwarg": "no name"}, "rule", "planned_kwarg"),
         ({"overlap": "dance"}, "overlap", "valid choice"),

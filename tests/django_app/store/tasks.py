@@ -105,6 +105,18 @@ def tell(context: Any, word: str) -> dict[str, Any]:
     }
 
 
+@django_task(takes_context=True)
+def report(context: Any, total: int) -> list[Any]:
+    """Say how far it is, line by line."""
+    for number in range(total):
+        context.log(f"row {number}")
+    context.log("nearly done", "warning")
+    context.progress(0.75, "three quarters")
+    context.check_cancelled()
+    left = context.extend_timeout("1h")
+    return [context.cancelled, left is not None and left > 3000, context.job.queue]
+
+
 @django_task(max_attempts=3, backoff=0, takes_context=True, retry_on=[LookupError])
 def stumble(context: Any, times: int) -> int:
     """Fail for so many times."""

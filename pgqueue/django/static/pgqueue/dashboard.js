@@ -156,6 +156,8 @@ document.addEventListener("DOMContentLoaded", function () {
     const plot = new window.uPlot({
       width: Math.max(200, figure.clientWidth - 24),
       height: 190,
+      // It empties its legend whenever it is drawn or resized.
+      hooks: { setLegend: [(u) => rest(u, u.data)] },
       cursor: { drag: { x: false, y: false }, sync: { key: "pgqueue" } },
       scales: { x: { min: shown[0], max: shown[1] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [Object.assign({ space: 70, size: 34, values: (u, all) => all.map(when) }, axis), Object.assign({ size: 62, values: (u, all) => all.map(want.format) }, axis)],
