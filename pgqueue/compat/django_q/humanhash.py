@@ -1,4 +1,4 @@
-"""Names for ids that people can say: `oak-river-lantern-fog`, four words of an id's digits."""
+"""Names for ids that people can say: `amber-river-lantern-moss`, four words of an id's digits."""
 
 import operator
 import uuid as uuids
@@ -8,24 +8,25 @@ from typing import Final
 
 #: As many as a byte has values.
 _WORDS: Final = """
-acorn amber anchor apple apricot arch arrow atlas attic aurora bamboo banjo barley basil basket
-bay beacon beech bell berry birch bison blanket bottle boulder branch brass breeze brick bridge
-brook bucket button cabin cactus candle canoe canyon caramel castle cedar cello cherry chestnut
-cinder circle citrus clay cliff clock cloud clover cobalt comb compass copper coral cotton cove
-crane crater cricket crystal curtain dahlia daisy dawn delta desert dolphin door dove dragon
-drum dune dusk eagle echo elbow elm ember engine evening falcon feather fennel fern ferry fiddle
-field finch fjord flame flint flute fog forest fossil fountain fox frost galaxy garden garnet
-gate ginger glacier glass globe goose granite grape gravel grove gull hammer harbor hare harp
-harvest hazel heath hedge hemlock heron hill hinge honey horizon hornet ice indigo inlet iris
-iron island ivory jade jasmine jasper juniper kayak kettle key kite kiwi ladder lagoon lake
-lantern larch laurel lava leaf lemon lily lime linen lion lobster lotus lynx magnet mango maple
-marble meadow melon mesa mint mirror mist mocha moon moss moth mountain nectar needle nest
-nickel night nutmeg oak oasis oats ocean olive onion opal orchard orchid otter owl oyster paddle
-palm panda paper parrot pearl pebble pepper piano pigeon pine planet plum pocket pond poppy
-prairie pumpkin quarry quartz quill rabbit rain raven reed reef ribbon river robin rocket rose
-saddle saffron sage salmon sand satin sequoia shadow shell silver sky snow sparrow spruce star
-stone storm summit swan thistle thunder tiger timber tulip tundra valley velvet violet walnut
-willow
+acorn amber anchor apple apricot archway arrow atlas attic aurora bamboo banjo barley basil
+basket bayonet beacon beech bellflower berry birch bison blanket bottle boulder branch brass
+breeze brick bridge brook bucket button cabin cactus candle canoe canyon caramel castle cedar
+cello cherry chestnut cinder circle citrus clay cliff clock cloud clover cobalt comb compass
+copper coral cotton coverlet crane crater cricket crystal curtain dahlia daisy dandelion dawn
+delta desert dolphin door dovetail dragon drumbeat duskywing eagle echidna elbow elephant ember
+engine evening falcon feather fennel fernbrake ferry fiddle field finch fjord flame flint flute
+foghorn forest fossil fountain foxglove frost galaxy garden garnet gateway ginger glacier glass
+globe goose granite grape gravel grove gull hammer harbor harebell harpist harvest hazel heath
+hedge hemlock heron hillside hinge honey horizon hornet iceberg indigo inlet ironwork irrigation
+island ivory jadestone jasmine jasper juniper kayak kettle keyboard kilogram kingfisher ladder
+lagoon lakeside lantern larch laurel lavender leaflet lemon lilypad limestone linen lionheart
+lobster lotus lynx magnet mango maple marble meadow melon mesa mint mirror mistral mocha moon
+moss moth mountain nectar needle nest nickel night nutmeg oakwood oasis oats ocean octopus olive
+onion opal orchard orchid otter oyster paddle palm panda paper parrot pearl pebble pepper piano
+pigeon pine planet plum pocket pond poppy prairie pumpkin quarry quartz quill rabbit rainbow
+raven reed reef ribbon river robin rocket rose saddle saffron sage salmon sand satin sequoia
+shadow shell silver skylark snow sparrow spruce star stone storm summit swan thistle thunder
+tiger timber tulip tundra valley velvet violet walnut willow
 """
 DEFAULT_WORDLIST: Final = tuple(_WORDS.split())
 

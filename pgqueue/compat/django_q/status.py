@@ -44,10 +44,18 @@ class Stat(Status):
     `pusher` and `monitor` are its id; `done_q_size` is always 0.
 
     Args:
-        worker: a row of `pgqueue.worker_overview`.
+        worker: a row of `pgqueue.worker_overview`, or a `Sentinel`.
     """
 
-    def __init__(self, worker: WorkerOverview) -> None:
+    def __init__(self, worker: Any) -> None:
+        if not isinstance(worker, WorkerOverview):
+            super().__init__(worker.parent_pid or worker.pid, worker.cluster_id)
+            self.tob = worker.tob
+            self.reincarnations = worker.reincarnations
+            self.sentinel = self.pusher = self.monitor = worker.pid
+            self.status = worker.status()
+            self.worker_id, self.queues = 0, [worker.queue_name()]
+            return
         super().__init__(worker.pid, cluster_id_of(worker.pk, worker.name))
         self.worker_id = int(worker.pk)
         self.queues = list(worker.queues)

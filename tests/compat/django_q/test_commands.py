@@ -160,6 +160,7 @@ def test_a_sentinel_runs_tasks_in_this_process(market: Database) -> None:
     from pgqueue.compat.django_q.brokers import get_broker
     from pgqueue.compat.django_q.cluster import Sentinel
     from pgqueue.compat.django_q.conf import Conf
+    from pgqueue.compat.django_q.status import Stat
     from pgqueue.compat.django_q.tasks import async_task, result
 
     first = async_task("math.floor", 2.5)
@@ -168,6 +169,9 @@ def test_a_sentinel_runs_tasks_in_this_process(market: Database) -> None:
     stop.set()
     sentinel = Sentinel(stop, start, cluster_id=uuid.uuid4(), start=False)
     assert sentinel.status() == Conf.STARTING
+    stat = Stat(sentinel)
+    assert (stat.status, stat.cluster_id) == (Conf.STARTING, sentinel.cluster_id)
+    assert (stat.sentinel, stat.queues) == (os.getpid(), ["default"])
     sentinel.start()
     assert sentinel.status() == Conf.STOPPED
     assert (result(first), result(other)) == (2, None)
