@@ -42,8 +42,8 @@ def add(top: Parser) -> None:
             "task, args, kwargs, queue, priority, kind, rule, timezone, starts_at, ends_at, "
             "repeats, jitter in seconds, catch_up, max_catch_up, overlap, sticky, planned_kwarg, "
             "source, done_until, next_slot, next_run_at, runs, skipped, last_slot, last_fired_at, "
-            "last_job_id, last_state, last_result, last_error, error; and history, an array of "
-            "slot, job_id, fired_at, manual, state, result and error.",
+            "last_job_id, last_state, last_result, last_error, error, options; and history, an "
+            "array of slot, job_id, fired_at, manual, state, result, error and duplicate_of.",
         )
     )
     _add_add(noun)
@@ -322,5 +322,8 @@ def _row(info: ScheduleInfo) -> list[object]:
 
 
 def _run_row(run: RunInfo) -> list[object]:
-    state = "skipped" if run.job_id is None else run.state or "pruned"
+    state: str | None = run.state or "pruned"
+    if run.job_id is None:
+        same = run.duplicate_of
+        state = "skipped" if same is None else f"duplicate of {same}"
     return [run.slot, run.fired_at, run.job_id, state, run.error]
