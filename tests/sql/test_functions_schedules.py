@@ -138,6 +138,16 @@ def test_a_start_that_lies_back_counts_as_missed(c: Connection) -> None:
             "got 99999 and null",
         ),
         ({"source": "me"}, "source must be api, code or sql"),
+        ({"options": "[]"}, "options must be a JSON object, or left out; got array"),
+        (
+            {"options": '{"unique": 1, "rate": "5/s"}'},
+            "options must have no keys but unique_key, unique_while, unique_for, on_duplicate, "
+            "group_id, callbacks, concurrency_key, max_running, fair_key, rate; got 'unique'",
+        ),
+        (
+            {"options": '{"concurrency_key": ""}'},
+            "concurrency_key must be text of 1 to 1000 bytes; got 0 bytes",
+        ),
     ],
 )
 def test_what_could_not_be_is_refused(c: Connection, words: dict[str, Any], message: str) -> None:
