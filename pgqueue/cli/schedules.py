@@ -122,7 +122,8 @@ def _add_add(noun: Parser) -> None:
         "make a schedule, or change the one of this name",
         _add,
         details="The task need not be known here; with --app it is looked up. A pause stays, and "
-        "so does what has run. With --json: schedule, and next, the planned instants that come first.",
+        "so does what has run. With --json: schedule, and next, the planned instants that "
+        "come first.",
         examples=(
             "schedules add report shop.tasks.report --cron '0 9 * * 1-5' --timezone Europe/Berlin",
             "schedules add poll shop.tasks.poll '[1]' --every 5m --overlap skip",
