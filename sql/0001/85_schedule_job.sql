@@ -2,8 +2,8 @@
 -- Called by: schedule, fire_schedules, run_schedule_now. Touches no table.
 -- Why the tagged value: that is how a datetime among arguments is written (docs, arguments), so
 -- that the task gets a datetime. Why no settings: it is called twice a slot, by functions that pin
--- what it needs. Why on_duplicate = error is passed over: a slot whose key another job has is skipped
--- and noted, and holds no other schedule up.
+-- what it needs. Why on_duplicate = error is passed over: a slot whose key another job has is
+-- skipped and noted, and holds no other schedule up.
 CREATE FUNCTION pgqueue.schedule_job(
     schedule pgqueue.schedules,
     job_id bigint,

@@ -93,8 +93,8 @@ BEGIN
     END IF;
     INSERT INTO pgqueue.schedules AS s (
         name, task, args, kwargs, queue, priority, expires, timeout, max_attempts, meta,
-        options, planned_kwarg, kind, rule, timezone, starts_at, ends_at, repeats, sticky, jitter, catch_up,
-        max_catch_up, overlap, source, done_until, next_run_at, created_at, updated_at
+        options, planned_kwarg, kind, rule, timezone, starts_at, ends_at, repeats, sticky, jitter,
+        catch_up, max_catch_up, overlap, source, done_until, next_run_at, created_at, updated_at
     )
     VALUES (
         v_new.name, v_new.task, v_new.args, v_new.kwargs, v_new.queue, v_new.priority,
@@ -112,8 +112,8 @@ BEGIN
         task = excluded.task, args = excluded.args, kwargs = excluded.kwargs,
         queue = excluded.queue, priority = excluded.priority, expires = excluded.expires,
         timeout = excluded.timeout, max_attempts = excluded.max_attempts, meta = excluded.meta,
-        options = excluded.options, planned_kwarg = excluded.planned_kwarg, kind = excluded.kind, rule = excluded.rule,
-        timezone = excluded.timezone, ends_at = excluded.ends_at, repeats = excluded.repeats,
+        options = excluded.options, planned_kwarg = excluded.planned_kwarg,
+        kind = excluded.kind, rule = excluded.rule, timezone = excluded.timezone, ends_at = excluded.ends_at, repeats = excluded.repeats,
         sticky = excluded.sticky, jitter = excluded.jitter, catch_up = excluded.catch_up,
         max_catch_up = excluded.max_catch_up, overlap = excluded.overlap,
         source = excluded.source, declared = true, declared_by = NULL, declaration = NULL,
