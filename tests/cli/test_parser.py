@@ -18,7 +18,7 @@ WRONG = [
     ("wroker", "unknown command 'wroker'; did you mean 'worker'?; known are worker, enqueue"),
     (
         "jobs",
-        "a command is missing; known are list, show, retry, cancel, cancel-matching, delete; see",
+        "a command is missing; known are list, show, retry, cancel, cancel-matching, set-priority,",
     ),
     ("jobs lsit", "unknown command 'lsit'; did you mean 'list'?"),
     ("worker --queus mail", "unknown option '--queus'; did you mean '--queues'?"),

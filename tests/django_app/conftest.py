@@ -30,6 +30,7 @@ def _project(database: Database) -> Iterator[None]:
     before, os.environ[variable] = os.environ.get(variable), "tests.django_app.full"
     import django
     from asgiref.sync import sync_to_async
+    from django.utils import translation
 
     from pgqueue.api import atomic, default, framework
     from pgqueue.api.decorating import registry
@@ -57,6 +58,8 @@ def _project(database: Database) -> Iterator[None]:
         del os.environ[variable]
         if before is not None:
             os.environ[variable] = before
+        # A request may have chosen a language for this thread.
+        translation.deactivate()
         connections.close_all()
         # And those of the thread in which coroutines have them.
         asyncio.run(sync_to_async(connections.close_all)())

@@ -115,14 +115,15 @@ def test_a_job_in_the_inbox_goes_back_at_once(tmp_path: Path) -> None:
 def test_a_request_before_the_coroutine_begins(tmp_path: Path) -> None:
     """Its slot waits for an event loop that somebody else holds up."""
     blocking, release = tmp_path / "blocking", tmp_path / "release"
-    with Host(threads=2, app=APP) as child:
+    with Host(threads=3, app=APP) as child:
         child.send(job(1, "block_loop", blocking, release))
         started(blocking)
         child.send(job(2, "wait_begun", tmp_path / "2"))
         eventually(lambda: len(child.slots.read()) == 2)
         child.cancel(2)
-        # Answered after what was sent before it: so the request has arrived.
-        child.ask_back()
+        # Done after what was sent before it: so the request has arrived.
+        child.send(job(3, "touch", tmp_path / "3"))
+        child.wait(3)
         release.touch()
         assert child.wait(2)[0]["state"] == "cancelled"
         assert not (tmp_path / "2").exists()
