@@ -10,7 +10,8 @@ from pgqueue.api.flows import Flow, chained, use_default
 from pgqueue.api.groups import GroupHandle, GroupWords
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.queues import Queues
-from pgqueue.api.schedules import Schedule, Schedules, Target
+from pgqueue.api.schedule_jobs import Target
+from pgqueue.api.schedules import Schedule, Schedules
 from pgqueue.api.task import ContextTask, Task
 from pgqueue.api.words import TaskWords
 from pgqueue.core.errors import ConfigurationError, shown

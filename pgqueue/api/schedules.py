@@ -12,8 +12,7 @@ from typing import Any, Final, TypeVar
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
 from pgqueue.api.registry import Registry
-from pgqueue.api.specs import spec_of
-from pgqueue.api.task import BoundTask, Task
+from pgqueue.api.schedule_jobs import Target, job_of
 from pgqueue.core import codec
 from pgqueue.core.errors import (
     BadArgumentsError,
@@ -24,20 +23,16 @@ from pgqueue.core.errors import (
 )
 from pgqueue.core.job import RunInfo, ScheduleInfo
 from pgqueue.core.offsets import to_time
-from pgqueue.core.options import EnqueueOptions, check_task_name
 from pgqueue.core.planning import Due, Slots
 from pgqueue.core.schedule import MAX_NAME_BYTES, Recurrence, check_schedule_name
 from pgqueue.db.statements import schedules
 from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.ties import ties_of
 
 T = TypeVar("T")
 
 _WORDS: Final = frozenset(item.name for item in fields(Recurrence))
 _MAX_PREVIEW: Final = 1000
-_MOMENT: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-
-#: What a schedule may be made of: a task, one with options, a job of one, or its name.
-Target = Task[Any, Any] | BoundTask[Any] | JobSpec | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,44 +248,6 @@ class Scheduling:
         return recurrence, spec
 
 
-def job_of(
-    task: Target,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    planned_kwarg: str | None,
-    registry: Registry,
-) -> JobSpec:
-    """Make the job of a schedule, its arguments checked and encoded.
-
-    The keyword argument that gets the planned instant is given one for the check only.
-    """
-    if isinstance(task, str):
-        name = check_task_name(task, "task")
-        if name not in registry:
-            return spec_of(name, args, kwargs, EnqueueOptions())
-        task = registry.get(name)
-    if isinstance(task, JobSpec):
-        if args or kwargs:
-            raise ConfigurationError("a job has its arguments already; give them to job() only")
-        spec = task
-    elif isinstance(task, Task | BoundTask):
-        told = {} if planned_kwarg is None else {planned_kwarg: _MOMENT}
-        spec = task.job(*args, **kwargs, **told)
-        if told:
-            named = json.loads(spec.kwargs)
-            del named[planned_kwarg]
-            spec = JobSpec(
-                task=spec.task, args=spec.args, kwargs=json.dumps(named), options=spec.options
-            )
-    else:
-        raise ConfigurationError(f"a schedule needs a task, a job or a name; got {shown(task)}")
-    if spec.options.run_at is not None or spec.options.expires_at is not None:
-        raise ConfigurationError(
-            "a schedule's jobs are due when it says; leave run_at and expires_at out"
-        )
-    return spec
-
-
 def declarations(registry: Registry, modules: Iterable[str]) -> str:
     """Write the schedules that tasks declare, for `pgqueue.declare_schedules`.
 
@@ -368,6 +325,7 @@ def _words(recurrence: Recurrence, spec: JobSpec) -> dict[str, Any]:
         "timeout": options.timeout,
         "max_attempts": options.max_attempts,
         "meta": None if options.meta is None else json.loads(codec.dumps(options.meta)),
+        "options": ties_of(spec) or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

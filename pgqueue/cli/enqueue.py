@@ -10,7 +10,7 @@ from pgqueue.api.loading import is_from_inside, load_apps
 from pgqueue.cli.database import open_app
 from pgqueue.cli.exits import Exit
 from pgqueue.cli.output import say
-from pgqueue.cli.parser import Parser, add_call, duration, moment, whole
+from pgqueue.cli.parser import Parser, add_call, add_keys, duration, keys_of, moment, whole
 from pgqueue.cli.values import json_array, json_object
 from pgqueue.core.errors import ConfigurationError
 
@@ -58,37 +58,14 @@ def add(top: Parser) -> None:
         "--max-attempts", type=whole, metavar="N", help="attempts (default: the task's, or 1)"
     )
     parser.add_argument("--meta", metavar="JSON", help="notes of your own, a JSON object")
-    parser.add_argument("--unique-key", metavar="KEY", help="at most one live job has it")
-    parser.add_argument(
-        "--unique-while", metavar="WHEN", help="live, until it is over (default), or waiting"
-    )
-    parser.add_argument(
-        "--unique-for", type=duration, metavar="TIME", help="as long, even when it is over by then"
-    )
-    parser.add_argument(
-        "--on-duplicate",
-        metavar="WHAT",
-        help="ignore (default), replace, reschedule or error",
-    )
-    parser.add_argument(
-        "--concurrency-key", metavar="KEY", help="at most --max-running jobs of it run at once"
-    )
-    parser.add_argument(
-        "--max-running", type=whole, metavar="N", help="how many of the key (default: 1)"
-    )
-    parser.add_argument(
-        "--rate", metavar="RATE", help="how many of the key, or the task, start in a time: 100/m"
-    )
-    parser.add_argument(
-        "--fair-key", metavar="KEY", help="taken in turn with the other fair keys of the queue"
-    )
+    add_keys(parser)
 
 
 def _run(words: Namespace) -> int:
     args = json_array(words.args, "ARGS-JSON")
     kwargs = json_object(words.kwargs, "--kwargs")
     meta = None if words.meta is None else json_object(words.meta, "--meta")
-    with _app(words) as app:
+    with named_app(words) as app:
         handle = app.enqueue(
             words.task,
             args,
@@ -100,14 +77,7 @@ def _run(words: Namespace) -> int:
             timeout=words.timeout,
             max_attempts=words.max_attempts,
             meta=meta,
-            unique_key=words.unique_key,
-            unique_while=words.unique_while,
-            unique_for=words.unique_for,
-            on_duplicate=words.on_duplicate,
-            concurrency_key=words.concurrency_key,
-            max_running=words.max_running,
-            rate=words.rate,
-            fair_key=words.fair_key,
+            **keys_of(words),
         )
     said = "has this unique key already; nothing enqueued" if handle.duplicate else "enqueued"
     facts = {"id": handle.id, "task": handle.task, "duplicate": handle.duplicate}
@@ -115,7 +85,7 @@ def _run(words: Namespace) -> int:
     return Exit.OK
 
 
-def _app(words: Namespace) -> PgQueue:
+def named_app(words: Namespace) -> PgQueue:
     """Give the app of the database that was named, or that the application names itself."""
     if not words.app:
         return open_app(words)

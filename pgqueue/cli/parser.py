@@ -6,11 +6,17 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pgqueue.cli.exits import UsageError
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.offsets import parse_offset, to_delta
+
+#: What `add_keys` adds.
+_KEYS: Final = (
+    "unique_key", "unique_while", "unique_for", "on_duplicate", "concurrency_key", "max_running",
+    "rate", "fair_key",
+)  # fmt: skip
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -218,3 +224,36 @@ def moment(text: str) -> dt.datetime:
             f"must be a time with its zone, such as 2030-01-31T09:00:00+01:00; got {shown(text)}"
         )
     return found
+
+
+def add_keys(parser: Parser) -> None:
+    """Add the options of a job that say which others it waits for, or is a duplicate of."""
+    parser.add_argument("--unique-key", metavar="KEY", help="at most one live job has it")
+    parser.add_argument(
+        "--unique-while", metavar="WHEN", help="live, until it is over (default), or waiting"
+    )
+    parser.add_argument(
+        "--unique-for", type=duration, metavar="TIME", help="as long, even when it is over by then"
+    )
+    parser.add_argument(
+        "--on-duplicate",
+        metavar="WHAT",
+        help="ignore (default), replace, reschedule or error",
+    )
+    parser.add_argument(
+        "--concurrency-key", metavar="KEY", help="at most --max-running jobs of it run at once"
+    )
+    parser.add_argument(
+        "--max-running", type=whole, metavar="N", help="how many of the key (default: 1)"
+    )
+    parser.add_argument(
+        "--rate", metavar="RATE", help="how many of the key, or the task, start in a time: 100/m"
+    )
+    parser.add_argument(
+        "--fair-key", metavar="KEY", help="taken in turn with the other fair keys of the queue"
+    )
+
+
+def keys_of(words: argparse.Namespace) -> dict[str, Any]:
+    """Give those options, as words of a job; None where one was not given."""
+    return {name: getattr(words, name) for name in _KEYS}

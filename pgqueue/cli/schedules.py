@@ -5,13 +5,14 @@ import datetime as dt
 from argparse import Namespace
 from typing import Any, Final
 
+from pgqueue.api.schedule_jobs import job_of
 from pgqueue.api.schedules import check_count
 from pgqueue.api.specs import spec_of
 from pgqueue.cli.database import open_app
-from pgqueue.cli.enqueue import loaded
+from pgqueue.cli.enqueue import loaded, named_app
 from pgqueue.cli.exits import Exit
 from pgqueue.cli.output import cell, print_json, print_pairs, print_table, say
-from pgqueue.cli.parser import Parser, add_call, duration, moment, whole
+from pgqueue.cli.parser import Parser, add_call, add_keys, duration, keys_of, moment, whole
 from pgqueue.cli.values import json_array, json_object, to_json
 from pgqueue.core.errors import ConfigurationError
 from pgqueue.core.job import RunInfo, ScheduleInfo
@@ -42,8 +43,8 @@ def add(top: Parser) -> None:
             "task, args, kwargs, queue, priority, kind, rule, timezone, starts_at, ends_at, "
             "repeats, jitter in seconds, catch_up, max_catch_up, overlap, sticky, planned_kwarg, "
             "source, done_until, next_slot, next_run_at, runs, skipped, last_slot, last_fired_at, "
-            "last_job_id, last_state, last_result, last_error, error; and history, an array of "
-            "slot, job_id, fired_at, manual, state, result and error.",
+            "last_job_id, last_state, last_result, last_error, error, options; and history, an "
+            "array of slot, job_id, fired_at, manual, state, result, error and duplicate_of.",
         )
     )
     _add_add(noun)
@@ -120,8 +121,9 @@ def _add_add(noun: Parser) -> None:
         "add",
         "make a schedule, or change the one of this name",
         _add,
-        details="The task need not be known here. A pause stays, and so does what has run. With "
-        "--json: schedule, and next, the planned instants that come first.",
+        details="The task need not be known here; with --app it is looked up. A pause stays, and "
+        "so does what has run. With --json: schedule, and next, the planned instants that "
+        "come first.",
         examples=(
             "schedules add report shop.tasks.report --cron '0 9 * * 1-5' --timezone Europe/Berlin",
             "schedules add poll shop.tasks.poll '[1]' --every 5m --overlap skip",
@@ -148,10 +150,19 @@ def _add_add(noun: Parser) -> None:
     parser.add_argument(
         "--planned-kwarg", metavar="NAME", help="keyword argument that gets the planned instant"
     )
-    parser.add_argument("--queue", metavar="NAME", help="queue (default: default)")
+    parser.add_argument(
+        "--app",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with tasks: the task must be one of them, the arguments must fit it, and the "
+        "jobs have its limits, keys and callbacks",
+    )
+    parser.add_argument("--queue", metavar="NAME", help="queue (default: the task's, or default)")
     parser.add_argument(
         "--priority", type=whole, metavar="N", help="-32768 to 32767, higher first (default: 0)"
     )
+    add_keys(parser)
 
 
 def _add_preview(noun: Parser) -> None:
@@ -206,9 +217,17 @@ def _add(words: Namespace) -> int:
     for name in ("repeats", "jitter", "catch_up", "max_catch_up", "overlap", "planned_kwarg"):
         if getattr(words, name) is not None:
             options[name] = getattr(words, name)
-    with open_app(words) as app:
-        job = EnqueueOptions(queue=words.queue, priority=words.priority)
-        spec = spec_of(check_task_name(words.task, "task"), tuple(args), kwargs, job)
+    given = {"queue": words.queue, "priority": words.priority, **keys_of(words)}
+    with named_app(words) as app:
+        if words.app:
+            task = app.registry.get(words.task).using(**given)
+            spec = job_of(task, tuple(args), kwargs, words.planned_kwarg, app.registry)
+        else:
+            job = EnqueueOptions.from_kwargs(**given)
+            spec = spec_of(
+                check_task_name(words.task, "task"), tuple(args), kwargs, job, job.unique_key,
+                concurrency_key=job.concurrency_key, fair_key=job.fair_key,
+            )  # fmt: skip
         handle = app.schedule(spec, name=words.name, **options)
         following = handle.preview(3)
     zone = parse_zone(options.get("timezone", "UTC"))
@@ -322,5 +341,8 @@ def _row(info: ScheduleInfo) -> list[object]:
 
 
 def _run_row(run: RunInfo) -> list[object]:
-    state = "skipped" if run.job_id is None else run.state or "pruned"
+    state: str | None = run.state or "pruned"
+    if run.job_id is None:
+        same = run.duplicate_of
+        state = "skipped" if same is None else f"duplicate of {same}"
     return [run.slot, run.fired_at, run.job_id, state, run.error]

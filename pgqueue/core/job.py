@@ -169,11 +169,13 @@ class ScheduleInfo:
         rule: the interval or expression; empty for once.
         starts_at: the first slot of once and every.
         source: where it came from: api, code or sql.
+        options: what else its jobs have: keys, limits, a group, callbacks, by columns of
+            `pgqueue.jobs`.
         done_until: slots up to this instant are dealt with.
         next_slot: the next planned instant; None for none, or when it is not computed yet.
         next_run_at: the same and the jitter.
         runs: jobs made by plan.
-        skipped: slots left out since the last job still lived.
+        skipped: slots left out since the last job still lived, or another had their unique key.
         last_slot: the last slot dealt with.
         last_state: where its last job stands; None without one, or when that was pruned.
         error: why it cannot run; None when all is well.
@@ -212,6 +214,7 @@ class ScheduleInfo:
     last_result: object = None
     last_error: str | None = None
     error: str | None = None
+    options: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +226,7 @@ class RunInfo:
         job_id: its job; None for a slot that was skipped.
         manual: whether somebody asked for it.
         state: where the job stands; None without one, or when it was pruned.
+        duplicate_of: the job that had the unique key, so that the slot was skipped.
     """
 
     slot: dt.datetime
@@ -232,3 +236,4 @@ class RunInfo:
     state: JobState | None = None
     result: object = None
     error: str | None = None
+    duplicate_of: int | None = None

@@ -35,6 +35,9 @@ _LONG = dt.timedelta(hours=1)
 _LOOK = 1.0
 #: Seconds until the next try where another session holds what is due.
 _HELD = 0.1
+#: The SQLSTATE of a lock that was not to be had: somebody's transaction is taking the same unique
+#: key. That schedule is looked at again; the others must not wait for it.
+_LOCKED = "55P03"
 
 
 class Firing:
@@ -153,19 +156,22 @@ async def carry_out(session: Session, plans: Sequence[Plan], at: dt.datetime) ->
             failpoints.hit("after_fire")
         return found
     except StatementError as error:
-        if error.may_pass:
+        if error.may_pass and error.sqlstate != _LOCKED:
             raise
         log.warning("schedules: %s; firing them one by one", error)
     return await _one_by_one(session, plans, at)
 
 
 async def _one_by_one(session: Session, plans: Sequence[Plan], at: dt.datetime) -> tuple[int, int]:
-    """Fire each alone: a trigger of the application's, say, refuses the jobs of one of them."""
+    """Fire each alone: a trigger of the application's, say, refuses the jobs of one of them, or
+    one has to wait for a lock."""
     fired = moved = 0
     for one in plans:
         try:
             found = await schedule_calls.fire(session, [one], at)
         except StatementError as error:
+            if error.sqlstate == _LOCKED:
+                continue
             if error.may_pass:
                 raise
             found = await schedule_calls.fire(session, [failed(one, at, str(error))], at)

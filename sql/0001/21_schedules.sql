@@ -18,6 +18,7 @@ CREATE TABLE pgqueue.schedules (
     timeout interval,
     max_attempts smallint,
     meta jsonb,
+    options jsonb,
     planned_kwarg text,
     kind text NOT NULL,
     rule text NOT NULL DEFAULT '',
@@ -69,6 +70,10 @@ COMMENT ON COLUMN pgqueue.schedules.timeout IS 'As of jobs.';
 COMMENT ON COLUMN pgqueue.schedules.max_attempts IS 'As of jobs.';
 COMMENT ON COLUMN pgqueue.schedules.meta IS
 'As of jobs; the key "pgqueue" is added, with the name of the schedule and the planned instant.';
+COMMENT ON COLUMN pgqueue.schedules.options IS
+'What else its jobs have: an object of the columns unique_key, unique_while, unique_for,
+on_duplicate, group_id, callbacks, concurrency_key, max_running, fair_key and rate of pgqueue.jobs;
+null for nothing. In a key {planned_at} stands for the planned instant.';
 COMMENT ON COLUMN pgqueue.schedules.planned_kwarg IS
 'Name of the keyword argument that gets the planned instant; null for none.';
 COMMENT ON COLUMN pgqueue.schedules.kind IS 'once, every, cron or rrule.';
@@ -106,7 +111,8 @@ COMMENT ON COLUMN pgqueue.schedules.next_run_at IS
 COMMENT ON COLUMN pgqueue.schedules.held_slot IS
 'The slot that waits for the end of the last job, with overlap = queue: however late, not missed.';
 COMMENT ON COLUMN pgqueue.schedules.runs IS 'Jobs made by plan.';
-COMMENT ON COLUMN pgqueue.schedules.skipped IS 'Slots left out since the last job still lived.';
+COMMENT ON COLUMN pgqueue.schedules.skipped IS
+'Slots left out since the last job still lived, or another had their unique key.';
 COMMENT ON COLUMN pgqueue.schedules.last_slot IS 'The last slot dealt with.';
 COMMENT ON COLUMN pgqueue.schedules.last_job_id IS 'Its last job (pgqueue.jobs.id).';
 COMMENT ON COLUMN pgqueue.schedules.earlier_job_ids IS

@@ -41,11 +41,34 @@ AS $$
             concat('expires must be above 0 and at most 100 years; got ', (schedule).expires)
         WHEN (schedule).source IS NULL OR (schedule).source NOT IN ('api', 'code', 'sql') THEN
             'source must be api, code or sql'
+        WHEN jsonb_typeof((schedule).options) <> 'object' THEN concat(
+            'options must be a JSON object, or left out; got ', jsonb_typeof((schedule).options))
+        WHEN (schedule).options - ARRAY[
+            'unique_key', 'unique_while', 'unique_for', 'on_duplicate', 'group_id', 'callbacks',
+            'concurrency_key', 'max_running', 'fair_key', 'rate'] <> '{}'
+        THEN concat(
+            'options must have no keys but unique_key, unique_while, unique_for, on_duplicate, ',
+            'group_id, callbacks, concurrency_key, max_running, fair_key, rate; got ',
+            (SELECT quote_literal(left(min(k.key), 60))
+            FROM jsonb_object_keys((schedule).options) AS k (key)
+            WHERE k.key NOT IN (
+                'unique_key', 'unique_while', 'unique_for', 'on_duplicate', 'group_id',
+                'callbacks', 'concurrency_key', 'max_running', 'fair_key', 'rate')))
         ELSE pgqueue.refusal(ROW(
             0, (schedule).task, (schedule).args, (schedule).kwargs, (schedule).queue,
             (schedule).priority, NULL, NULL, (schedule).timeout, (schedule).max_attempts,
-            (schedule).meta, NULL, NULL, NULL, NULL, NULL,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::pgqueue.jobs)
+            (schedule).meta, NULL,
+            (schedule).options ->> 'unique_key',
+            (schedule).options ->> 'unique_while',
+            ((schedule).options ->> 'unique_for')::interval,
+            (schedule).options ->> 'on_duplicate',
+            ((schedule).options ->> 'group_id')::bigint,
+            (schedule).options -> 'callbacks',
+            NULL, NULL, NULL, NULL,
+            (schedule).options ->> 'concurrency_key',
+            ((schedule).options ->> 'max_running')::integer,
+            (schedule).options ->> 'fair_key',
+            (schedule).options ->> 'rate')::pgqueue.jobs)
     END
 $$;
 

@@ -73,6 +73,7 @@ BEGIN
             timeout => make_interval(secs => (v_one ->> 'timeout')::float8),
             max_attempts => (v_one ->> 'max_attempts')::integer,
             meta => v_one -> 'meta',
+            options => v_one -> 'options',
             source => 'code',
             at => declare_schedules.at
         );

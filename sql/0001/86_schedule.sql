@@ -30,7 +30,8 @@ CREATE FUNCTION pgqueue.schedule(
     max_attempts integer DEFAULT NULL,
     meta jsonb DEFAULT NULL,
     source text DEFAULT 'sql',
-    at timestamptz DEFAULT clock_timestamp()
+    at timestamptz DEFAULT clock_timestamp(),
+    options jsonb DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -60,6 +61,7 @@ BEGIN
     v_new.timeout := schedule.timeout;
     v_new.max_attempts := schedule.max_attempts;
     v_new.meta := schedule.meta;
+    v_new.options := nullif(schedule.options, '{}');
     v_new.planned_kwarg := schedule.planned_kwarg;
     v_new.kind := CASE
         WHEN num_nonnulls(schedule.every, schedule.cron, schedule.rrule, schedule.run_at) <> 1
@@ -84,14 +86,20 @@ BEGIN
     IF v_refusal IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PQ004', MESSAGE = v_refusal;
     END IF;
+    -- One form of a period, which Python reads too.
+    IF v_new.options ? 'unique_for' THEN
+        v_new.options := v_new.options || jsonb_build_object('unique_for', concat(
+            trim_scale(extract(epoch FROM (v_new.options ->> 'unique_for')::interval)), 's'));
+    END IF;
     INSERT INTO pgqueue.schedules AS s (
         name, task, args, kwargs, queue, priority, expires, timeout, max_attempts, meta,
-        planned_kwarg, kind, rule, timezone, starts_at, ends_at, repeats, sticky, jitter, catch_up,
-        max_catch_up, overlap, source, done_until, next_run_at, created_at, updated_at
+        options, planned_kwarg, kind, rule, timezone, starts_at, ends_at, repeats, sticky, jitter,
+        catch_up, max_catch_up, overlap, source, done_until, next_run_at, created_at, updated_at
     )
     VALUES (
         v_new.name, v_new.task, v_new.args, v_new.kwargs, v_new.queue, v_new.priority,
-        v_new.expires, v_new.timeout, v_new.max_attempts, v_new.meta, v_new.planned_kwarg,
+        v_new.expires, v_new.timeout, v_new.max_attempts, v_new.meta, v_new.options,
+        v_new.planned_kwarg,
         v_new.kind, v_new.rule, v_new.timezone, v_new.starts_at, v_new.ends_at, v_new.repeats,
         v_new.sticky, v_new.jitter, v_new.catch_up, v_new.max_catch_up, v_new.overlap,
         v_new.source,
@@ -104,8 +112,9 @@ BEGIN
         task = excluded.task, args = excluded.args, kwargs = excluded.kwargs,
         queue = excluded.queue, priority = excluded.priority, expires = excluded.expires,
         timeout = excluded.timeout, max_attempts = excluded.max_attempts, meta = excluded.meta,
-        planned_kwarg = excluded.planned_kwarg, kind = excluded.kind, rule = excluded.rule,
-        timezone = excluded.timezone, ends_at = excluded.ends_at, repeats = excluded.repeats,
+        options = excluded.options, planned_kwarg = excluded.planned_kwarg,
+        kind = excluded.kind, rule = excluded.rule, timezone = excluded.timezone,
+        ends_at = excluded.ends_at, repeats = excluded.repeats,
         sticky = excluded.sticky, jitter = excluded.jitter, catch_up = excluded.catch_up,
         max_catch_up = excluded.max_catch_up, overlap = excluded.overlap,
         source = excluded.source, declared = true, declared_by = NULL, declaration = NULL,
@@ -139,7 +148,7 @@ $$;
 COMMENT ON FUNCTION pgqueue.schedule(
     text, text, jsonb, jsonb, text, text, text, timestamptz, text, timestamptz, timestamptz,
     integer, interval, text, integer, text, boolean, text, text, integer, interval, interval,
-    integer, jsonb, text, timestamptz
+    integer, jsonb, text, timestamptz, jsonb
 ) IS
 'Make a schedule, or change the one of this name; a pause stays, and so does what has run.
 
@@ -149,6 +158,7 @@ one of every (''90s'', ''5m'', ''1 day'', ''3 months'', ''weekly''), cron (five 
 and last slot; repeats: runs after which it ends; jitter: most delay of a run; catch_up: all, once
 or skip; max_catch_up: most missed slots that are run with all; overlap: allow, skip or queue;
 sticky: whether a short month shortens those that follow; planned_kwarg: name of the keyword
-argument that gets the planned instant; source: api, code or sql; at: the time it is.
+argument that gets the planned instant; source: api, code or sql; at: the time it is; options:
+what else its jobs have, an object, see pgqueue.schedules.options.
 Returns: the id of the schedule.
 Errors: PQ004 for a schedule that could not be.';

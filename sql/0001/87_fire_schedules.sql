@@ -22,6 +22,9 @@ SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
 SET jit = off
 AS $$
+DECLARE
+    v_before pgqueue.schedules[];
+    v_ids bigint[];
 BEGIN
     WITH picked AS MATERIALIZED (
         SELECT s AS schedule, s.id, p.slots, p.done_until, p.next_slot, p.next_run_at, p.error
@@ -42,6 +45,13 @@ BEGIN
                 WHEN a.place = 'unknown_task' THEN concat(
                     'no worker knows the task ', (p.schedule).task, '; job ',
                     (p.schedule).last_job_id, ' waits for one')
+                WHEN (p.schedule).options ? 'group_id' AND NOT EXISTS (
+                    SELECT FROM pgqueue.groups AS g
+                    WHERE g.id = ((p.schedule).options ->> 'group_id')::bigint
+                        AND g.ended_at IS NULL
+                ) THEN concat(
+                    'group_id must name a group that has not ended; got ',
+                    (p.schedule).options ->> 'group_id')
                 ELSE pgqueue.refusal(pgqueue.schedule_job(
                     p.schedule, 0, (p.slots ->> 0)::timestamptz, fire_schedules.at))
             END AS fault
@@ -99,7 +109,7 @@ BEGIN
             ORDER BY r.job_id
             OFFSET 0
         ) AS m
-        RETURNING 1
+        RETURNING unique_key
     ),
     counted AS (
         SELECT r.schedule_id, count(r.job_id) AS made, count(*) - count(r.job_id) AS skipped,
@@ -150,8 +160,19 @@ BEGIN
         WHERE s.id = j.id
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM changed)
-    INTO fire_schedules.fired, fire_schedules.moved;
+    SELECT
+        (SELECT count(*) FROM made AS m WHERE m.unique_key IS NULL),
+        (SELECT count(*) FROM changed),
+        (SELECT array_agg(j.schedule) FROM judged AS j
+        WHERE j.verdict = 'go' AND (j.schedule).options ? 'unique_key'),
+        (SELECT array_agg(r.job_id) FROM runs AS r
+        JOIN judged AS j ON j.id = r.schedule_id AND (j.schedule).options ? 'unique_key')
+    INTO fire_schedules.fired, fire_schedules.moved, v_before, v_ids;
+    IF v_ids IS NOT NULL THEN
+        PERFORM pgqueue.note_duplicates(v_before, v_ids, fire_schedules.plans);
+        SELECT fire_schedules.fired + count(*) INTO fire_schedules.fired
+        FROM pgqueue.jobs AS j WHERE j.id = ANY (v_ids);
+    END IF;
 END
 $$;
 

@@ -21,6 +21,7 @@ SELECT
     s.timeout,
     s.max_attempts,
     s.meta,
+    s.options,
     s.planned_kwarg,
     s.kind,
     s.rule,

@@ -106,6 +106,8 @@ def test_what_is_refused(app: PgQueue, task: Task[Any, Any]) -> None:
         app.schedule(task, rrule="FREQ=DAILY;UNTIL=20200101T000000Z")
     with pytest.raises(ConfigurationError, match="leave run_at"):
         app.schedule(task.using(run_at="5m"), every="1h")
+    with pytest.raises(ConfigurationError, match="and after out"):
+        app.schedule(task.using(after=[task.enqueue()]), every="1h")
     with pytest.raises(ConfigurationError, match="arguments already"):
         app.schedule(task.job(1), 2, every="1h")
     with pytest.raises(ConfigurationError, match="needs a task"):
@@ -173,6 +175,55 @@ def test_what_tasks_declare(app: PgQueue) -> None:
     assert app.schedules.declare(Registry(), ["shop"]) == (0, 0)
     assert app.schedules.declare(Registry(), [__name__]) == (0, 2)
     assert {found.status for found in app.schedules.list()} == {"undeclared"}
+
+
+def test_jobs_have_what_the_task_says(app: PgQueue, db: Database) -> None:
+    """Keys, limits and callbacks, whether the schedule is made by a program or declared."""
+    words: dict[str, Any] = {
+        "concurrency": ("month",), "max_running": 2, "rate": "100/m",
+        "unique": ("month",), "unique_for": "10m", "on_duplicate": "error", "on_success": "after",
+    }  # fmt: skip
+    task = task_of(app, **words, schedule=every("1h", name="code", args=(5,)))
+    app.schedule(task, 5, every="1h", name="api")
+    registry = Registry()
+    registry.add(task)
+    assert app.schedules.declare(registry) == (1, 0)
+    assert app.schedules.declare(registry) == (0, 0)
+    read = (
+        "SELECT unique_key, unique_for, callbacks, concurrency_key, max_running, rate"
+        " FROM pgqueue.jobs WHERE id = %s"
+    )
+    given = []
+    for name in ("api", "code"):
+        job = app.schedules.get(name).run_now()
+        given += db.execute(read, (job.id,))
+        job.cancel()
+        db.execute("DELETE FROM pgqueue.unique_keys")
+    given += db.execute(read, (task.enqueue(5).id,))
+    assert given[0] == given[1] == given[2]
+    assert given[0][4:] == (2, "100/m")
+    assert app.schedules.get("api").info().options == app.schedules.get("code").info().options
+
+
+def test_a_duplicate_is_told(app: PgQueue) -> None:
+    task = task_of(app, unique=True)
+    holder = task.enqueue(5)
+    handle = app.schedule(task, 5, every="1h")
+    assert handle.run_now().id == holder.id
+    [run] = handle.history()
+    assert (run.job_id, run.duplicate_of, run.manual) == (None, holder.id, True)
+    # Keys that are made of the planned instant differ from slot to slot.
+    each = app.schedule(task, 6, every="1h", planned_kwarg="when")
+    assert each.run_now().id != each.run_now().id
+
+
+def test_fair_jobs_and_callbacks(app: PgQueue, db: Database) -> None:
+    task = task_of(app, fair_by="month")
+    app.schedule(task.using(on_failure="sorry"), 5, every="1h").run_now()
+    task.enqueue(5)
+    found = db.execute("SELECT fair_key, callbacks FROM pgqueue.jobs ORDER BY id")
+    assert found[0][0] == found[1][0]
+    assert found[0][1] == {"on_failure": "sorry"}
 
 
 def test_declarations_that_cannot_be(app: PgQueue) -> None:

@@ -22,6 +22,7 @@ def test_add_list_show(cli: Cli) -> None:
         "schedules", "add", "poll", "shop.poll", "[1]", "--every", "5m", "--overlap", "skip",
         "--kwargs", '{"b": 2}', "--queue", "slow", "--priority", 4, "--jitter", "10s",
         "--catch-up", "all", "--max-catch-up", 9, "--repeats", 3, "--planned-kwarg", "when",
+        "--concurrency-key", "line", "--max-running", 2, "--unique-key", "poll",
     )  # fmt: skip
     assert done.stdout.startswith("schedule poll is set; next: 20")
     [found] = answer(cli("schedules", "list", "--json"))
@@ -30,6 +31,7 @@ def test_add_list_show(cli: Cli) -> None:
         "queue": "slow", "priority": 4, "kind": "every", "rule": "5m", "overlap": "skip",
         "catch_up": "all", "max_catch_up": 9, "repeats": 3, "jitter": 10.0, "source": "api",
         "planned_kwarg": "when", "runs": 0, "last_job_id": None,
+        "options": {"concurrency_key": "line", "max_running": 2, "unique_key": "poll"},
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
     rows = table(cli("schedules", "list"))
@@ -39,7 +41,9 @@ def test_add_list_show(cli: Cli) -> None:
     assert job == {"schedule": "poll", "id": 1}
     shown = answer(cli("schedules", "show", "poll", "--json"))
     assert [(run["job_id"], run["manual"]) for run in shown["history"]] == [(1, True)]
+    assert answer(cli("schedules", "run", "poll", "--json"))["id"] == 1
     text = cli("schedules", "show", "poll").stdout
+    assert "duplicate of 1" in text
     assert "last job id" in text
     assert "SLOT" in text
 

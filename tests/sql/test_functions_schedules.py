@@ -138,6 +138,16 @@ def test_a_start_that_lies_back_counts_as_missed(c: Connection) -> None:
             "got 99999 and null",
         ),
         ({"source": "me"}, "source must be api, code or sql"),
+        ({"options": "[]"}, "options must be a JSON object, or left out; got array"),
+        (
+            {"options": '{"unique": 1, "rate": "5/s"}'},
+            "options must have no keys but unique_key, unique_while, unique_for, on_duplicate, "
+            "group_id, callbacks, concurrency_key, max_running, fair_key, rate; got 'unique'",
+        ),
+        (
+            {"options": '{"concurrency_key": ""}'},
+            "concurrency_key must be text of 1 to 1000 bytes; got 0 bytes",
+        ),
     ],
 )
 def test_what_could_not_be_is_refused(c: Connection, words: dict[str, Any], message: str) -> None:
@@ -377,6 +387,88 @@ def test_run_now_hides_no_job_that_lives(c: Connection, overlap: str) -> None:
     third = AT + 3 * HOUR
     assert fire(c, planned(due(c, third)[0], third), at=third) == (1, 1)
     assert row(c)["earlier_job_ids"] == []
+
+
+TIES = {
+    "unique_key": "k",
+    "unique_while": "waiting",
+    "unique_for": "10 min",
+    "on_duplicate": "replace",
+    "callbacks": {"on_success": "after"},
+    "concurrency_key": "line of {planned_at}",
+    "max_running": 2,
+    "rate": "100/m",
+}
+
+
+def test_jobs_have_keys_limits_and_callbacks(c: Connection) -> None:
+    group = one(c, "SELECT pgqueue.create_group('g')")
+    schedule(c, options=json.dumps({**TIES, "group_id": group}))
+    fire(c, planned(due(c)[0], AT + HOUR), at=AT + HOUR)
+    found = one(c, "SELECT to_jsonb(j) FROM pgqueue.jobs AS j")
+    slot = (AT + HOUR).isoformat(timespec="microseconds")
+    assert {name: found[name] for name in TIES} == {
+        **TIES, "unique_for": "00:10:00", "concurrency_key": f"line of {slot}",
+    }  # fmt: skip
+    assert found["group_id"] == group
+    assert one(c, "SELECT options ->> 'unique_for' FROM pgqueue.schedule_overview") == "600s"
+    asked = one(c, "SELECT pgqueue.run_schedule_now('s', %s)", AT + 2 * HOUR)
+    again = one(c, "SELECT to_jsonb(j) FROM pgqueue.jobs AS j WHERE id = %s", asked)
+    assert (again["max_running"], again["unique_key"]) == (2, "k")
+    # Said without them, it has none.
+    schedule(c)
+    assert row(c)["options"] is None
+
+
+def test_jobs_of_one_line_run_one_at_a_time(c: Connection) -> None:
+    schedule(c, options='{"concurrency_key": "line", "max_running": 1}', queue="q")
+    slots = [AT + HOUR, AT + 2 * HOUR]
+    assert fire(c, planned(due(c)[0], *slots), at=slots[-1]) == (2, 1)
+    assert column(c, "SELECT reason FROM pgqueue.blocked_jobs") == ["concurrency"] * 2
+
+
+def test_a_slot_whose_key_another_job_has_is_skipped(c: Connection) -> None:
+    """And holds nobody up, whatever on_duplicate says; a repeat that made no job is still due."""
+    ties = '{"unique_key": "k", "on_duplicate": "error"}'
+    schedule(c, options=ties, repeats=2)
+    schedule(c, "other")
+    holder = one(c, "SELECT pgqueue.enqueue('task', unique_key => 'k')")
+    plans = [planned(found, AT + HOUR) for found in due(c)]
+    assert fire(c, *plans, at=AT + HOUR) == (1, 2)
+    told = "SELECT job_id, duplicate_of FROM pgqueue.schedule_runs WHERE schedule_id = %s"
+    assert c.execute(told, (row(c)["id"],)).fetchall() == [(None, holder)]
+    found = row(c)
+    assert (found["runs"], found["skipped"], found["last_job_id"]) == (0, 1, None)
+    assert (found["last_fired_at"], moment(found["last_slot"])) == (None, AT + HOUR)
+    c.execute("SELECT pgqueue.cancel(%s)", (holder,))
+    # Of two slots of one firing the second is a duplicate of the first.
+    slots = [AT + 2 * HOUR, AT + 3 * HOUR]
+    [mine] = [one for one in due(c, slots[1]) if one["id"] == row(c)["id"]]
+    assert fire(c, planned(mine, *slots), at=slots[1]) == (1, 1)
+    found = row(c)
+    first = found["last_job_id"]
+    assert (found["runs"], found["skipped"]) == (1, 2)
+    assert moment(found["next_run_at"]) == AT + 4 * HOUR
+    assert c.execute(told + " ORDER BY slot", (found["id"],)).fetchall() == [
+        (None, holder), (first, None), (None, first),
+    ]  # fmt: skip
+    # Asked for, too.
+    assert one(c, "SELECT pgqueue.run_schedule_now('s', %s)", AT + 5 * HOUR) == first
+    again = row(c)
+    assert (again["runs"], again["skipped"], again["last_job_id"]) == (1, 2, first)
+    assert c.execute(told + " AND manual", (found["id"],)).fetchall() == [(None, first)]
+    c.execute("SELECT pgqueue.cancel(%s)", (first,))
+    asked = one(c, "SELECT pgqueue.run_schedule_now('s', %s)", AT + 6 * HOUR)
+    assert row(c)["last_job_id"] == asked != first
+
+
+def test_a_group_that_is_gone_holds_nobody_else_up(c: Connection) -> None:
+    group = one(c, "SELECT pgqueue.create_group('g')")
+    schedule(c, options=json.dumps({"group_id": group}))
+    schedule(c, "other")
+    c.execute("SELECT pgqueue.delete_group(%s)", (group,))
+    assert fire(c, *[planned(found, AT + HOUR) for found in due(c)], at=AT + HOUR) == (1, 2)
+    assert row(c)["error"] == f"group_id must name a group that has not ended; got {group}"
 
 
 def test_of_no_schedule(c: Connection) -> None:

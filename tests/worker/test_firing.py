@@ -249,6 +249,25 @@ async def test_a_rule_that_takes_long_blocks_nobody() -> None:
 
 
 @run
+async def test_a_key_that_somebody_is_taking_holds_no_other_schedule_up(db: Database) -> None:
+    make(db, "key", every="1h", options='{"unique_key": "k"}')
+    make(db, "other", every="1h")
+    leader = Leader(await Session.open(db.dsn))
+    await leader.session.call("SET lock_timeout = '1s'")
+    at = START + 60 * MINUTE
+    with db.connect(autocommit=False) as other:
+        other.execute("SELECT pgqueue.enqueue('t', unique_key => 'k')")
+        now, due, _ = await schedule_calls.due_schedules(leader.session, 500, at)
+        plans = await firing.compute(due, now)
+        assert await firing.carry_out(leader.session, plans, now) == (1, 1)
+        other.rollback()
+    # It is due still, and played when the key is free.
+    assert await leader.step(at) == 1
+    assert ran(db) == [("key", at), ("other", at)]
+    leader.session.close()
+
+
+@run
 async def test_ten_thousand_at_once(db: Database) -> None:
     """On two mornings: what the second fills was empty when its plan was made."""
     db.execute(

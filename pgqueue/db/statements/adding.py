@@ -84,7 +84,7 @@ class JobSpec:
                     f"{item.name}"
                 )
             found[item.name] = value
-        found |= _set(_line_of(self, 1))
+        found |= _set(line_of(self, 1))
         if self.unique_key is not None:
             raise ConfigurationError("a callback must have no unique key")
         return found
@@ -342,7 +342,7 @@ def flow_item(job: JobSpec, *, name: str | None, after: Sequence[int], **more: s
     if name is not None:
         params["name"] = name
     results = 1 if more.get("results_as") == "list" else len(after)
-    params |= _set(_line_of(job, results if more.get("results_as") else 0))
+    params |= _set(line_of(job, results if more.get("results_as") else 0))
     places = f',"after":[{",".join(map(str, after))}]' if after else ""
     return f'{_head(params)}{places},"args":{job.args},"kwargs":{job.kwargs}}}'
 
@@ -360,10 +360,10 @@ def _head(params: dict[str, str | None]) -> str:
 
 def _set_concurrency(params: dict[str, str | None], job: JobSpec) -> None:
     if job.fair_key is not job.concurrency_key:
-        params |= _set(_line_of(job))
+        params |= _set(line_of(job))
 
 
-def _line_of(job: JobSpec, results: int | None = None) -> dict[str, str | None]:
+def line_of(job: JobSpec, results: int | None = None) -> dict[str, str | None]:
     """Give the limits of a job, where it is given so many results before its arguments."""
     line, turn = (None, None) if results is None or job.keys is None else job.keys(results)
     found: dict[str, str | None] = {"fair_key": job.fair_key if turn is None else turn}

@@ -31,7 +31,7 @@ SELECT
     EXTRACT(EPOCH FROM o.next_run_at),
     o.runs, o.skipped,
     EXTRACT(EPOCH FROM o.last_slot), EXTRACT(EPOCH FROM o.last_fired_at), o.last_job_id,
-    o.last_state, CAST(o.last_result AS text), o.last_error, o.error
+    o.last_state, CAST(o.last_result AS text), o.last_error, o.error, CAST(o.options AS text)
 FROM pgqueue.schedule_overview AS o
 """
 #: From the words of a schedule, one JSON object, to the parameters of the function.
@@ -44,14 +44,14 @@ SELECT pgqueue.schedule(
     max_catch_up => r.max_catch_up, overlap => r.overlap, sticky => r.sticky,
     planned_kwarg => r.planned_kwarg, queue => r.queue, priority => r.priority,
     expires => make_interval(secs => r.expires), timeout => make_interval(secs => r.timeout),
-    max_attempts => r.max_attempts, meta => r.meta, source => 'api'
+    max_attempts => r.max_attempts, meta => r.meta, source => 'api', options => r.options
 )
 FROM jsonb_to_record(CAST(CAST(%(words)s AS text) AS jsonb)) AS r (
     name text, task text, args jsonb, kwargs jsonb, every text, cron text, rrule text,
     run_at timestamptz, timezone text, starts_at timestamptz, ends_at timestamptz, repeats integer,
     jitter double precision, catch_up text, max_catch_up integer, overlap text, sticky boolean,
     planned_kwarg text, queue text, priority integer, expires double precision,
-    timeout double precision, max_attempts integer, meta jsonb
+    timeout double precision, max_attempts integer, meta jsonb, options jsonb
 )
 """
 
@@ -138,7 +138,7 @@ def history(name: str, limit: int) -> Statement[list[RunInfo]]:
     """Read the last runs of a schedule, the newest first."""
     return Statement(
         text="SELECT EXTRACT(EPOCH FROM r.slot), r.job_id, EXTRACT(EPOCH FROM r.fired_at),"
-        " r.manual, o.state, CAST(o.result AS text), o.error"
+        " r.manual, o.state, CAST(o.result AS text), o.error, r.duplicate_of"
         " FROM pgqueue.schedules AS s JOIN pgqueue.schedule_runs AS r ON r.schedule_id = s.id"
         " LEFT JOIN pgqueue.job_overview AS o ON o.id = r.job_id"
         " WHERE s.name = CAST(%(name)s AS text)"
@@ -256,6 +256,7 @@ def _info(row: Row) -> ScheduleInfo:
         last_result=from_json(row[30]),
         last_error=None if row[31] is None else str(row[31]),
         error=None if row[32] is None else str(row[32]),
+        options={} if row[33] is None else as_dict(row[33]),
     )
 
 
@@ -269,6 +270,7 @@ def _runs(rows: Rows) -> list[RunInfo]:
             state=None if row[4] is None else JobState(str(row[4])),
             result=from_json(row[5]),
             error=None if row[6] is None else str(row[6]),
+            duplicate_of=None if row[7] is None else as_int(row[7]),
         )
         for row in rows
     ]

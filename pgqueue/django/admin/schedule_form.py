@@ -11,13 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
-from pgqueue.api.schedules import job_of
+from pgqueue.api.schedule_jobs import job_of
 from pgqueue.api.specs import spec_of
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, PgQueueError
 from pgqueue.core.options import EnqueueOptions, check_queue, check_task_name
 from pgqueue.core.schedule import Recurrence, check_schedule_name
 from pgqueue.db.statements.adding import JobSpec
+from pgqueue.db.statements.ties import with_ties
 from pgqueue.django.admin.offsets import OffsetField, offset_of
 from pgqueue.django.models import Schedule
 
@@ -155,6 +156,10 @@ class ScheduleForm(forms.Form):
         label=gettext_lazy("Max attempts"), required=False, min_value=1, max_value=32767
     )
 
+    def __init__(self, *args: Any, kept: Schedule | None = None, **words: Any) -> None:
+        super().__init__(*args, **words)
+        self.kept = kept
+
     def clean_name(self) -> str | None:
         """Refuse what no schedule can be named."""
         name: str = self.cleaned_data["name"]
@@ -185,7 +190,8 @@ class ScheduleForm(forms.Form):
         if self.errors:
             return found
         try:
-            self.job = self._job(found, self.recurrence.planned_kwarg)
+            planned = self.recurrence.planned_kwarg
+            self.job = self._kept(self._job(found, planned), planned)
         except PgQueueError as error:
             self.add_error("args", str(error))
         return found
@@ -213,6 +219,19 @@ class ScheduleForm(forms.Form):
             return spec_of(found["task"], args, kwargs, EnqueueOptions.from_kwargs(**options))
         task = registry.get(found["task"]).using(**options)
         return job_of(task, args, kwargs, planned_kwarg, registry)
+
+    def _kept(self, job: JobSpec, planned_kwarg: str | None) -> JobSpec:
+        """Give a job the keys, limits and callbacks of the schedule that is changed, where nothing
+        was changed that they are made of, or nobody here knows of what."""
+        old = self.kept
+        if old is None or old.task != job.task:
+            return job
+        same = (old.args, old.kwargs, old.planned_kwarg) == (
+            json.loads(job.args),
+            json.loads(job.kwargs),
+            planned_kwarg,
+        )
+        return with_ties(job, old.options or {}) if same or job.task not in registry else job
 
     def first_fields(self) -> list[Any]:
         """Give the fields that every schedule has."""

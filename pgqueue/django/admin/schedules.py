@@ -135,7 +135,7 @@ class ScheduleAdmin(QueuePage):
             if not self.has_change_permission(request):
                 raise PermissionDenied
             # Another name would be another schedule.
-            form = ScheduleForm({**request.POST.dict(), "name": schedule.name})
+            form = ScheduleForm({**request.POST.dict(), "name": schedule.name}, kept=schedule)
         else:
             form = ScheduleForm(initial=initial_of(schedule))
         return self._save(request, form, schedule) or self._form(

@@ -20,6 +20,7 @@ class Rule(QueueModel):
     timeout = SpanField(_("timeout"), null=True)
     max_attempts = models.SmallIntegerField(_("max attempts"), null=True)
     meta = models.JSONField(_("meta"), null=True)
+    options = models.JSONField(_("more options"), null=True)
     planned_kwarg = models.TextField(_("argument for the planned instant"), null=True)
     kind = models.TextField(_("kind"))
     rule = models.TextField(_("rule"))
@@ -110,6 +111,7 @@ class ScheduleRun(QueueModel):
     job_id = models.BigIntegerField(_("job"), null=True)
     fired_at = MomentField(_("fired at"))
     manual = models.BooleanField(_("asked for"), default=False)
+    duplicate_of = models.BigIntegerField(_("duplicate of"), null=True)
 
     class Meta:
         managed = False

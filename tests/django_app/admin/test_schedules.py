@@ -1,6 +1,7 @@
 """Schedules: what is shown, made, changed and done; who may."""
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
@@ -212,6 +213,27 @@ def test_run_pause_resume_delete(root: Any, c: Connection) -> None:
     assert c.execute("SELECT count(*) FROM pgqueue.schedules").fetchone() == (0,)
     for where in (act("report", "run"), act("report", "pause")):
         assert "there is no schedule" in "".join(messages_of(root.post(where, follow=True)))
+
+
+def test_a_change_keeps_what_the_form_does_not_show(root: Any, c: Connection) -> None:
+    options: dict[str, Any] = {
+        "unique_key": "k",
+        "unique_for": "600s",
+        "callbacks": {"on_failure": "sorry"},
+    }
+    options |= {"rate": "5/s", "concurrency_key": "line"}
+    make(c, args="[42]", options=json.dumps(options))
+    words = {**GIVEN, "args": "[42]", "rule": "5 5 * * *"}
+    assert messages_of(root.post(address("report"), words, follow=True)) == [
+        "Schedule report: changed."
+    ]
+    assert c.execute("SELECT rule, options FROM pgqueue.schedules").fetchall() == [
+        ("5 5 * * *", options)
+    ]
+    holder = c.execute("SELECT pgqueue.enqueue('t', unique_key => 'k')").fetchone()
+    root.post(act("report", "run"))
+    assert holder is not None
+    assert f"duplicate of {holder[0]}" in text_of(root.get(address("report")))
 
 
 def test_who_may(login: Any, c: Connection) -> None:
