@@ -1,14 +1,13 @@
 """The app: one database, and everything that an application does with it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from pgqueue.api.adding import aadd, aadd_many, add, add_many
 from pgqueue.api.checks import check_call, check_id, check_page, match_of
 from pgqueue.api.clients import Clients
 from pgqueue.api.decorating import decorate, registry
-from pgqueue.api.flows import Flow, enqueue_flow
-from pgqueue.api.groups import GroupHandle, GroupWords, creation
+from pgqueue.api.grouping import Grouping
 from pgqueue.api.handles import JobHandle, found
 from pgqueue.api.queues import Queues
 from pgqueue.api.schedules import Schedules, Scheduling
@@ -16,7 +15,6 @@ from pgqueue.api.specs import spec_of
 from pgqueue.api.task import ContextTask, Task
 from pgqueue.api.words import JobWords, TaskWords
 from pgqueue.core.errors import BadArgumentsError
-from pgqueue.core.group import Progress
 from pgqueue.core.job import Job, WorkerInfo
 from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import EnqueueOptions, check_task_name
@@ -24,7 +22,6 @@ from pgqueue.core.states import JobState
 from pgqueue.db import connections
 from pgqueue.db.callers import Lender
 from pgqueue.db.statements.adding import JobSpec
-from pgqueue.db.statements.groups import list_groups
 from pgqueue.db.statements.jobs import CancelCounts
 from pgqueue.db.statements.stats import Problem
 
@@ -34,7 +31,7 @@ R = TypeVar("R")
 _BATCH: Final = 1000
 
 
-class PgQueue(Scheduling):
+class PgQueue(Scheduling, Grouping):
     """Enqueue, look at and manage the jobs of one database.
 
     Args:
@@ -234,50 +231,6 @@ class PgQueue(Scheduling):
         return await self._clients.asynchronous.list_jobs(
             state=state, queue=queue, task=task, before=before, limit=limit
         )
-
-    def group(
-        self,
-        name: str | None = None,
-        *,
-        parent: object = None,
-        connection: object = None,
-        **words: Unpack[GroupWords],
-    ) -> GroupHandle:
-        """Make a group; see `pgqueue.group`."""
-        statement = creation(name, parent, words)
-        return GroupHandle(self._clients.sync.run(statement, connection), self._clients, connection)
-
-    async def agroup(
-        self,
-        name: str | None = None,
-        *,
-        parent: object = None,
-        connection: object = None,
-        **words: Unpack[GroupWords],
-    ) -> GroupHandle:
-        """Make a group; see `pgqueue.group`."""
-        found = await self._clients.asynchronous.run(creation(name, parent, words), connection)
-        return GroupHandle(found, self._clients, connection)
-
-    def groups(self, *, limit: int = 100) -> list[Progress]:
-        """Read how far groups are, the newest first."""
-        check_page(None, None, limit)
-        return self._clients.sync.run(list_groups(limit))
-
-    def get_group(self, group_id: int) -> GroupHandle:
-        """Give a handle for a group whose id is known; asks nobody whether there is one."""
-        return GroupHandle(check_id(group_id), self._clients)
-
-    def enqueue_flow(
-        self,
-        flow: Flow,
-        *,
-        connection: object = None,
-        group: object = None,
-        before: Sequence[object] = (),
-    ) -> GroupHandle:
-        """Enqueue a flow in this app's database; see `Flow.enqueue`."""
-        return enqueue_flow(self._clients, flow, connection, group, before)
 
     def cancel_matching(
         self,

@@ -4,7 +4,6 @@
 -- now, not when the job that it follows has ended and could not.
 CREATE FUNCTION pgqueue.callbacks_refusal(callbacks jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
     v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,meta,concurrency_key,'
@@ -13,6 +12,13 @@ DECLARE
     v_job pgqueue.jobs;
     v_why text;
 BEGIN
+    IF callbacks_refusal.callbacks @@ '$.type() == "object" && !exists($.keyvalue() ? (
+        !(@.key == "on_success" || @.key == "on_failure" || @.key == "on_finish")
+        || @.value.type() != "string" || !(@.value like_regex "^.{1,125}$")))'
+    THEN
+        -- Names of tasks, nothing else.
+        RETURN NULL;
+    END IF;
     IF jsonb_typeof(callbacks_refusal.callbacks) <> 'object' THEN
         RETURN concat('callbacks must be a JSON object; got ',
             jsonb_typeof(callbacks_refusal.callbacks));

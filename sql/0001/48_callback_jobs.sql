@@ -1,5 +1,7 @@
 -- Purpose: the jobs that are to be enqueued when a job or a group has ended so and so.
 -- Called by: call_back and apply_counts. Touches no table.
+-- Why no settings: so it is inlined, and what the jobs are told is put together only where one is
+-- due (a callback that does not fire took 30 microseconds more).
 CREATE FUNCTION pgqueue.callback_jobs(callbacks jsonb, state text, told jsonb)
 RETURNS TABLE (
     n integer,
@@ -15,7 +17,6 @@ RETURNS TABLE (
     rate text
 )
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
     SELECT
         e.n,

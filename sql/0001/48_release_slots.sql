@@ -1,13 +1,14 @@
 -- Purpose: give back what jobs counted against limits, and let the next ones go on.
 -- Called by: settle, store_outcomes, rescue, reschedule_waiting, jobs_forget; only where flags say
 -- that a job has a concurrency key, or a queue has a limit. Deletes from slots; admits and rings.
--- Locks: the rows of slots, which belong to jobs whose rows the caller has; those of admit, of
--- ring.
+-- Locks: the rows of slots, which belong to jobs whose rows the caller has; those of admit, which
+-- it tries for 128 keys itself, of ring.
 CREATE FUNCTION pgqueue.release_slots(ids bigint[], kind text, at timestamptz) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
     v_keys text[];
+    v_mine text[];
     v_queues text[];
 BEGIN
     WITH gone AS (
@@ -22,6 +23,31 @@ BEGIN
     END IF;
     IF release_slots.kind = 'q' THEN
         PERFORM pgqueue.ring(v_keys);
+        RETURN;
+    END IF;
+    -- Most keys have nobody in line. Whoever holds a key's lock and then sees nobody there may
+    -- leave it so: one who comes now leaves an offer, which nobody can take before this
+    -- transaction ends.
+    v_mine := ARRAY(
+        SELECT k.key
+        FROM unnest(v_keys[1:128]) AS k (key)
+        WHERE pg_try_advisory_xact_lock(
+            70677106, (hashtextextended(k.key, 0) & 2147483647)::integer)
+    );
+    v_keys := v_keys[129:] || ARRAY(
+        SELECT k.key FROM unnest(v_keys[1:128]) AS k (key) WHERE k.key <> ALL (v_mine)
+        UNION ALL
+        SELECT k.key
+        FROM unnest(v_mine) AS k (key)
+        CROSS JOIN LATERAL (
+            SELECT b.job_id
+            FROM pgqueue.blocked_jobs AS b
+            WHERE b.reason = 'concurrency' AND b.key = k.key
+            ORDER BY b.priority DESC, b.seq
+            LIMIT 1
+        ) AS b
+    );
+    IF v_keys = '{}' THEN
         RETURN;
     END IF;
     v_queues := pgqueue.admit(v_keys, release_slots.at);

@@ -1,5 +1,6 @@
 -- Purpose: enqueue the callbacks of jobs that are over, in the transaction that ends them.
 -- Called by: settle. Reads jobs and finished_jobs; writes jobs (and, by its triggers, positions).
+-- Why it looks first whether any is due: an INSERT fires its triggers for no row, too.
 -- Why exactly once: whoever ends a job does so by deleting its position row, which one transaction
 -- alone can; this is a part of that transaction.
 -- Why a queue may be overfilled: a callback that is refused would keep the job from ending.
@@ -11,6 +12,24 @@ AS $$
 DECLARE
     v_overfill text := coalesce(current_setting('pgqueue.overfill', true), '');
 BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM unnest(call_back.ids) AS i (id)
+        CROSS JOIN LATERAL (
+            SELECT j.id, j.callbacks
+            FROM pgqueue.jobs AS j
+            WHERE j.id = i.id AND j.callbacks IS NOT NULL
+            OFFSET 0
+        ) AS j
+        CROSS JOIN LATERAL (
+            SELECT f.state FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id OFFSET 0
+        ) AS f
+        WHERE j.callbacks ? 'on_finish'
+            OR j.callbacks ? CASE WHEN f.state = 'succeeded' THEN 'on_success'
+                WHEN f.state IN ('failed', 'expired') THEN 'on_failure' END
+    ) THEN
+        RETURN;
+    END IF;
     PERFORM set_config('pgqueue.overfill', 'on', true);
     INSERT INTO pgqueue.jobs
         (task, args, kwargs, queue, priority, meta, concurrency_key, max_running, fair_key, rate)

@@ -128,6 +128,7 @@ BEGIN
                     'max_attempts', s.max_attempts,
                     'meta', s.meta
                 )::text
+                WHEN (s.flags & 2050) = 0 THEN concat('{"group_id":', s.group_id, '}')
                 ELSE json_build_object(
                     'timeout', extract(epoch FROM s.timeout)::float8,
                     'max_attempts', s.max_attempts,

@@ -71,9 +71,11 @@ BEGIN
     IF v_refusal IS NULL AND v_count = 0 THEN
         v_refusal := 'a flow must have at least one job; got none';
     END IF;
-    SELECT jsonb_object_agg(e.job ->> 'name', e.n) INTO v_names
-    FROM jsonb_array_elements(enqueue_flow.jobs) WITH ORDINALITY AS e (job, n)
-    WHERE e.job ? 'name' AND v_refusal IS NULL;
+    IF v_refusal IS NULL AND enqueue_flow.jobs @? '$[*].name' THEN
+        SELECT jsonb_object_agg(e.job ->> 'name', e.n) INTO v_names
+        FROM jsonb_array_elements(enqueue_flow.jobs) WITH ORDINALITY AS e (job, n)
+        WHERE e.job ? 'name';
+    END IF;
     IF v_refusal IS NULL THEN
         -- Places count from 1 in here.
         SELECT
@@ -83,23 +85,28 @@ BEGIN
         INTO v_parents, v_children, v_refusal
         FROM (
             SELECT DISTINCT
-                e.n::integer AS child,
-                a.ref #>> '{}' AS ref,
-                CASE
-                    WHEN jsonb_typeof(a.ref) = 'string' THEN
-                        (v_names ->> (a.ref #>> '{}'))::integer
-                    WHEN jsonb_typeof(a.ref) = 'number'
-                        AND (a.ref #>> '{}')::numeric BETWEEN 0 AND v_count - 1
-                        AND (a.ref #>> '{}')::numeric % 1 = 0
-                    THEN (a.ref #>> '{}')::numeric::integer + 1
-                END AS parent
-            FROM jsonb_array_elements(enqueue_flow.jobs) WITH ORDINALITY AS e (job, n)
-            CROSS JOIN LATERAL jsonb_array_elements(
-                CASE jsonb_typeof(e.job -> 'after') WHEN 'array' THEN e.job -> 'after' END
-            ) AS a (ref)
+                p.child, p.parent, CASE WHEN p.parent IS NULL THEN p.ref #>> '{}' END AS ref
+            FROM (
+                SELECT
+                    e.n::integer AS child,
+                    a.ref,
+                    CASE
+                        WHEN jsonb_typeof(a.ref) = 'string' THEN
+                            (v_names ->> (a.ref #>> '{}'))::integer
+                        WHEN jsonb_typeof(a.ref) = 'number'
+                            AND a.ref::numeric BETWEEN 0 AND v_count - 1
+                            AND a.ref::numeric % 1 = 0
+                        THEN a.ref::integer + 1
+                    END AS parent
+                FROM jsonb_array_elements(enqueue_flow.jobs) WITH ORDINALITY AS e (job, n)
+                CROSS JOIN LATERAL jsonb_array_elements(
+                    CASE jsonb_typeof(e.job -> 'after') WHEN 'array' THEN e.job -> 'after' END
+                ) AS a (ref)
+                OFFSET 0
+            ) AS p
         ) AS r;
     END IF;
-    IF v_refusal IS NULL AND (
+    IF v_refusal IS NULL AND v_names IS NOT NULL AND (
         SELECT count(*) FILTER (WHERE e.job ? 'name') <> count(DISTINCT e.job ->> 'name')
         FROM jsonb_array_elements(enqueue_flow.jobs) AS e (job)
     ) THEN
@@ -173,7 +180,7 @@ BEGIN
             SELECT v_ids[
                 CASE WHEN jsonb_typeof(a.ref) = 'string'
                     THEN (v_names ->> (a.ref #>> '{}'))::integer
-                    ELSE (a.ref #>> '{}')::integer + 1 END
+                    ELSE a.ref::integer + 1 END
             ]
             FROM jsonb_array_elements(r.after) WITH ORDINALITY AS a (ref, n)
             ORDER BY a.n

@@ -184,5 +184,13 @@ def test_jobs_are_cancelled_by_what_they_are(app: PgQueue) -> None:
         assert app.cancel_matching(group=group, task="other") == (0, 0)
         assert app.cancel_matching(group=group).cancelled == 2
     assert [one.name for one in app.groups()] == ["inside", "g"]
+
+    async def look() -> None:
+        assert await app.agroups() == app.groups()
+        with pytest.raises(ConfigurationError, match="limit"):
+            await app.agroups(limit=0)
+        await app.aclose()
+
+    asyncio.run(look())
     with pytest.raises(ConfigurationError, match="must be told what to match"):
         app.cancel_matching(reason="all")

@@ -5,6 +5,7 @@ jobs by one statement, takes and answers them in batches by a bare loop, and beg
 next feature, so that whatever the machine does meanwhile meets all of them.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,6 @@ FEATURES: dict[str, tuple[dict[str, str], str]] = {
 _MORE = {"callback that fires": 1}
 #: Of so many jobs of a flow the last runs after the others; all of them are one flow.
 _FLOWS = {"flow of pairs": 2, "flow of a thousand": 1000}
-_FLOW = """
-    SELECT pgqueue.enqueue_flow((
-        SELECT jsonb_agg(jsonb_build_object('task', 'bench.noop', 'queue', 'bench', 'after',
-            CASE WHEN n %% %(size)s = 0 THEN (
-                SELECT jsonb_agg(m) FROM generate_series(n - %(size)s, n - 2) AS m)
-            ELSE '[]' END))
-        FROM generate_series(1, %(jobs)s) AS n
-    ))
-"""
 _OFF = """SELECT pgqueue.limit_queue('bench', '{"max_running": null, "rate": null}')"""
 _WORK = "SELECT job_ids::text, hint_out FROM pgqueue.work(%s, %s, '{bench}', %s, %s, %s)"
 
@@ -100,9 +92,11 @@ def _once(
     """Enqueue, and work off; gives CPU microseconds a job of each."""
     names = "".join(f", {name}" for name in columns)
     values = "".join(f", {value}" for value in columns.values())
+    size = _FLOWS.get(name)
+    flow = _flow(jobs, size) if size else ""
     begun = _cpu(connection)
-    if size := _FLOWS.get(name):
-        connection.execute(_FLOW.encode(), {"jobs": jobs // size * size, "size": size})
+    if size:
+        connection.execute("SELECT pgqueue.enqueue_flow(%s)", (flow,))
     else:
         connection.execute(
             f"INSERT INTO pgqueue.jobs (task, queue{names})"
@@ -130,6 +124,17 @@ def _once(
     worked = _cpu(connection)
     connection.execute("SELECT pgqueue.forget_worker(%s)", (worker_id,))
     return (enqueued - begun) / jobs, (worked - enqueued) / jobs
+
+
+def _flow(jobs: int, size: int) -> str:
+    """Write a flow as a client sends it; of each so many jobs the last runs after the others."""
+    return json.dumps(
+        [
+            {"task": "bench.noop", "queue": "bench"}
+            | ({"after": list(range(n - size + 1, n))} if n % size == size - 1 else {})
+            for n in range(jobs // size * size)
+        ]
+    )
 
 
 def _cpu(connection: rig.Connection) -> float:

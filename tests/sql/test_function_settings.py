@@ -29,6 +29,8 @@ INTERNAL = {
     "apply_counts": "called by settle_features and end_groups",
     "apply_waits": "called by follow and advance",
     "call_back": "called by settle_features",
+    "callback_jobs": "inlined into call_back and apply_counts",
+    "callbacks_refusal": "called by refusal, create_group and enqueue_flow",
     "end_groups": "called by close_group, cancel_group and advance",
     "flow_refusal": "called by refusal",
     "follow": "called by settle_features",
