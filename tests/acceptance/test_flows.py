@@ -126,4 +126,5 @@ def test_batch_tasks_fill_their_calls_and_part_from_poison(worker: StartWorker, 
     assert sum(sizes) / len(sizes) > 50, sizes
     jobs.wait_all(good, timeout=90)
     assert jobs.wait(bad, "failed", timeout=90)["error"].startswith("crash_loop")
-    assert sorted(jobs.notes()) == sorted(str(n) for n in range(20))
+    # One whose answer had not left yet when the next one killed their process runs again.
+    assert set(jobs.notes()) == {str(n) for n in range(20)}
