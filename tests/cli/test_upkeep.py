@@ -58,7 +58,8 @@ def test_workers(cli: Cli, app: PgQueue, db: Database) -> None:
     ours, gone = answer(cli("workers", "list", "--json"))
     assert set(ours) == {
         "id", "name", "hostname", "pid", "queues", "started_at", "heartbeat_at", "has_lock",
-        "processes", "threads", "version", "is_leader", "is_lost", "running", "children", "replaced",
+        "processes", "threads", "version", "is_leader", "is_lost", "running",
+        "children", "replaced",
     }  # fmt: skip
     assert (ours["id"], ours["name"], ours["running"]) == (worker_id, "by hand", 1)
     assert (gone["is_lost"], gone["queues"]) == (True, ["mail", "other"])
