@@ -3,8 +3,9 @@
 A dotted path in a row is an instruction to run something, written by whoever can write rows. So a
 path is `module.function` or `module.Class.method`, no part of it begins with two underscores, and
 what it leads to must be defined in a module that is allowed: of an installed app other than
-Django's, or named in `PGQUEUE["ALLOW"]`. That defeats `shop.tasks.os.system`, and
-`shop.tasks.system` behind a `from os import system`.
+Django's and our own, or named in `PGQUEUE["ALLOW"]`. That defeats `shop.tasks.os.system`, and
+`shop.tasks.system` behind a `from os import system`. Of our own apps jobs may name the functions in
+`OWN`, and nothing else: they start processes and open what was signed.
 
 The entries of ALLOW:
 
@@ -36,12 +37,36 @@ GUARDED: Final = frozenset(
     {
         "asyncio", "builtins", "code", "codeop", "concurrent", "ctypes", "distutils", "ensurepip",
         "gc", "importlib", "inspect", "io", "marshal", "multiprocessing", "nt", "ntpath", "os",
-        "pathlib", "pdb", "pickle", "pip", "pkgutil", "platform", "posix", "posixpath", "pty",
-        "pydoc", "runpy", "setuptools", "shelve", "shutil", "signal", "site", "socket",
+        "pathlib", "pdb", "pgqueue", "pickle", "pip", "pkgutil", "platform", "posix", "posixpath",
+        "pty", "pydoc", "runpy", "setuptools", "shelve", "shutil", "signal", "site", "socket",
         "subprocess", "sys", "tempfile", "threading", "timeit", "types", "urllib", "venv",
         "webbrowser",
     }
 )  # fmt: skip
+
+_OWN_NAMES: Final = {
+    "django_async": "schedule",
+    "django_async.api": "schedule deschedule health remove_old_jobs",
+    "django_future": "schedule_job",
+    "django_future.jobs": "schedule_job",
+    "django_future.models": "schedule_job",
+    "django_q.enqueueing": "async_chain async_task schedule",
+    "django_q.iterations": "async_iter",
+    "django_q.results": (
+        "count_group count_group_cached delete_cached delete_group delete_group_cached fetch "
+        "fetch_cached fetch_group fetch_group_cached queue_size result result_cached result_group "
+        "result_group_cached"
+    ),
+}
+
+#: What jobs may name of our own: the functions that applications call, all of which check the paths
+#: that they are given. No class, no method, and nothing that runs or opens what it is given.
+OWN: Final = frozenset(
+    f"pgqueue.compat.{home}.{name}"
+    for module, names in _OWN_NAMES.items()
+    for home in (module, "django_q.tasks" if module.startswith("django_q.") else module)
+    for name in names.split()
+)
 
 _COMMANDS: Final = "django.core.management.call_command"
 _PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
@@ -112,7 +137,7 @@ def resolve(path: str) -> Callable[..., Any]:
     commands = frozenset(
         entry.partition(":")[2] for entry in entries if entry.startswith(f"{full}:")
     )
-    exact = full in entries or path in entries or bool(commands)
+    exact = full in entries or path in entries or bool(commands) or _is_own(full)
     module, names = _split(path, full, entries, exact=exact)
     found = _attribute(module, names, path)
     if not callable(found):
@@ -153,7 +178,8 @@ def _split(
         if not any(_is_allowed(".".join(parts[:-size]), entries) for size in (1, 2)):
             if parts[0] not in sys.modules and _is_missing(parts[0]):
                 raise PathNotFoundError(f"{shown(path)} names nothing; no module is {parts[0]}")
-            raise _refused(path, "its module is not of an installed app of the project")
+            why = "its module is not of an installed app of the project"
+            raise _refused(path, why, exact_only=parts[0] in GUARDED)
     # The longest first: a module hides an attribute of its package that has its name.
     for size in (1, 2):
         name = ".".join(parts[:-size])
@@ -204,6 +230,8 @@ def _check_home(
     """Pass where a thing is defined in an allowed module, whatever module it was reached by."""
     first = getattr(module, names[0])
     home = getattr(first, "__module__", None)
+    if len(names) == 1 and inspect.isfunction(first) and _is_own(f"{home}.{first.__qualname__}"):
+        return
     if isinstance(first, ModuleType) or not _is_allowed(home, entries):
         raise _refused(path, f"it is defined in {shown(home)}", exact_only=True)
     if len(names) == 1:
@@ -224,6 +252,10 @@ def _is_allowed(module: object, entries: tuple[str, ...]) -> bool:
         return True
     app = apps.get_containing_app_config(module)
     return app is not None and not (app.name == "django" or app.name.startswith("django."))
+
+
+def _is_own(full: str) -> bool:
+    return full in OWN and apps.get_containing_app_config(full) is not None
 
 
 def _is_call_command(found: object) -> bool:

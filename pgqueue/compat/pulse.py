@@ -1,12 +1,15 @@
 """The sign of life of a process that runs jobs as a program, not as a worker."""
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Final
 
-from pgqueue.core.errors import ConnectionLostError, PgQueueError
+from pgqueue.core.errors import ConnectionLostError
 from pgqueue.db.client import Client
 from pgqueue.db.statements import here as statements
+
+_log: Final = logging.getLogger("pgqueue.compat")
 
 #: Seconds between two signs of life, and until the first: whoever is done by then needs none.
 _EVERY: Final = 2.0
@@ -48,13 +51,18 @@ class Pulse:
                     if not held:
                         self._client.run(statements.hold(self._worker_id))
                         held = True
-                    if not self._client.run(statements.keep_alive(self._worker_id)):
-                        self._lose()
-                        return
+                    is_known = self._client.run(statements.keep_alive(self._worker_id))
                 except ConnectionLostError:
                     held = False
-                except PgQueueError:
-                    pass
+                except Exception:
+                    # Whatever it is, a timeout of a statement or a deadlock, which the driver
+                    # raises as its own, it may be over at the next sign, and the lease outlasts
+                    # many. Without this thread the program would lose its jobs and never know.
+                    _log.warning("worker %s gave no sign of life", self._worker_id, exc_info=True)
+                else:
+                    if not is_known:
+                        self._lose()
+                        return
                 if self._over.wait(_EVERY):
                     return
         finally:

@@ -50,10 +50,12 @@ BEGIN
         IF NOT FOUND THEN
             RETURN NULL;
         END IF;
-        IF NEW.status IS DISTINCT FROM OLD.status AND v_place = 'running'
-            AND OLD.status <> 'running'
-        THEN
-            -- A worker took it just now; a condition on the status does not hold any more.
+        IF NEW.status IS DISTINCT FROM OLD.status AND (
+            v_place = 'running' AND OLD.status <> 'running'
+            OR v_now.status NOT IN (OLD.status, NEW.status)
+        ) THEN
+            -- A worker took it just now, or is done with it already; a condition on the status does
+            -- not hold any more.
             RETURN NULL;
         END IF;
         SELECT (n.named).* INTO NEW

@@ -29,10 +29,7 @@ BEGIN
         WHERE g.id = OLD.id;
     ELSE
         NEW.created := coalesce(NEW.created, v_at);
-        IF NEW.id IS NOT NULL THEN
-            PERFORM setval(
-                'pgqueue.groups_id_seq', greatest(NEW.id, nextval('pgqueue.groups_id_seq')));
-        END IF;
+        PERFORM pgqueue.async_pass('pgqueue.groups_id_seq', NEW.id);
         NEW.id := coalesce(NEW.id, nextval('pgqueue.groups_id_seq'));
         INSERT INTO pgqueue.groups (id, name, meta, created_at)
         OVERRIDING SYSTEM VALUE

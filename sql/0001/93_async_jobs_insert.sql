@@ -21,9 +21,7 @@ BEGIN
     NEW.priority := coalesce(NEW.priority, 5);
     NEW.identity := coalesce(NEW.identity, '');
     NEW.added := coalesce(NEW.added, v_at);
-    IF v_given IS NOT NULL THEN
-        PERFORM setval('pgqueue.jobs_id_seq', greatest(v_given, nextval('pgqueue.jobs_id_seq')));
-    END IF;
+    PERFORM pgqueue.async_pass('pgqueue.jobs_id_seq', v_given);
     INSERT INTO pgqueue.jobs
         (id, task, args, kwargs, queue, priority, run_at, meta, created_at, group_id)
     OVERRIDING SYSTEM VALUE

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -316,3 +317,32 @@ def test_one_that_is_taken_for_dead_stops(market: Database, here: Any) -> None:
     with pytest.raises(LeaseLostError):
         here.run(["old"], before=lose)
     assert [one.state for one in here.run(["old"])] == ["succeeded"]
+
+
+def test_signs_of_life_go_on_after_an_error_of_the_server(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pgqueue.compat import pulse
+
+    monkeypatch.setattr(pulse, "_FIRST", 0.01)
+    monkeypatch.setattr(pulse, "_EVERY", 0.01)
+    [(worker,)] = db.execute("SELECT pgqueue.register_worker('w')")
+    beat = "SELECT heartbeat_at FROM pgqueue.workers"
+    stuck = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    lost = threading.Event()
+    blocker = db.connect(autocommit=False)
+    blocker.execute("SELECT FROM pgqueue.workers FOR UPDATE")
+    before = db.execute(beat)
+    one = pulse.Pulse(db.dsn, worker, lost.set)
+    try:
+        eventually(lambda: db.execute(stuck) == [(True,)])
+        eventually(lambda: "gave no sign of life" in caplog.text)
+        assert "QueryCanceled" in caplog.text
+        assert db.execute(beat) == before
+        blocker.rollback()
+        eventually(lambda: db.execute(beat) > before)
+        assert not lost.is_set()
+        db.execute("SELECT pgqueue.forget_worker(%s)", [worker])
+        eventually(lost.is_set)
+    finally:
+        one.stop()

@@ -1,15 +1,18 @@
 """Rows that somebody wrote who may write rows and no more: nothing of theirs is run or imported."""
 
+import ast
 import base64
 import json
 import pickle
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures.databases import Database
+from tests.helpers import ROOT
 
 MARKET = "tests.compat.project.market"
 FACADES = {"django_q": "default", "django_future": "django_future", "async": "async"}
@@ -57,6 +60,11 @@ def calls(trace: str) -> list[tuple[str, list[Any]]]:
         (f"{MARKET}.tasks.echo ", []), (f"{MARKET}.tasks:echo", []), (f"{MARKET}/tasks.echo", []),
         ("", []), (".", []), ("..", []), ("a" * 400, []), ("\u0391.b", []), ("__main__.main", []),
         ("sys.exit", []), ("sys.modules.clear", []), ("signal.raise_signal", [9]),
+        ("django_q.cluster.WorkerProcess", [words, {}]), ("django_q.cluster.Cluster", []),
+        ("django_q.signing.PickleSerializer.loads", [touch]),
+        ("django_q.signing.SignedPackage.loads", [touch]), ("django_q.worker.worker", []),
+        ("django_q.tasks.AsyncTask", ["os.system", touch]),
+        ("async.management.commands.flush_queue.Command", []), ("async.models.Job.save", []),
         ("threading.Thread", []), ("gc.collect", []), ("inspect.getsource", []), ("site.main", []),
     ]  # fmt: skip
 
@@ -161,3 +169,68 @@ def test_schedules(market: Database, trace: Path) -> None:
     assert not trace.exists()
     assert "tests.compat.poison" not in sys.modules
     assert Schedule.objects.filter(error__isnull=False).count() >= 4
+
+
+def ours() -> Iterator[str]:
+    """Give the path of all that has a name in a module, or in a class of one, of our own apps."""
+    for folder in ("compat", "django"):
+        for file in sorted((ROOT / "pgqueue" / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            for node in ast.parse(file.read_text()).body:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    yield from (f"{module}.{one.asname or one.name}" for one in node.names)
+                elif isinstance(node, ast.Assign | ast.AnnAssign):
+                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                    yield from (
+                        f"{module}.{one.id}" for one in targets if isinstance(one, ast.Name)
+                    )
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    yield f"{module}.{node.name}"
+                if isinstance(node, ast.ClassDef):
+                    inner = (one for one in node.body if isinstance(one, ast.FunctionDef))
+                    yield from (f"{module}.{node.name}.{one.name}" for one in inner)
+
+
+def test_nothing_of_our_own_runs_but_what_applications_call(shared_market: Database) -> None:
+    import inspect
+
+    from pgqueue.compat import alias, paths
+
+    names = {package: name for name, package in alias.FACADES.items()}
+    found = set(ours())
+    assert "pgqueue.compat.django_q.cluster.WorkerProcess" in found
+    assert "pgqueue.compat.django_q.signing.PickleSerializer.loads" in found
+    assert "pgqueue.compat.django_q.cluster.subprocess" in found
+    for path in found - paths.OWN:
+        package = ".".join(path.split(".")[:3])
+        old = path.replace(package, names.get(package, package))
+        for one in {path, old}:
+            with pytest.raises(paths.PathNotAllowedError, match=r"PGQUEUE\[\"ALLOW\"\]"):
+                paths.resolve(one)
+    for path in paths.OWN:
+        function = paths.resolve(path)
+        assert inspect.isfunction(function)
+        assert (
+            paths.path_of(function) in paths.OWN or path == "pgqueue.compat.django_async.schedule"
+        )
+
+
+def test_a_path_within_a_path_is_looked_at_too(market: Database, trace: Path) -> None:
+    """What enqueues may be named by a job, but does not help around the check."""
+    words = [f"touch {trace}"]
+    for path, args, kwargs in (
+        ("django_q.tasks.async_task", ["os.system", *words], {"sync": True}),
+        ("django_q.tasks.async_task", ["os.system", *words], {"q_options": {"broker": "os"}}),
+        ("django_q.tasks.async_task", [f"{MARKET}.traps.system", *words], {}),
+        ("django_q.tasks.async_iter", ["os.system", words], {"sync": True}),
+        ("django_q.tasks.async_chain", [[["os.system", words]]], {"sync": True}),
+        ("django_q.tasks.schedule", ["os.system", *words], {}),
+        ("django_q.cluster.WorkerProcess", [["touch", str(trace)], {}], {}),
+    ):
+        more = {"kwargs": json.dumps(kwargs), "meta": json.dumps({"django_q": {}})}
+        put(market, f"django_q:{path}", "default", args, **more)
+    put(market, "async:async.api.schedule", "async", ["os.system", words])
+    start = ["0h", "os.system", None, "7d", words]
+    put(market, "django_future:django_future.schedule_job", "django_future", start)
+    run(market, trace)

@@ -272,6 +272,24 @@ def test_an_update_beside_a_worker_sets_what_it_names(c: Connection, db: Databas
     assert shown(c, ended, "status", "args") == ("failed", [8])
 
 
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_a_condition_on_the_status_does_not_hold_for_a_job_that_is_over_meanwhile(
+    c: Connection, db: Database, state: str
+) -> None:
+    job = insert(c, time_slot_start=now(c) - HOUR)
+    words = f"UPDATE {VIEW} SET status = 'expired' WHERE status = 'scheduled'"
+    other = db.connect(autocommit=False)
+    other.execute("SELECT FROM pgqueue.jobs WHERE id = %s FOR UPDATE", [job])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        count = pool.submit(lambda: db.connect().execute(words).rowcount)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        eventually(lambda: one(c, waiting) == 1)
+        run(other, job, state, error="ValueError: no" if state == "failed" else None)
+        other.commit()
+        assert count.result() == 0
+    assert shown(c, job, "status") == {"succeeded": "complete", "failed": "failed"}[state]
+
+
 # DELETE
 
 

@@ -18,10 +18,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import View
 
-from pgqueue.compat.django_async import api
+from pgqueue.compat.django_async import api, running
 from pgqueue.compat.django_async.addresses import address, data_link, progress_link
 from pgqueue.compat.django_async.models import OPEN, Group, Job
 from pgqueue.compat.paths import PathNotAllowedError
+from pgqueue.core.errors import shown
 
 _MESSAGES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 200: "OK"}
 
@@ -53,9 +54,24 @@ def require(permission: str | None = None) -> Callable[..., Any]:
     return decorate
 
 
-@method_decorator([never_cache, csrf_protect], name="dispatch")
+@method_decorator(never_cache, name="dispatch")
 class Operation(View):
-    """One operation; a POST needs the CSRF token, as any of a logged-in user's does."""
+    """One operation; a POST needs the CSRF token, as any of a logged-in user's does.
+
+    With Django's middleware or without it; but not where a project has wrapped the view with
+    `csrf_exempt`.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Answer, if it may be asked."""
+        match = request.resolver_match
+        if match is not None and getattr(match.func, "csrf_exempt", False):
+            return super().dispatch(request, *args, **kwargs)
+        return self._protected(request, *args, **kwargs)
+
+    @method_decorator(csrf_protect)
+    def _protected(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request, *args, **kwargs)
 
 
 class Health(Operation):
@@ -194,5 +210,19 @@ def _read(request: HttpRequest) -> tuple[str, dict[str, Any]]:
     }
     priority = given.get("priority")
     if priority not in (None, ""):
-        words["priority"] = int(priority)
+        words["priority"] = _priority(priority)
     return name, words
+
+
+def _priority(given: Any) -> int:
+    try:
+        found = int(given)
+    except (TypeError, ValueError, OverflowError):
+        # The last of these: JSON that Python reads may say Infinity.
+        found = None
+    if found is None or not -(2**31) <= found < 2**31:
+        raise ValueError(
+            f"priority must be a whole number of 32 bits; got {shown(given)}; the default is "
+            f"{running.PRIORITY}, and more comes first"
+        )
+    return found

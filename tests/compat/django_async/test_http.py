@@ -88,7 +88,12 @@ def test_json(client: Any) -> None:
         ({"name": "my.function", "args": {}}, "args must be a JSON array"),
         ({"name": "my.function", "kwargs": []}, "kwargs must be a JSON object"),
         ({"name": "my.function", "meta": 1}, "meta must be a JSON object"),
-        ({"name": "my.function", "priority": "high"}, "invalid literal"),
+        ({"name": "my.function", "priority": "high"}, "priority must be a whole number"),
+        ({"name": "my.function", "priority": 99999999999}, "32 bits; got 99999999999"),
+        ({"name": "my.function", "priority": -(2**31) - 1}, "priority must be a whole number"),
+        ({"name": "my.function", "priority": float("inf")}, "priority must be a whole number"),
+        ({"name": "my.function", "priority": float("nan")}, "priority must be a whole number"),
+        ({"name": "my.function", "priority": [1]}, "priority must be a whole number"),
         ({"name": "my.function", "run_after": "soon"}, "soon"),
         ({"name": "os.system"}, "ALLOW"),
         ([1], "must be a JSON object"),
@@ -150,6 +155,35 @@ def test_a_post_needs_the_token(user: Any) -> None:
         careful.post(SCHEDULE, {"name": "my.function"}, headers={"X-CSRFToken": token}).status_code
         == 200
     )
+
+
+class Exempt:
+    """Addresses of a project whose users do not log in by a cookie."""
+
+    def __init__(self) -> None:
+        from django.urls import path
+        from django.views.decorators.csrf import csrf_exempt
+
+        from pgqueue.compat.django_async.slumber_operations import Schedule
+
+        self.urlpatterns = [
+            path("exempt/", csrf_exempt(Schedule.as_view())),
+            path("plain/", Schedule.as_view()),
+        ]
+
+
+@pytest.mark.parametrize("middleware", [True, False])
+def test_a_project_may_do_without_the_token(user: Any, middleware: bool) -> None:
+    from django.conf import settings
+    from django.test import Client, override_settings
+
+    careful = Client(enforce_csrf_checks=True)
+    careful.force_login(user)
+    some = [one for one in settings.MIDDLEWARE if middleware or "csrf" not in one]
+    assert len(some) == len(settings.MIDDLEWARE) - (not middleware)
+    with override_settings(ROOT_URLCONF=Exempt(), MIDDLEWARE=some):
+        assert careful.post("/plain/", {"name": "my.function"}).status_code == 403
+        job(careful.post("/exempt/", {"name": "my.function"}))
 
 
 def test_health(client: Any) -> None:
