@@ -198,7 +198,8 @@ def test_nothing_of_our_own_runs_but_what_applications_call(shared_market: Datab
     from pgqueue.compat import alias, paths
 
     names = {package: name for name, package in alias.FACADES.items()}
-    found = set(ours())
+    # That of a migration is no path.
+    found = {one for one in ours() if all(part.isidentifier() for part in one.split("."))}
     assert "pgqueue.compat.django_q.cluster.WorkerProcess" in found
     assert "pgqueue.compat.django_q.signing.PickleSerializer.loads" in found
     assert "pgqueue.compat.django_q.cluster.subprocess" in found
