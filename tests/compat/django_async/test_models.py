@@ -1,6 +1,5 @@
 """Jobs and errors as models: whatever the ORM does to a row is done to the job."""
 
-import concurrent.futures
 import datetime as dt
 from typing import Any
 
@@ -38,21 +37,6 @@ def test_ids_go_on_above_one_that_was_given(jobs: Any, market: Database, model: 
     for given in (3, 2, 10, 1010, 500, 5_000_000, 4_000_000):
         assert market.execute(query, [given]) == [(given,)]
     assert market.execute(plain) == [(5_000_001,)]
-
-
-def test_a_given_id_never_takes_the_numbers_of_others_back(jobs: Any, market: Database) -> None:
-    """Whoever draws beside it gets each number once."""
-    given = "INSERT INTO pgqueue.async_jobs (id, name) VALUES (%s, 'a.b')"
-    plain = "INSERT INTO pgqueue.async_jobs (name) VALUES ('a.b')"
-    one, other = market.connect(), market.connect()
-    [(start,)] = one.execute("SELECT setval('pgqueue.jobs_id_seq', 1000)").fetchall()
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        drawn = pool.submit(lambda: [other.execute(plain) for _ in range(200)])
-        for _ in range(200):
-            one.execute(given, [start])
-            start -= 1
-        drawn.result()
-    assert jobs.count() == 400
 
 
 def test_a_row_that_could_never_run_is_refused(jobs: Any) -> None:
