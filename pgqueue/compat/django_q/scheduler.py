@@ -158,6 +158,9 @@ def _fire(row: Schedule, broker: Broker | None) -> str:
 def _next(row: Schedule) -> Any:
     """Tell when a schedule runs next: the step after, or the first that is still to come."""
     found = row.next_run
+    if row.schedule_type == Schedule.CRON:
+        # The clock of the database, by which it is due, may be ahead of the one here.
+        return row.cron_after(max(localtime(), localtime(found)))
     for _step in range(_MOST_STEPS):
         before, found = found, row.calculate_next_run(found)
         if found <= before:
