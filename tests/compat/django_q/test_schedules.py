@@ -433,3 +433,23 @@ def test_seconds_stand_last_in_cron(market: Database) -> None:
     assert one.cron_after(friday + dt.timedelta(minutes=1)) == (
         friday + dt.timedelta(days=3, seconds=30)
     )
+
+
+def test_what_could_not_run_is_looked_at_again(work: Work, market: Database) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.models import Schedule
+
+    later = "SELECT pgqueue.retry(job_id) FROM pgqueue.scheduled_jobs"
+    one = Schedule.objects.create(func="os.getpid", schedule_type="D")
+    for _ in range(2):
+        assert [ran.state for ran in work()] == ["snoozed"]
+        one.refresh_from_db()
+        assert "PGQUEUE" in one.error
+        [(waiting,)] = market.execute("SELECT count(*) FROM pgqueue.scheduled_jobs")
+        assert waiting == 1
+        market.execute(later)
+    with override_settings(PGQUEUE={"ALLOW": ["os.getpid"]}):
+        assert [ran.state for ran in work()] == ["succeeded", "succeeded"]
+    one.refresh_from_db()
+    assert (one.runs, one.error) == (1, None)

@@ -78,8 +78,8 @@ class Schedule(QModel):
     """When a function runs, again and again or once.
 
     A row whose `next_run` has come makes a task and moves on; changing a row is enough to change
-    what it does. `runs` counts its tasks; `error` says why it could not make one, which it does not
-    try again until the row is changed.
+    what it does. `runs` counts its tasks; `error` says why it could not make one, which is tried
+    again every minute, and at once when the row is changed.
     """
 
     ONCE = "O"
