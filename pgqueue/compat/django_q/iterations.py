@@ -142,6 +142,7 @@ def _run(
         error = running.execute(task)
         if error is not None and not running.is_missing(error):
             raise error
+        saving.refuse_unstorable(task)
         success = success and task["success"]
         results.append(task["result"])
         args.append(task["args"] if is_tuple else task["args"][0])
