@@ -222,6 +222,21 @@ def test_a_slot_that_is_given_back_while_others_look_is_not_forgotten(
     assert work(c, worker).job_ids == [second]
 
 
+def test_an_offer_that_another_has_taken_already_is_left_anew(
+    c: Connection, writer: Connection
+) -> None:
+    worker, other = factories.worker(c), factories.worker(c)
+    (first,) = keyed(c)
+    work(c, worker)
+    (second,) = keyed(c)
+    # It has deleted the offer of the second and counted the first one's slot.
+    assert work(writer, other).job_ids == []
+    ok(c, worker, first)
+    writer.commit()
+    assert one(c, "SELECT pgqueue.waiting()") is True
+    assert work(c, worker).job_ids == [second]
+
+
 def test_a_job_whose_row_is_held_is_looked_at_again(c: Connection, writer: Connection) -> None:
     worker = factories.worker(c)
     (first,) = keyed(c)
