@@ -237,6 +237,23 @@ def test_an_offer_that_another_has_taken_already_is_left_anew(
     assert work(c, worker).job_ids == [second]
 
 
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_who_does_not_see_the_line_leaves_an_offer(
+    c: Connection, writer: Connection, isolation: str
+) -> None:
+    worker = factories.worker(c)
+    (first,) = keyed(c)
+    work(c, worker)
+    writer.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+    writer.execute("SELECT FROM pgqueue.jobs")
+    (second,) = keyed(c)
+    assert work(c, worker, 2).job_ids == []
+    assert one(writer, "SELECT pgqueue.finish_atomic(%s, 1, %s, 1)", worker, first) == "stored"
+    writer.commit()
+    assert one(c, "SELECT pgqueue.waiting()") is True
+    assert work(c, worker, 3).job_ids == [second]
+
+
 def test_a_job_whose_row_is_held_is_looked_at_again(c: Connection, writer: Connection) -> None:
     worker = factories.worker(c)
     (first,) = keyed(c)
