@@ -326,6 +326,23 @@ def test_jobs_that_run_already_count_against_a_new_limit(c: Connection) -> None:
     assert work(c, worker, 3).job_ids == ids[3:]
 
 
+def test_a_job_that_ends_while_a_limit_is_set_counts_no_longer(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (first,) = factories.jobs(c, 1)
+    assert work(c, worker).job_ids == [first]
+    ok(writer, worker, first)
+    limit(c, max_running=1)
+    writer.commit()
+    (second,) = factories.jobs(c, 1)
+    assert one(c, "SELECT pgqueue.tidy()") == 1
+    assert work(c, worker, 2).job_ids == [second]
+    # What runs keeps its slot.
+    assert one(c, "SELECT pgqueue.tidy()") == 0
+    assert one(c, "SELECT count(*) FROM pgqueue.slots") == 1
+
+
 def test_two_claims_of_a_limited_queue_do_not_overrun(c: Connection, writer: Connection) -> None:
     first, second = factories.worker(c), factories.worker(c)
     limit(c, max_running=1)
