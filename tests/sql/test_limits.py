@@ -388,6 +388,19 @@ def test_when_a_rate_is_used_up_the_leader_is_told_when_to_look_again(c: Connect
     assert len(work(c, worker, 4, at=at).job_ids) == 20
 
 
+def test_setting_a_rate_again_forgets_no_start(c: Connection) -> None:
+    worker = factories.worker(c)
+    limit(c, rate="2/h")
+    ids = factories.jobs(c, 4)
+    assert work(c, worker, at=AT).job_ids == ids[:2]
+    limit(c, rate="2/h")
+    assert work(c, worker, 2, at=AT).job_ids == []
+    limit(c, rate="3/h")
+    assert work(c, worker, 3, at=AT).job_ids == ids[2:3]
+    limit(c, rate="1/2h")
+    assert work(c, worker, 4, at=AT).job_ids == ids[3:]
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
