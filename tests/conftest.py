@@ -4,6 +4,12 @@ import os
 import signal
 import sys
 
+from hypothesis import HealthCheck, settings
+
+# How long examples take on a busy machine says nothing about them.
+settings.register_profile("pgqueue", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pgqueue")
+
 # The tests start a thousand Pythons, and to compile all modules is half of what a start takes.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

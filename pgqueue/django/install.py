@@ -13,6 +13,8 @@ from pgqueue.django.router import LABEL
 
 # TRUNCATE makes a new file of each table, so only where there is something. That of jobs empties
 # what hangs on jobs; the others go together, since one may refer to another.
+# CASCADE for tables of the project that refer to ours: TRUNCATE refuses else, though the flush has
+# emptied them before.
 _EMPTY: Final = """
 DO $$
 DECLARE
@@ -21,7 +23,7 @@ DECLARE
     v_full boolean;
 BEGIN
     IF EXISTS (SELECT FROM pgqueue.jobs) THEN
-        TRUNCATE pgqueue.jobs;
+        TRUNCATE pgqueue.jobs CASCADE;
     END IF;
     SELECT
         string_agg(format('pgqueue.%I', t.tablename), ', '),
@@ -31,7 +33,7 @@ BEGIN
     WHERE t.schemaname = 'pgqueue' AND t.tablename NOT IN ('jobs', 'schema_versions');
     EXECUTE 'SELECT ' || v_looks INTO v_full;
     IF v_full THEN
-        EXECUTE 'TRUNCATE ' || v_names;
+        EXECUTE 'TRUNCATE ' || v_names || ' CASCADE';
     END IF;
 END
 $$

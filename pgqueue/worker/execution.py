@@ -152,9 +152,10 @@ def prepare(
     if timeout is None:
         timeout = default_timeout
     if options is not None:
-        if options["timeout"] is not None:
+        # A job that is only a member of a group comes with nothing but that.
+        if options.get("timeout") is not None:
             timeout = _limit(options["timeout"])
-        max_attempts = options["max_attempts"] or max_attempts
+        max_attempts = options.get("max_attempts") or max_attempts
     return Prepared(
         ticket=ticket,
         task=task,

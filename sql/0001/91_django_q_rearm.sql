@@ -3,6 +3,8 @@
 -- unique_keys; writes jobs (django_q_arm) and django_q_schedules. Locks: those of enqueue.
 -- Why at all: the job can be deleted or cancelled like any other, and would end for good if it
 -- killed its worker three times; the schedule would stand still and nobody see why.
+-- Why not one with an error: its job looks again every minute, and has given up the key by which
+-- it would be found.
 -- Why home: schedules without a cluster are those of the first, whose name may have changed.
 CREATE FUNCTION pgqueue.django_q_rearm(home text DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER

@@ -54,4 +54,5 @@ COMMENT ON COLUMN pgqueue.django_q_schedules.home IS
 'The cluster that made it: its queue is used where cluster is null.';
 COMMENT ON COLUMN pgqueue.django_q_schedules.runs IS 'Tasks it has made.';
 COMMENT ON COLUMN pgqueue.django_q_schedules.error IS
-'Why it could not run last; it does not until it is changed. Null when all is well.';
+'Why it could not run last; tried again every minute, and when it is changed. Null when all is
+well.';

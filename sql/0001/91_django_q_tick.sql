@@ -1,7 +1,7 @@
 -- Purpose: keep one waiting job for the next run of a schedule of django-q.
 -- Fired by: INSERT and UPDATE of django_q_schedules, a row at a time. Writes jobs (django_q_arm).
 -- Locks: those of enqueue with a unique key.
--- Why runs and error do not count as a change: a row that cannot run would be tried for ever.
+-- Why runs and error do not count as a change: a row that cannot run would be tried without pause.
 CREATE FUNCTION pgqueue.django_q_tick() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp

@@ -12,7 +12,9 @@ CREATE TABLE pgqueue.migrated_rows (
 COMMENT ON TABLE pgqueue.migrated_rows IS
 'One row for each row of an older queue''s tables that was moved. May be emptied when those tables
 are gone.';
-COMMENT ON COLUMN pgqueue.migrated_rows.source IS 'The old table, such as django_q_ormq.';
+COMMENT ON COLUMN pgqueue.migrated_rows.source IS
+'The old table, such as django_q_ormq; of another database than the queue''s after its alias, as in
+old:django_q_ormq.';
 COMMENT ON COLUMN pgqueue.migrated_rows.id IS 'Its key there.';
 COMMENT ON COLUMN pgqueue.migrated_rows.became IS
 'Its key here: of a job (pgqueue.jobs.id), a group, a schedule or a result.';

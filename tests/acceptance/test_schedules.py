@@ -64,7 +64,9 @@ def test_a_leader_that_is_killed_loses_and_doubles_nothing(
     jobs.query("SELECT pgqueue.schedule('s', 'tests.acceptance.tasks.noop', every => '1s')")
     for _ in range(2):
         # Each leads, for nobody else does, and dies while it fires.
-        doomed = worker("--processes", "1", env={"PGQUEUE_FAILPOINTS": f"{place}=kill9"})
+        doomed = worker(
+            "--processes", "1", env={"PGQUEUE_FAILPOINTS": f"{place}=kill9"}, ready=False
+        )
         assert doomed.process.wait(60) == -signal.SIGKILL
         jobs.query("UPDATE pgqueue.workers SET heartbeat_at = now() - interval '1 day'")
     before = len(slots(jobs, "s"))

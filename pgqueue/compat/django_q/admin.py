@@ -59,14 +59,18 @@ class FirstValuesFilter(admin.AllValuesFieldListFilter):
 def resubmit_task(model_admin: Any, request: HttpRequest, queryset: QuerySet) -> None:
     """Enqueue tasks anew, with what they had; one that had failed is deleted."""
     done = 0
-    for task in queryset.defer(None):
+    for pk, name in list(queryset.values_list("pk", "name")):
         try:
             with transaction.atomic(using=conf.database()):
+                # One by one: a row that cannot be read keeps no other.
+                task = queryset.defer(None).filter(pk=pk).first()
+                if task is None:
+                    continue
                 _resubmit(task)
                 if isinstance(model_admin, FailAdmin):
                     task.delete()
         except PgQueueError as error:
-            model_admin.message_user(request, f"{task.name}: {error}", messages.ERROR)
+            model_admin.message_user(request, f"{name}: {error}", messages.ERROR)
         else:
             done += 1
     if done:

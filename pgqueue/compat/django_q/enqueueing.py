@@ -117,6 +117,7 @@ def run_here(task: dict[str, Any], broker: Broker) -> str:
     error = running.execute(task)
     if error is not None and not running.is_missing(error):
         raise error
+    saving.refuse_unstorable(task)
     saving.save(task, broker)
     go_on(task, broker)
     running.tell(task)

@@ -10,7 +10,7 @@ from pgqueue.api.default import default_app
 from pgqueue.compat import pickles
 from pgqueue.compat.django_q import packages, running, saving
 from pgqueue.compat.django_q.brokers import Broker, get_broker
-from pgqueue.compat.django_q.conf import logger
+from pgqueue.compat.django_q.conf import Conf, logger
 from pgqueue.compat.django_q.enqueueing import described
 from pgqueue.compat.django_q.humanhash import humanize, uuid
 from pgqueue.compat.django_q.signals import pre_enqueue
@@ -51,8 +51,8 @@ def async_iter(func: Any, args_iter: Sequence[Any], **kwargs: Any) -> str:
     options: dict[str, Any] = dict(kwargs["q_options"] if nested else kwargs)
     options.pop("hook", None)
     name = kwargs.get("task_name") or options.get("task_name") or humanize(made)
-    if options.get("cached"):
-        options["iter_cached"] = options["cached"]
+    if cached := options.get("cached", Conf.CACHED):
+        options["iter_cached"] = cached
     options |= {"group": made, "iter_count": len(items), "cached": True}
     words = {**kwargs, "q_options": options} if nested else options
     members = []
@@ -142,6 +142,7 @@ def _run(
         error = running.execute(task)
         if error is not None and not running.is_missing(error):
             raise error
+        saving.refuse_unstorable(task)
         success = success and task["success"]
         results.append(task["result"])
         args.append(task["args"] if is_tuple else task["args"][0])

@@ -20,7 +20,7 @@ from pgqueue.compat.serving import serve
 from pgqueue.core import codec
 from pgqueue.core.errors import DecodeError, NotSerializableError
 from pgqueue.core.options import MAX_ATTEMPTS
-from pgqueue.core.outcome import Cancel
+from pgqueue.core.outcome import Cancel, TaskControl
 from pgqueue.django import conf
 
 #: Results up to here are kept with the job as well.
@@ -39,6 +39,10 @@ _spawned: list[int] = []
 _now = threading.local()
 
 
+class _SpentError(Exception):
+    """Say that a task has failed as often as it may."""
+
+
 def install() -> None:
     """Let workers run tasks of django-q, and hooks be called."""
     pickles.register()
@@ -48,7 +52,7 @@ def install() -> None:
         run,
         max_attempts=MAX_ATTEMPTS,
         backoff=_pause,
-        give_up_on=(DecodeError, NotSerializableError),
+        give_up_on=(DecodeError, NotSerializableError, _SpentError),
     )
 
 
@@ -134,8 +138,11 @@ def _keep(task: dict[str, Any], broker: Broker) -> None:
 def _package(context: Any, text: str) -> Any:
     """Run a signed package, as the old broker took them in.
 
+    Its job cannot know how often the task inside may be tried; so that is seen to here.
+
     Raises:
         Cancel: it was not signed here.
+        _SpentError: it has failed, and is not tried again.
         Exception: what its function has raised.
     """
     try:
@@ -143,7 +150,15 @@ def _package(context: Any, text: str) -> Any:
     except (BadSignature, DecodeError) as error:
         logger.error("package %s is not opened: %s", context.job_id, error)
         raise Cancel("the package was not signed with the SECRET_KEY of this project") from None
-    return _work(context, task, get_broker(context.queue))
+    most = packages.attempts(task, Conf.at(context.queue))
+    try:
+        return _work(context, task, get_broker(context.queue))
+    except TaskControl:
+        raise
+    except (Exception, SystemExit) as error:
+        if context.attempt - context.lost < most:
+            raise
+        raise _SpentError(f"{type(error).__name__}: {error}") from error
 
 
 def _ended(context: Any, told: Mapping[str, Any]) -> None:

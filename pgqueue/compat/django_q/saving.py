@@ -16,6 +16,7 @@ from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.models import Success, Task
 from pgqueue.compat.django_q.signing import SignedPackage
 from pgqueue.compat.django_q.utils import get_func_repr
+from pgqueue.core.errors import NotSerializableError
 from pgqueue.django import conf
 
 log: Final = logging.getLogger("django-q")
@@ -34,6 +35,14 @@ def save(task: dict[str, Any], broker: Broker) -> Task | None:
         save_cached(task, broker)
         return None
     return save_task(task, broker)
+
+
+def refuse_unstorable(task: dict[str, Any]) -> None:
+    """Make a task a failure that says why, if what its function has returned cannot be stored."""
+    try:
+        fields.dumps(task["result"])
+    except NotSerializableError as refused:
+        task["success"], task["result"] = False, str(refused)
 
 
 def save_task(task: dict[str, Any], broker: Broker | None = None) -> Task | None:

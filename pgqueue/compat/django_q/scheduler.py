@@ -53,14 +53,17 @@ def tick(context: Any, schedule_id: int) -> None:
     """Run a schedule, if it is due; what its waiting job does.
 
     Raises:
-        Snooze: this cluster runs no schedules; another may.
+        Snooze: this cluster runs no schedules, another may; or it cannot run, and is looked at
+            again, since the cause may have gone, as a setting or a lock.
     """
     if not Conf.at(context.queue).SCHEDULER:
         raise Snooze("30s")
-    fire(schedule_id, get_broker(context.queue))
+    made = fire(schedule_id, get_broker(context.queue))
     if time.monotonic() - _armed[0] > _ARM_EVERY:
         _armed[0] = time.monotonic()
         rearm()
+    if made is None and _due().filter(pk=schedule_id, error__isnull=False).exists():
+        raise Snooze("60s")
 
 
 def rearm(home: str | None = None) -> int:
@@ -77,7 +80,7 @@ def rearm(home: str | None = None) -> int:
 def fire(schedule_id: int, broker: Broker | None = None) -> str | None:
     """Make the task of a schedule, if it is due, and move it on, in one transaction.
 
-    One that cannot run says why in its `error`, and is left alone until it is changed.
+    One that cannot run says why in its `error`, and stays due.
 
     Returns:
         The id of the task; None where there is none.
@@ -158,6 +161,9 @@ def _fire(row: Schedule, broker: Broker | None) -> str:
 def _next(row: Schedule) -> Any:
     """Tell when a schedule runs next: the step after, or the first that is still to come."""
     found = row.next_run
+    if row.schedule_type == Schedule.CRON:
+        # The clock of the database, by which it is due, may be ahead of the one here.
+        return row.cron_after(max(localtime(), localtime(found)))
     for _step in range(_MOST_STEPS):
         before, found = found, row.calculate_next_run(found)
         if found <= before:

@@ -103,6 +103,12 @@ def run(words: argparse.Namespace) -> int:
             f"--database must be an alias of DATABASES; got {shown(alias)}"
             f"{suggest(alias, settings.DATABASES)}"
         )
+    if connections[alias].vendor != "postgresql":
+        raise ConfigurationError(
+            f"the old tables must be in PostgreSQL; the database {alias!r} is "
+            f"{connections[alias].vendor}; copy them into a PostgreSQL database first, and name "
+            "that with --database"
+        )
     module: Any = importlib.import_module(f"pgqueue.compat.migrating.from_{facade[15:]}")
     try:
         for one in {alias, conf.database()}:

@@ -18,6 +18,11 @@ from pgqueue.django import conf
 Row = dict[str, Any]
 #: Rows of one transaction.
 BATCH: Final = 500
+#: What reading a row may raise, whatever stands in it.
+_UNREADABLE: Final = (
+    PgQueueError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+    RecursionError,
+)  # fmt: skip
 
 
 class RefusedRow(Exception):
@@ -94,6 +99,7 @@ class Mover:
         self._batch = batch
         self._advance = advance
         self.report = Report(library=library, applied=apply)
+        self._sources = {kind: source_of(kind.table, alias) for kind in kinds}
         self._tallies = {kind: Tally(what=kind.what, table=kind.table) for kind in kinds}
         self.report.tallies = list(self._tallies.values())
 
@@ -188,6 +194,9 @@ class Mover:
                 good.append((row, kind.read(row)))
             except RefusedRow as why:
                 tally.refuse(row[kind.key], str(why))
+            except _UNREADABLE as error:
+                # Only its type: its message may hold values of the row.
+                tally.refuse(row[kind.key], f"it cannot be read ({type(error).__name__})")
         if not self._apply:
             self._tell(tally, good)
             return
@@ -219,7 +228,7 @@ class Mover:
                     [
                         [str(row[kind.key]) for row, _ in chosen],
                         [str(key) for key in keys],
-                        kind.table,
+                        self._sources[kind],
                     ],
                 )
         tally.before += len(pairs) - len(chosen)
@@ -233,7 +242,7 @@ class Mover:
         with self._own.cursor() as cursor:
             cursor.execute(
                 "SELECT id FROM pgqueue.migrated_rows WHERE source = %s AND id = ANY (%s)",
-                [kind.table, [str(row[kind.key]) for row in rows]],
+                [self._sources[kind], [str(row[kind.key]) for row in rows]],
             )
             return {row[0] for row in cursor.fetchall()}
 
@@ -243,7 +252,7 @@ class Mover:
                 "INSERT INTO pgqueue.migrated_rows (source, id)"
                 " SELECT %s, i.id FROM unnest(%s::text[]) AS i (id)"
                 " ON CONFLICT DO NOTHING RETURNING id",
-                [kind.table, ids],
+                [self._sources[kind], ids],
             )
             return {row[0] for row in cursor.fetchall()}
 
@@ -260,12 +269,36 @@ class Mover:
                     tally.deleted += cursor.rowcount
 
 
-def became(table: str, ids: Sequence[object]) -> dict[str, str]:
+def source_of(table: str, alias: str) -> str:
+    """Name an old table in the marks of its rows: with its alias, where it is not beside the queue.
+
+    Tables of one name in several databases have the same keys for different rows.
+    """
+    own = conf.database()
+    # Two aliases may lead to one table, and one database may have two of a name, in two schemas.
+    same = alias == own or _place(table, alias) == _place(table, own)
+    return table if same else f"{alias}:{table}"
+
+
+def _place(table: str, alias: str) -> tuple[object, ...]:
+    """Give what two tables, wherever they are, do not have in common."""
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_database(), pg_postmaster_start_time(), to_regclass(%s)::oid",
+            [connection.ops.quote_name(table)],
+        )
+        found: tuple[object, ...] = cursor.fetchone()
+    return found
+
+
+def became(table: str, ids: Sequence[object], alias: str) -> dict[str, str]:
     """Tell what rows that were moved have become, by their old keys."""
+    source = source_of(table, alias)
     with connections[conf.database()].cursor() as cursor:
         cursor.execute(
             "SELECT id, became FROM pgqueue.migrated_rows WHERE source = %s AND id = ANY (%s)",
-            [table, [str(one) for one in ids]],
+            [source, [str(one) for one in ids]],
         )
         return {row[0]: row[1] for row in cursor.fetchall() if row[1] is not None}
 

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from pgqueue.api.default import default_app
+from pgqueue.cli.output import note
 from pgqueue.compat import paths
 from pgqueue.compat.django_async import plain, running, utils
 from pgqueue.compat.migrating.engine import Kind, Moved, RefusedRow, Row, became
@@ -21,6 +22,8 @@ _JOB: Final = (
     "name", "args", "kwargs", "meta", "result", "priority", "identity", "added", "scheduled",
     "started", "executed", "cancelled", "group_id",
 )  # fmt: skip
+#: How long the queue stays paused where this is cut off and nobody runs it again.
+_PAUSED: Final = "7d"
 _JSON: Final = {name: plain.JsonTextField(name=name) for name in ("args", "kwargs", "meta")}
 _RESULT: Final = plain.JsonTextField(name="result")
 
@@ -39,6 +42,9 @@ def kinds(*, alias: str, salts: Sequence[str] = (), without_values: bool = False
 
     def write(rows: Sequence[dict[str, Any]]) -> list[object]:
         return _write_jobs(rows, alias)
+
+    def write_errors(rows: Sequence[dict[str, Any]]) -> list[object]:
+        return _write_errors(rows, alias)
 
     return [
         Kind(
@@ -72,7 +78,7 @@ def kinds(*, alias: str, salts: Sequence[str] = (), without_values: bool = False
             table=_ERRORS,
             columns=("job_id", "executed", "exception", "traceback"),
             read=_read_error,
-            write=_write_errors,
+            write=write_errors,
             needed=False,
         ),
     ]
@@ -80,17 +86,27 @@ def kinds(*, alias: str, salts: Sequence[str] = (), without_values: bool = False
 
 @contextlib.contextmanager
 def during() -> Iterator[None]:
-    """Let no job of the facade begin: a group could end before all that wait are in it."""
+    """Let no job of the facade begin: a group could end before all that wait are in it.
+
+    Cut off, the queue stays paused, until this is run again and comes to its end. A pause that ends
+    by itself is taken for one of ours, of a time before; one without an end is somebody else's.
+    """
     queues = default_app().queues
-    if any(one.queue == running.QUEUE and one.paused for one in queues.list()):
+    if any(
+        one.queue == running.QUEUE and one.paused and one.resume_at is None for one in queues.list()
+    ):
         yield
         return
-    # It resumes by itself, should this be killed.
-    queues.pause(running.QUEUE, resume_in="1h")
+    queues.pause(running.QUEUE, resume_in=_PAUSED)
     try:
         yield
-    finally:
-        queues.resume(running.QUEUE)
+    except BaseException:
+        note(
+            f"cut off: the queue {running.QUEUE} stays paused, for not all jobs of its groups may "
+            "be in it; run this again, and it resumes at the end"
+        )
+        raise
+    queues.resume(running.QUEUE)
 
 
 def _read_group(row: Row) -> Moved:
@@ -123,14 +139,15 @@ def _read_job(row: Row) -> Moved:
 
 
 def _write_jobs(rows: Sequence[dict[str, Any]], alias: str) -> list[object]:
-    groups = became(_GROUPS, [row["group_id"] for row in rows if row["group_id"] is not None])
+    members = [row["group_id"] for row in rows if row["group_id"] is not None]
+    groups = became(_GROUPS, members, alias)
     there = [
         {**row, "group_id": None if row["group_id"] is None else groups.get(str(row["group_id"]))}
         for row in rows
     ]
     keys = _insert("pgqueue.async_jobs", there, _JOB)
     finals = _finals([row["id"] for row in rows], alias)
-    groups = became(_GROUPS, list(finals.values()))
+    groups = became(_GROUPS, list(finals.values()), alias)
     with connections[conf.database()].cursor() as cursor:
         for row, key in zip(rows, keys, strict=True):
             group = groups.get(str(finals.get(row["id"])))
@@ -163,8 +180,8 @@ def _read_error(row: Row) -> Moved:
     return Moved(value=dict(row))
 
 
-def _write_errors(rows: Sequence[dict[str, Any]]) -> list[object]:
-    jobs = became(_JOBS, [row["job_id"] for row in rows])
+def _write_errors(rows: Sequence[dict[str, Any]], alias: str) -> list[object]:
+    jobs = became(_JOBS, [row["job_id"] for row in rows], alias)
     there = [{**row, "job_id": jobs.get(str(row["job_id"]))} for row in rows]
     if any(row["job_id"] is None for row in there):
         raise ValueError("its job was not moved")

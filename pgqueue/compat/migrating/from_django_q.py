@@ -12,7 +12,8 @@ from django.db import connections
 from django.utils import timezone
 
 from pgqueue.api.default import default_app
-from pgqueue.compat.django_q import packages
+from pgqueue.compat import paths
+from pgqueue.compat.django_q import packages, scheduler
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.models import Schedule, Task
 from pgqueue.compat.migrating import plain
@@ -131,7 +132,18 @@ def _write_waiting(specs: Sequence[JobSpec]) -> list[object]:
 
 
 def _read_schedule(row: Row) -> Moved:
-    return Moved(value={name: row[name] for name in ("id", *_SCHEDULE)})
+    held = {name: row[name] for name in ("id", *_SCHEDULE)}
+    if held["repeats"] != 0 and held["next_run"] is not None:
+        # One that is over runs nothing, and is moved as it stands.
+        try:
+            args, _ = scheduler.arguments(Schedule(**held))
+        except ValueError as error:
+            raise RefusedRow(str(error)) from None
+        try:
+            paths.check(str(held["func"]), args)
+        except paths.PathNotAllowedError as error:
+            raise RefusedRow(str(error)) from None
+    return Moved(value=held)
 
 
 def _write_schedules(rows: Sequence[dict[str, Any]]) -> list[object]:
@@ -149,8 +161,12 @@ def _write_schedules(rows: Sequence[dict[str, Any]]) -> list[object]:
     Schedule.objects.bulk_create(made.values())
     with connections[conf.database()].cursor() as cursor:
         cursor.execute(
-            "SELECT setval(pg_get_serial_sequence('pgqueue.django_q_schedules', 'id'), s.most)"
-            " FROM (SELECT max(id) AS most FROM pgqueue.django_q_schedules) AS s"
+            # Only forward: numbers that were drawn, of rows that are gone or not committed yet,
+            # are not drawn again.
+            "SELECT setval(q.name, s.most)"
+            " FROM (SELECT max(id) AS most FROM pgqueue.django_q_schedules) AS s,"
+            " pg_get_serial_sequence('pgqueue.django_q_schedules', 'id') AS q (name)"
+            " WHERE s.most > nextval(q.name)"
         )
     return [one.pk for one in made.values()]
 

@@ -185,6 +185,22 @@ def test_a_failure_is_resubmitted_and_goes(client: Client) -> None:
     assert [(row.func(), row.group()) for row in OrmQ.objects.all()] == [(f"{TASKS}.echo", "mail")]
 
 
+def test_a_task_that_cannot_be_read_keeps_no_other_from_being_resubmitted(
+    client: Client, market: Database
+) -> None:
+    from pgqueue.compat.django_q.models import Failure, OrmQ
+
+    rows = [task(at, success=False) for at in (1, 2, 3)]
+    # As a pickle that another key has signed.
+    broken = '{"$t": "no such tag", "v": 1}'
+    market.execute("UPDATE pgqueue.django_q_tasks SET args = %s WHERE name = 'task-2'", [broken])
+    first, second = act(client, "failure", *rows)
+    assert first.startswith("task-2: ")
+    assert second == "2 tasks were resubmitted."
+    assert list(Failure.objects.values_list("name", flat=True)) == ["task-2"]
+    assert OrmQ.objects.count() == 2
+
+
 def test_who_may_only_look_cannot_resubmit(client: Client) -> None:
     from django.contrib.auth.models import Permission, User
 

@@ -1,5 +1,6 @@
 """The clusters and the commands: how they are shown, started and stopped."""
 
+import datetime as dt
 import io
 import json
 import os
@@ -187,7 +188,7 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
     from pgqueue.compat.django_q.brokers import get_broker
     from pgqueue.compat.django_q.cluster import Cluster
     from pgqueue.compat.django_q.conf import Conf
-    from pgqueue.compat.django_q.models import Task
+    from pgqueue.compat.django_q.models import Schedule, Task
     from pgqueue.compat.django_q.status import Stat
     from pgqueue.compat.django_q.tasks import async_task
     from tests.compat.project.market.models import Order
@@ -214,8 +215,12 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
         assert not cluster.stop()
         assert Order.objects.get().number == "a1"
         # And by the command, which waits for its end.
-        async_task("tests.compat.project.market.tasks.order", "a2")
-        call_command("qcluster", run_once=True)
+        async_task("tests.compat.project.market.tasks.order", "a2", cluster="renamed")
+        Schedule.objects.create(func="math.floor", next_run=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
+        with override_settings(Q_CLUSTER={"workers": 1, "name": "renamed"}):
+            call_command("qcluster", run_once=True)
+        # What has no cluster is of the first, whose name was changed.
+        assert market.execute("SELECT queue FROM pgqueue.scheduled_jobs") == [("renamed",)]
     assert [order.number for order in Order.objects.all()] == ["a1", "a2"]
     for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
         signal.signal(number, handler)

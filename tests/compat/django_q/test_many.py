@@ -242,3 +242,18 @@ def test_a_task_as_an_object(work: Work) -> None:
     work()
     assert queued.result(wait=-1) == 2
     assert list(queued.result_group(count=1)) == [2]
+
+
+def test_an_iteration_where_all_is_cached(work: Work) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.models import Task
+    from pgqueue.compat.django_q.tasks import async_iter, result
+
+    with override_settings(Q_CLUSTER={"cached": 60}):
+        kept = async_iter("math.floor", [1.5, 2.5])
+        row = async_iter("math.floor", [3.5], cached=False)
+        work()
+    assert result(kept, cached=True) == [1, 2]
+    assert result(row) == [3]
+    assert Task.objects.count() == 1

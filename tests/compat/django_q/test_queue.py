@@ -136,6 +136,61 @@ def test_packages(work: Work, market: Database) -> None:
     assert Task.objects.get().group == "g"
 
 
+@pytest.mark.parametrize("words", [{"ack_failure": True}, {"max_attempts": 2}, {}])
+def test_a_package_is_tried_as_often_as_its_task(
+    work: Work, market: Database, words: dict[str, Any]
+) -> None:
+    from django.test import override_settings
+    from django.utils import timezone
+
+    from pgqueue.compat.django_q.brokers import get_broker
+    from pgqueue.compat.django_q.models import Failure
+    from pgqueue.compat.django_q.signing import SignedPackage
+
+    task: dict[str, Any] = {
+        "id": "b" * 32, "name": "packed", "func": f"{TASKS}.fail", "args": ("x",), "kwargs": {},
+        "started": timezone.now(),
+    }  # fmt: skip
+    if "ack_failure" in words:
+        task |= words
+    with override_settings(Q_CLUSTER={} if "ack_failure" in words else words):
+        get_broker().enqueue(SignedPackage.dumps(task))
+        states = []
+        for _ in range(3):
+            states += [ran.state for ran in work()]
+            market.execute("SELECT pgqueue.retry(job_id) FROM pgqueue.scheduled_jobs")
+    most = 1 if "ack_failure" in words else words.get("max_attempts", 3)
+    assert states == ["retry"] * (most - 1) + ["failed" if words else "retry"]
+    failure = Failure.objects.get()
+    assert (failure.attempt_count, "Traceback" in failure.result) == (most, True)
+
+
+def test_a_row_that_runs_or_has_ended_is_not_saved_anew(work: Work, market: Database) -> None:
+    from django.db import transaction
+
+    from pgqueue.compat.django_q.models import OrmQ
+    from pgqueue.compat.django_q.tasks import async_task
+
+    async_task(ECHO)
+    ended = OrmQ.objects.get()
+    work()
+    async_task(ECHO)
+    runs = OrmQ.objects.get()
+    [(worker,)] = market.execute("SELECT pgqueue.register_worker('w')")
+    market.execute("SELECT pgqueue.dequeue(%s)", [worker])
+    with transaction.atomic():
+        for row in (ended, runs):
+            row.lock = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+            row.save()
+        assert OrmQ.objects.get().state == "running"
+    assert market.execute("SELECT count(*) FROM pgqueue.jobs") == [(2,)]
+    # A copy is another task, as ever.
+    runs.pk = None
+    runs.key = "copied"
+    runs.save()
+    assert OrmQ.objects.filter(key="copied").count() == 1
+
+
 class Own:
     """A broker of the project's own."""
 

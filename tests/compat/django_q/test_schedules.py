@@ -403,3 +403,53 @@ def test_a_job_that_was_taken_away_comes_back(work: Work, market: Database) -> N
     with override_settings(Q_CLUSTER={"name": "renamed"}):
         scheduler.scheduler()
     assert market.execute(live, ["renamed"]) == [(3,)]
+
+
+def test_cron_of_a_clock_that_is_behind(market: Database) -> None:
+    """What is due by the clock of the database goes on from there, not to the same time again."""
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.models import Schedule
+    from pgqueue.compat.django_q.scheduler import _next
+
+    with override_settings(Q_CLUSTER={"time_zone": "Asia/Tokyo"}):
+        one = Schedule(func=ECHO, schedule_type=Schedule.CRON, cron="0 22 * * *")
+        one.next_run = one.calculate_next_run().astimezone(dt.UTC)
+        assert _next(one) == one.next_run + dt.timedelta(days=1)
+
+
+def test_seconds_stand_last_in_cron(market: Database) -> None:
+    from django.core.exceptions import ValidationError
+
+    from pgqueue.compat.django_q.models import Schedule
+    from pgqueue.compat.django_q.models.schedules import validate_cron
+
+    validate_cron("0 22 * * 1-5 30")
+    with pytest.raises(ValidationError):
+        validate_cron("0 22 * * 1-5 60")
+    one = Schedule(func=ECHO, schedule_type=Schedule.CRON, cron="0 22 * * 1-5 30")
+    friday = dt.datetime(2021, 1, 1, 22, tzinfo=dt.UTC)
+    assert one.cron_after(friday) == friday + dt.timedelta(seconds=30)
+    assert one.cron_after(friday + dt.timedelta(minutes=1)) == (
+        friday + dt.timedelta(days=3, seconds=30)
+    )
+
+
+def test_what_could_not_run_is_looked_at_again(work: Work, market: Database) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.models import Schedule
+
+    later = "SELECT pgqueue.retry(job_id) FROM pgqueue.scheduled_jobs"
+    one = Schedule.objects.create(func="os.getpid", schedule_type="D")
+    for _ in range(2):
+        assert [ran.state for ran in work()] == ["snoozed"]
+        one.refresh_from_db()
+        assert "PGQUEUE" in one.error
+        [(waiting,)] = market.execute("SELECT count(*) FROM pgqueue.scheduled_jobs")
+        assert waiting == 1
+        market.execute(later)
+    with override_settings(PGQUEUE={"ALLOW": ["os.getpid"]}):
+        assert [ran.state for ran in work()] == ["succeeded", "succeeded"]
+    one.refresh_from_db()
+    assert (one.runs, one.error) == (1, None)

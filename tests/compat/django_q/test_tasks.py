@@ -609,3 +609,24 @@ def test_what_fails_around_a_task_does_not_run_it_again(
         signals.pre_execute.disconnect(broken)
     assert Task.objects.filter(success=False).count() == 1
     assert market.execute("SELECT number FROM market_order") == [("1",)]
+
+
+def test_a_function_that_a_test_has_patched(market: Database) -> None:
+    from unittest import mock
+
+    from pgqueue.compat.django_q.tasks import async_iter, async_task, fetch
+
+    with mock.patch(f"{TASKS}.echo", return_value=7) as echo:
+        good = fetch(async_task(f"{TASKS}.echo", 1, sync=True))
+    echo.assert_called_once_with(1)
+    assert good is not None
+    assert (good.success, good.result) == (True, 7)
+    # What it returns by itself is not to be stored, and no reason to fail a test.
+    with mock.patch(f"{TASKS}.echo") as echo:
+        bad = fetch(async_task(f"{TASKS}.echo", 1, sync=True))
+        many = fetch(async_iter(f"{TASKS}.echo", [1, 2], sync=True))
+    assert echo.call_count == 3
+    assert bad is not None
+    assert many is not None
+    assert (bad.success, many.success) == (False, False)
+    assert "MagicMock" in bad.result

@@ -1,14 +1,15 @@
 """Run the command in this process."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from pgqueue.__main__ import main
-from tests.fixtures.databases import Database
+from tests.django_app.conftest import _point
+from tests.fixtures.databases import Database, _drop, create_database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,18 @@ class Done:
 
 
 Migrate = Callable[..., Done]
+
+
+@pytest.fixture
+def second(market: Database) -> Iterator[Database]:
+    """The alias `other`, on an empty database beside that of the queue."""
+    from django.db import connections
+
+    found = create_database(market.server)
+    _point("other", found)
+    yield found
+    connections["other"].close()
+    _drop(found)
 
 
 @pytest.fixture

@@ -180,6 +180,70 @@ def test_a_queue_that_was_paused_stays_so(old: Database, migrate: Migrate) -> No
     assert old.execute(paused) == [(True, None)]
 
 
+def test_cut_off_it_keeps_the_queue_paused_until_all_groups_are_whole(
+    old: Database, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pgqueue.compat import here
+    from pgqueue.compat.django_async.models import Group
+    from pgqueue.compat.migrating import from_django_async
+
+    one, two = put_group(old, "one"), put_group(old, "two")
+    for number in range(4):
+        put(old, number, group_id=one if number < 3 else two)
+    write, seen = from_django_async._write_jobs, list[int]()
+
+    def interrupted(rows: Any, alias: str) -> list[object]:
+        seen.append(len(rows))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return write(rows, alias)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(from_django_async, "_write_jobs", interrupted)
+        done = migrate("django-async", "--apply", "--batch", "1")
+    assert (done.code, seen) == (130, [1, 1, 1])
+    assert "the queue async stays paused" in done.err
+    paused = (
+        "SELECT paused, resume_at > now() + interval '6 days' FROM pgqueue.queues"
+        " WHERE name = 'async'"
+    )
+    assert old.execute(paused) == [(True, True)]
+    # Of the first group two are in, which would end it.
+    assert here.run(["async"]) == []
+    done = migrate("django-async", "--apply", "--batch", "1")
+    assert (done.code, done.counts()["waiting jobs"]) == (0, (4, 2, 2, 0))
+    assert "paused" not in done.err
+    assert old.execute(paused) == [(False, None)]
+    assert len(here.run(["async"])) == 4
+    assert [
+        (group.jobs.count(), group.has_completed()) for group in Group.objects.order_by("id")
+    ] == [(3, True), (1, True)]
+
+
+def test_keys_of_two_databases_are_not_taken_for_each_other(
+    old: Database, second: Database, migrate: Migrate
+) -> None:
+    from pgqueue.compat.django_async.models import Error, Job
+
+    second.execute(DJANGO_ASYNC)
+    for db, name in ((old, "here"), (second, "there")):
+        group = put_group(db, name)
+        job = put(db, name, group_id=group)
+        db.execute("UPDATE async_group SET final_id = %s", [job])
+        row = {"job_id": job, "executed": NOW, "exception": name, "traceback": ""}
+        _insert(db, "async_error", row)
+    assert migrate("django-async", "--apply").code == 0
+    done = migrate("django-async", "--apply", "--delete", "--database", "other")
+    assert done.code == 0
+    assert [table["deleted"] for table in done.report["tables"]] == [1, 1, 0, 1]
+    for name in ("here", "there"):
+        job = Job.objects.get(group__reference=name)
+        assert json.loads(job.args) == [name]
+        assert job.group.final == job
+        assert Error.objects.get(job=job).exception == name
+    assert old.execute("SELECT count(*) FROM async_job") == [(1,)]
+
+
 def test_tables_of_an_older_version_are_read_too(old: Database, migrate: Migrate) -> None:
     from pgqueue.compat.django_async.models import Job
 

@@ -204,6 +204,48 @@ def test_schedules_go_on_where_they_were(old: Database, migrate: Migrate) -> Non
     assert Schedule.objects.create(func="math.floor").pk > cron.pk
 
 
+def put_schedule(db: Database, key: int, func: str, **more: Any) -> None:
+    row = {"id": key, "func": func, "schedule_type": "D", "repeats": -1, "next_run": NOW, **more}
+    names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+    db.execute(f"INSERT INTO django_q_schedule ({names}) VALUES ({marks})", list(row.values()))
+
+
+def test_schedules_that_could_not_run_are_refused(old: Database, migrate: Migrate) -> None:
+    from pgqueue.compat.django_q.models import Schedule
+
+    command = "django.core.management.call_command"
+    put_schedule(old, 1, "os.system", args="'true'")
+    put_schedule(old, 2, command, args="'flush', '--noinput'")
+    put_schedule(old, 3, "math.floor", args="my_secret")
+    # Nothing is told of a value that no reader was ready for.
+    put_schedule(old, 4, "math.floor", args="{['my_secret']: 1}")
+    put_schedule(old, 5, "os.system", repeats=0)
+    put_schedule(old, 6, "os.system", next_run=None)
+    put_schedule(old, 7, f"{MARKET}.not_written_yet")
+    put_schedule(old, 8, "math.floor", args="1.5")
+    done = migrate("django-q", "--apply")
+    assert (done.code, done.counts()["schedules"]) == (1, (8, 0, 4, 4))
+    why = done.refusals()
+    assert "add 'os.system' to PGQUEUE[\"ALLOW\"]" in why["1"]
+    assert f"add '{command}:command' to PGQUEUE[\"ALLOW\"]" in why["2"]
+    assert why["3"] == "args must be literals of Python"
+    assert why["4"] == "it cannot be read (TypeError)"
+    assert sorted(Schedule.objects.values_list("pk", flat=True)) == [5, 6, 7, 8]
+
+
+def test_numbers_of_schedules_are_not_drawn_twice(old: Database, migrate: Migrate) -> None:
+    from pgqueue.compat.django_q.models import Schedule
+
+    drawn = "SELECT setval(pg_get_serial_sequence('pgqueue.django_q_schedules', 'id'), 50)"
+    old.execute(drawn)
+    put_schedule(old, 7, "math.floor")
+    migrate("django-q", "--apply")
+    assert Schedule.objects.create(func="math.floor").pk > 50
+    put_schedule(old, 90, "math.floor")
+    migrate("django-q", "--apply")
+    assert Schedule.objects.create(func="math.floor").pk == 91
+
+
 def test_results_and_failures_can_be_fetched(old: Database, migrate: Migrate) -> None:
     from pgqueue.compat.django_q.models import Failure, Task
     from tests.compat.project.market.models import Order
@@ -277,6 +319,66 @@ def test_what_was_moved_is_deleted_where_it_shall(old: Database, migrate: Migrat
     assert old.execute("SELECT id FROM django_q_ormq") == [(2,)]
     assert old.execute("SELECT count(*) FROM django_q_task") == [(0,)]
     assert old.execute("SELECT count(*) FROM pgqueue.jobs") == [(1,)]
+
+
+def test_rows_of_another_database_are_not_taken_for_those_that_were_moved(
+    old: Database, second: Database, migrate: Migrate
+) -> None:
+    second.execute(DJANGO_Q)
+    for db, number in ((old, 1), (second, 2)):
+        put(db, signed(task(number)))
+    assert migrate("django-q", "--apply", "--delete").counts()["waiting tasks"] == (1, 0, 1, 0)
+    looked = migrate("django-q", "--database", "other")
+    assert looked.counts()["waiting tasks"] == (1, 0, 1, 0)
+    done = migrate("django-q", "--apply", "--delete", "--database", "other")
+    assert done.counts()["waiting tasks"] == (1, 0, 1, 0)
+    assert second.execute("SELECT count(*) FROM django_q_ormq") == [(0,)]
+    found = old.execute("SELECT meta -> 'django_q' ->> 'id' FROM pgqueue.jobs ORDER BY id")
+    assert found == [(f"{number:032x}",) for number in (1, 2)]
+    marks = old.execute("SELECT source, id FROM pgqueue.migrated_rows ORDER BY source")
+    assert marks == [("django_q_ormq", "1"), ("other:django_q_ormq", "1")]
+
+
+def test_two_aliases_of_one_database_move_a_row_once(old: Database, migrate: Migrate) -> None:
+    from django.db import connections
+
+    from tests.django_app.conftest import _point
+
+    _point("other", old)
+    put(old, signed(task(1)))
+    try:
+        assert migrate("django-q", "--apply").counts()["waiting tasks"] == (1, 0, 1, 0)
+        again = migrate("django-q", "--apply", "--database", "other")
+        assert again.counts()["waiting tasks"] == (1, 1, 0, 0)
+        # Of one name, and another table: that of another schema.
+        old.execute(
+            "CREATE SCHEMA elder; CREATE TABLE elder.django_q_ormq (LIKE django_q_ormq);"
+            "CREATE TABLE elder.django_q_schedule (LIKE django_q_schedule);"
+            "INSERT INTO elder.django_q_ormq SELECT * FROM django_q_ormq"
+        )
+        connections["other"].close()
+        with connections["other"].cursor() as cursor:
+            cursor.execute("SET search_path = elder, public")
+        again = migrate("django-q", "--database", "other")
+        assert again.counts()["waiting tasks"] == (1, 0, 1, 0)
+    finally:
+        connections["other"].close()
+
+
+def test_old_tables_elsewhere_than_in_postgresql_are_refused(
+    old: Database, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.conf import settings
+    from django.db import connections
+
+    engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {}}
+    monkeypatch.setitem(settings.DATABASES, "lite", settings.DATABASES["default"] | engine)
+    try:
+        said = migrate("django-q", "--apply", "--database", "lite", text=True)
+    finally:
+        del connections["lite"]
+    assert (said.code, said.out) == (2, "")
+    assert "must be in PostgreSQL; the database 'lite' is sqlite; copy them into" in said.err
 
 
 def test_a_row_that_cannot_be_written_does_not_keep_the_others(

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.db import models
+from django.db import DatabaseError, models, transaction
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from pgqueue.compat.django_q import packages
 from pgqueue.compat.django_q.managers import QManager, QModel
 from pgqueue.compat.django_q.utils import get_func_repr
+from pgqueue.django import conf
 from pgqueue.django.models.base import MomentField
 
 #: What of a task is not an option.
@@ -34,6 +35,21 @@ class OrmQ(QModel):
         db_table = '"pgqueue"."django_q_queue"'
         verbose_name = _("Queued task")
         verbose_name_plural = _("Queued tasks")
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save it; one that runs by now, or has ended, stays as it is."""
+        wanted = ("force_insert", "force_update", "update_fields")
+        if args or self._state.adding or self.pk is None or any(map(options.get, wanted)):
+            super().save(*args, **options)
+            return
+        # Django inserts what it finds no row of, which would be another job.
+        using = options.get("using") or conf.database()
+        try:
+            with transaction.atomic(using=using):
+                super().save(**{**options, "using": using, "force_update": True})
+        except DatabaseError as error:
+            if error.__cause__ is not None:  # The database has refused; else no row was there.
+                raise
 
     @cached_property
     def task(self) -> dict[str, Any]:

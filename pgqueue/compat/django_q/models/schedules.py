@@ -35,7 +35,7 @@ def validate_cron(value: str) -> None:
         ValidationError: it is none.
     """
     try:
-        CronSim(_MACROS.get(value.strip().lower(), value), timezone.now())
+        _cron(value, timezone.now())
     except CronSimError as error:
         raise ValidationError(
             _("%(value)s is no cron expression: %(why)s"),
@@ -57,6 +57,19 @@ def validate_kwarg(value: str) -> bool:
     return True
 
 
+def _cron(text: str, after: dt.datetime) -> CronSim:
+    """Read a cron expression; gives its times after a moment.
+
+    Raises:
+        CronSimError: it is none.
+    """
+    fields = _MACROS.get(text.strip().lower(), text).split()
+    if len(fields) == 6:
+        # Seconds stood last in the old library, and stand first in this one.
+        fields = [fields[-1], *fields[:-1]]
+    return CronSim(" ".join(fields), after)
+
+
 def _home() -> str:
     return str(Conf.PREFIX)
 
@@ -65,8 +78,8 @@ class Schedule(QModel):
     """When a function runs, again and again or once.
 
     A row whose `next_run` has come makes a task and moves on; changing a row is enough to change
-    what it does. `runs` counts its tasks; `error` says why it could not make one, which it does not
-    try again until the row is changed.
+    what it does. `runs` counts its tasks; `error` says why it could not make one, which is tried
+    again every minute, and at once when the row is changed.
     """
 
     ONCE = "O"
@@ -185,11 +198,7 @@ class Schedule(QModel):
             ValueError: it has none, as one of type Once.
         """
         if self.schedule_type == self.CRON:
-            expression = str(self.cron)
-            found: dt.datetime = next(
-                CronSim(_MACROS.get(expression.strip().lower(), expression), localtime())
-            )
-            return found
+            return self.cron_after(localtime())
         planned: dt.datetime = next_run or self.next_run
         if self.schedule_type == self.MINUTES:
             return planned + dt.timedelta(minutes=self.minutes or 1)
@@ -207,6 +216,15 @@ class Schedule(QModel):
         # What the local clock has gained or lost meanwhile is taken back.
         moved = localtime(planned + step).replace(tzinfo=None)
         return planned + step - (moved - localtime(planned).replace(tzinfo=None) - step)
+
+    def cron_after(self, moment: dt.datetime) -> dt.datetime:
+        """Tell when its cron expression says next.
+
+        Args:
+            moment: after which, in the time zone that the expression is meant in.
+        """
+        found: dt.datetime = next(_cron(str(self.cron), moment))
+        return found
 
     def success(self) -> bool | None:
         """Tell whether its last task has succeeded; None while that is not known."""

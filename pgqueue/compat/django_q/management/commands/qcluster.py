@@ -10,12 +10,13 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import DatabaseError, connections, transaction
 from django.utils.translation import gettext as _
 
-from pgqueue.compat.django_q import launching
+from pgqueue.compat.django_q import launching, scheduler
 from pgqueue.compat.django_q.cluster import Cluster
-from pgqueue.compat.django_q.conf import NAME_VARIABLE
+from pgqueue.compat.django_q.conf import NAME_VARIABLE, Conf
+from pgqueue.django import conf
 from pgqueue.django.management.commands.pgqueue import configure_queues
 
 
@@ -54,6 +55,7 @@ class Command(BaseCommand):
             except ImproperlyConfigured as error:
                 raise CommandError(str(error)) from error
             configure_queues()
+            _rearm()
             if self._called_from_command_line:
                 _become(words, environment)
             _run_beside(burst=burst)
@@ -72,6 +74,17 @@ def _named(cluster: str | None) -> Iterator[None]:
             del os.environ[NAME_VARIABLE]
         if before is not None:
             os.environ[NAME_VARIABLE] = before
+
+
+def _rearm() -> None:
+    """Give schedules their waiting job back; those of the first cluster come along with its name.
+
+    A database that refuses is the worker's to tell of.
+    """
+    if not Conf.SCHEDULER or Conf.CLUSTER_NAME != Conf.PREFIX:
+        return
+    with contextlib.suppress(DatabaseError), transaction.atomic(using=conf.database()):
+        scheduler.rearm(Conf.PREFIX)
 
 
 def _become(words: list[str], environment: dict[str, str]) -> None:
