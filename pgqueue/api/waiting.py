@@ -61,7 +61,8 @@ def wait(
             found = look()
             if found is not None:
                 return found
-            if left <= pause:
+            # Not by how long it meant to wait: it may have been woken for nothing.
+            if monotonic() >= until:
                 break
     raise ResultTimeoutError(f"{what} was not over within {_shown(timeout)}")
 
@@ -94,7 +95,8 @@ async def await_(
             found = await look()
             if found is not None:
                 return found
-            if left <= pause:
+            # Not by how long it meant to wait: it may have been woken for nothing.
+            if monotonic() >= until:
                 break
     raise ResultTimeoutError(f"{what} was not over within {_shown(timeout)}")
 

@@ -32,6 +32,9 @@ class Notes:
         self._send = send
         self._nudge = nudge
         self._guard = threading.Lock()
+        #: Held from when lines are taken to be sent until they are: the answer of a job must not
+        #: overtake what it has said, which would be dropped then.
+        self._sending = threading.Lock()
         #: By batch and job, the last word of each.
         self._progress: dict[tuple[int, int], dict[str, Any]] = {}
         self._lines: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -75,17 +78,19 @@ class Notes:
         """Send what there is, if it is time."""
         due = self.due_in
         if due is not None and due <= 0:
-            self._flush()
+            with self._sending:
+                self._send_all()
 
     def flush_of(self, ticket: Ticket) -> None:
         """Send what there is if this job, which has ended, has something to say."""
         key = ticket.batch_no, ticket.job_id
         with self._guard:
             self._counts.pop(key, None)
-        if key in self._progress or key in self._lines:
-            self._flush()
+        with self._sending:
+            if key in self._progress or key in self._lines:
+                self._send_all()
 
-    def _flush(self) -> None:
+    def _send_all(self) -> None:
         with self._guard:
             progress, self._progress = self._progress, {}
             lines, self._lines = self._lines, {}

@@ -2,7 +2,7 @@
 -- (from the moment it is ready), or of a queue with max_running (while it runs); and one for each
 -- job that is ready and will count for the rate of its key.
 -- Written by: admit, take_slots (work); deleted by release_slots when the job leaves, jobs_forget,
--- and by take_rates (claim) when it starts.
+-- by take_rates (claim) when it starts, and by tidy where a queue got a limit while a job ended.
 -- Why a row a slot and no counter: a counter is a row that everybody updates; here nobody waits for
 -- anybody, and what a job has is given back by its id, whoever ends it. So nothing can leak that is
 -- not a row without a job, which check_invariants would show.

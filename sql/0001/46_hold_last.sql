@@ -1,7 +1,8 @@
 -- Purpose: have the last job of a group wait for the others.
 -- Called by: set_last_job; join_groups, since new members may come when the others are over.
--- Moves ready_jobs and scheduled_jobs to blocked_jobs. One that runs, or is over, is left alone.
--- Locks: the position row.
+-- Moves ready_jobs, scheduled_jobs and blocked_jobs in the line of a key to blocked_jobs that wait
+-- for a group; deletes from slots. One that runs, or is over, is left alone.
+-- Locks: the position row; those of release_slots.
 CREATE FUNCTION pgqueue.hold_last(job_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -18,11 +19,26 @@ BEGIN
         DELETE FROM pgqueue.scheduled_jobs AS s
         WHERE s.job_id = hold_last.job_id
         RETURNING s.job_id, s.queue, s.priority, s.attempt, s.lost, s.crashes, s.flags
+    ),
+    in_line AS (
+        DELETE FROM pgqueue.blocked_jobs AS b
+        WHERE b.job_id = hold_last.job_id AND b.reason IN ('concurrency', 'fair')
+        RETURNING b.job_id, b.queue, b.priority, b.attempt, b.lost, b.crashes, b.flags
     )
     INSERT INTO pgqueue.blocked_jobs
         (job_id, reason, queue, priority, attempt, lost, crashes, flags)
     SELECT m.job_id, 'group', m.queue, m.priority, m.attempt, m.lost, m.crashes, m.flags
-    FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS m;
+    FROM (
+        SELECT * FROM ready
+        UNION ALL
+        SELECT * FROM scheduled
+        UNION ALL
+        SELECT * FROM in_line
+    ) AS m;
+    IF FOUND THEN
+        -- It would keep others of its key waiting for as long as the group lasts, and itself.
+        PERFORM pgqueue.release_slots(ARRAY[hold_last.job_id], 'k', clock_timestamp());
+    END IF;
 END
 $$;
 
@@ -30,4 +46,4 @@ COMMENT ON FUNCTION pgqueue.hold_last(bigint) IS
 'Have the last job of a group wait for the others. Internal.
 
 Args: job_id.
-Locks: the position row.';
+Locks: the position row; those of pgqueue.release_slots.';

@@ -11,7 +11,8 @@
 -- to the line leaves an offer. An offer is deleted by who holds the key's lock, in a statement
 -- before the one that counts, so that the line and the slots are those of after the offer. Who
 -- gives back a slot admits the next one himself, or leaves an offer where he does not get the lock:
--- the other one may have counted before.
+-- the other one may have counted before. He leaves it even where he sees one: that may be the one
+-- that the other has deleted and not committed. Only who came for an offer leaves it as it is.
 -- Why a rate is never exceeded: a job counts for it from the moment it is ready ("r:" in slots) and
 -- from its start on for the length of the period (key_takes), and only as many go on as leave the
 -- sum at the rate. In any stretch of that length start only some that were counted together when
@@ -21,7 +22,12 @@
 -- Why no bitmaps and no sorts: a table that was small when it was analysed is not worth its index
 -- to the planner, and it would read all lines for each key.
 -- Why at most 128 locks: they stand in a table of the server's that all sessions share.
-CREATE FUNCTION pgqueue.admit(keys text[], at timestamptz, OUT queues text[])
+CREATE FUNCTION pgqueue.admit(
+    keys text[],
+    at timestamptz,
+    offered boolean DEFAULT false,
+    OUT queues text[]
+)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
@@ -145,21 +151,36 @@ BEGIN
     IF v_later IS NOT NULL THEN
         PERFORM pgqueue.rest_keys(v_later, admit.at);
     END IF;
-    IF v_again IS NOT NULL OR cardinality(v_mine) < cardinality(keys) THEN
+    IF v_again IS NOT NULL THEN
+        INSERT INTO pgqueue.offers (key) SELECT k.key FROM unnest(v_again) AS k (key);
+    END IF;
+    IF NOT admit.offered AND cardinality(v_mine) < cardinality(keys) THEN
         INSERT INTO pgqueue.offers (key)
-        SELECT k.key FROM unnest(v_again) AS k (key)
-        UNION
-        SELECT k.key
-        FROM unnest(keys) AS k (key)
-        WHERE k.key <> ALL (v_mine)
-            AND NOT EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key = k.key);
+        SELECT k.key FROM unnest(keys) AS k (key) WHERE k.key <> ALL (v_mine);
+        -- Who has the lock may look whether there is more to do before this commits, and sleep.
+        admit.queues := ARRAY(
+            SELECT q.name FROM unnest(admit.queues) AS q (name)
+            UNION
+            SELECT h.queue
+            FROM unnest(keys) AS k (key)
+            CROSS JOIN LATERAL (
+                SELECT b.queue
+                FROM pgqueue.blocked_jobs AS b
+                WHERE b.reason = 'concurrency' AND b.key = k.key
+                ORDER BY b.priority DESC, b.seq
+                LIMIT 1
+            ) AS h
+            WHERE k.key <> ALL (v_mine)
+        );
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION pgqueue.admit(text[], timestamptz) IS
+COMMENT ON FUNCTION pgqueue.admit(text[], timestamptz, boolean) IS
 'Let the first jobs of concurrency keys that have a free slot go on to be ready. Internal.
 
-Args: keys: distinct ones; at: the time it is.
-Returns: the queues that got ready jobs; the caller rings them.
+Args: keys: distinct ones; at: the time it is; offered: they were taken from offers, so that these
+stay for those whose lock somebody else has; else they are left for them.
+Returns: the queues that got ready jobs, or have a line that was left to others; the caller rings
+them.
 Locks: advisory (70677106, hash of the key) until the end of the transaction, tried.';

@@ -66,7 +66,8 @@ BEGIN
                     CROSS JOIN LATERAL (
                         SELECT j.* FROM pgqueue.jobs AS j WHERE j.id = i.id OFFSET 0
                     ) AS j
-                    WHERE i.id <> ALL (v_taken)
+                    -- A hashed list: comparing each with each is quadratic.
+                    WHERE i.id NOT IN (SELECT t.id FROM unnest(v_taken) AS t (id))
                     ORDER BY j.unique_key COLLATE "C", j.id
                 LOOP
                     IF NOT pgqueue.take_unique_key(

@@ -11,6 +11,8 @@
 -- leaves a delta, and the leader, who sees both once they have committed, ends the group.
 -- Why lock and change in two statements: a row that was changed while the lock was taken is not in
 -- the snapshot of the statement that took it.
+-- Why nothing is locked where the transaction has one snapshot for all its statements (REPEATABLE
+-- READ): a row that was changed since then would fail it, and with it what the caller has done.
 CREATE FUNCTION pgqueue.apply_counts(
     group_ids bigint[],
     totals integer[],
@@ -35,6 +37,7 @@ BEGIN
             SELECT g.id
             FROM pgqueue.groups AS g
             WHERE g.id = ANY (apply_counts.group_ids)
+                AND current_setting('transaction_isolation') LIKE 'read%'
             ORDER BY g.id
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS h;

@@ -11,6 +11,8 @@
 -- gets the lock and one leaves a delta, which the leader counts once both have committed.
 -- Why lock and change in two statements: a row that was changed while the lock was taken is not in
 -- the snapshot of the statement that took it.
+-- Why nothing is locked where the transaction has one snapshot for all its statements (REPEATABLE
+-- READ): a row that was changed since then would fail it, and with it what the caller has done.
 -- Why the doomed are found all at once: a chain of 10,000 whose first job fails would otherwise
 -- need 10,000 rounds.
 CREATE FUNCTION pgqueue.apply_waits(
@@ -46,6 +48,7 @@ BEGIN
             OFFSET 0
             FOR UPDATE SKIP LOCKED
         ) AS b
+        WHERE current_setting('transaction_isolation') LIKE 'read%'
     ) AS h;
     WITH told AS MATERIALIZED (
         -- In the target list, where it stays a hashed look-up: a join of two arrays may be planned

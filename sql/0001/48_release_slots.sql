@@ -1,6 +1,8 @@
 -- Purpose: give back what jobs counted against limits, and let the next ones go on.
 -- Called by: settle, store_outcomes, rescue, reschedule_waiting, jobs_forget; only where flags say
 -- that a job has a concurrency key, or a queue has a limit. Deletes from slots; admits and rings.
+-- Why only an offer where the transaction has one snapshot for all its statements: nobody may be in
+-- line there who is by now, and admit counts what it sees.
 -- Locks: the rows of slots, which belong to jobs whose rows the caller has; those of admit, which
 -- it tries for 128 keys itself, of ring.
 CREATE FUNCTION pgqueue.release_slots(ids bigint[], kind text, at timestamptz) RETURNS void
@@ -23,6 +25,21 @@ BEGIN
     END IF;
     IF release_slots.kind = 'q' THEN
         PERFORM pgqueue.ring(v_keys);
+        RETURN;
+    END IF;
+    IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
+        INSERT INTO pgqueue.offers (key) SELECT k.key FROM unnest(v_keys) AS k (key);
+        PERFORM pgqueue.ring(ARRAY(
+            SELECT DISTINCT h.queue
+            FROM unnest(v_keys) AS k (key)
+            CROSS JOIN LATERAL (
+                SELECT b.queue
+                FROM pgqueue.blocked_jobs AS b
+                WHERE b.reason = 'concurrency' AND b.key = k.key
+                ORDER BY b.priority DESC, b.seq
+                LIMIT 1
+            ) AS h
+        ));
         RETURN;
     END IF;
     -- Most keys have nobody in line. Whoever holds a key's lock and then sees nobody there may

@@ -104,7 +104,7 @@ BEGIN
     );
     v_fair := EXISTS (SELECT FROM pgqueue.blocked_jobs AS b WHERE b.reason = 'fair');
     IF v_keys <> '{}' THEN
-        v_admitted := pgqueue.admit(v_keys, work.at);
+        v_admitted := pgqueue.admit(v_keys, work.at, true);
     END IF;
     -- "*" stands for the queues not named, in random order, so that none is always served first.
     -- In a full scan they are read from the index, one descent a queue; else they are those of the

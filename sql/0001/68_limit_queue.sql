@@ -3,13 +3,15 @@
 -- on. Locks: the row of the queue; advisory (70677107, hash of the queue), waited for: claims hold
 -- it for as long as they take. Errors: PQ004.
 -- Why the slots are written here: jobs that run already count against a limit that is new.
+-- Why starts are forgotten only with the length of the period: they are counted in parts of it, and
+-- programs set the same limits each time they are deployed.
 CREATE FUNCTION pgqueue.limit_queue(queue text, limits jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
     v_wrong text;
-    v_rate record;
+    v_seconds double precision;
 BEGIN
     PERFORM pgqueue.check_queue_name(limit_queue.queue);
     SELECT
@@ -41,6 +43,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(
         70677107, (hashtextextended(limit_queue.queue, 0) & 2147483647)::integer);
     INSERT INTO pgqueue.queues AS q (name) VALUES (limit_queue.queue) ON CONFLICT DO NOTHING;
+    SELECT q.rate_seconds INTO v_seconds
+    FROM pgqueue.queues AS q
+    WHERE q.name = limit_queue.queue;
     UPDATE pgqueue.queues AS q
     SET max_running = CASE WHEN limit_queue.limits ? 'max_running'
             THEN (limit_queue.limits ->> 'max_running')::numeric::integer ELSE q.max_running END,
@@ -52,7 +57,9 @@ BEGIN
             THEN pgqueue.rate_seconds(limit_queue.limits ->> 'rate') ELSE q.rate_seconds END
     WHERE q.name = limit_queue.queue;
     IF limit_queue.limits ? 'rate' THEN
-        DELETE FROM pgqueue.rate_takes AS t WHERE t.queue = limit_queue.queue;
+        IF v_seconds IS DISTINCT FROM pgqueue.rate_seconds(limit_queue.limits ->> 'rate') THEN
+            DELETE FROM pgqueue.rate_takes AS t WHERE t.queue = limit_queue.queue;
+        END IF;
         DELETE FROM pgqueue.offers AS o WHERE o.queue = limit_queue.queue;
     END IF;
     IF limit_queue.limits ? 'max_running' THEN

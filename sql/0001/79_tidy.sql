@@ -1,8 +1,10 @@
 -- Purpose: what nobody else tidies up: waiters that left without a word; results that were kept for
--- a flow that has ended; starts that count for no rate any more; groups whose jobs are gone.
+-- a flow that has ended; starts that count for no rate any more; groups whose jobs are gone; slots
+-- of a queue that limit_queue wrote for jobs that were just ending.
 -- Called by: the leader every few seconds; idempotent, anybody may. Deletes from waiters,
--- key_takes and groups; writes groups and finished_jobs.
--- Locks: the rows it deletes, skipping those that others hold.
+-- key_takes, slots and groups; writes groups and finished_jobs; rings.
+-- Locks: the rows it deletes, skipping those that others hold; those of ring.
+-- Why a slot without a running job is nobody's: both are written and deleted in one transaction.
 CREATE FUNCTION pgqueue.tidy(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -13,6 +15,7 @@ DECLARE
     v_count integer;
     v_group bigint;
     v_more integer;
+    v_queues text[];
 BEGIN
     DELETE FROM pgqueue.waiters AS w
     WHERE w.ctid = ANY (ARRAY(
@@ -31,6 +34,23 @@ BEGIN
         LIMIT 10000
         FOR UPDATE SKIP LOCKED
     ));
+    WITH gone AS (
+        DELETE FROM pgqueue.slots AS s
+        WHERE s.ctid = ANY (ARRAY(
+            SELECT k.ctid
+            FROM pgqueue.slots AS k
+            WHERE k.key >= 'q:' AND k.key < 'q;'
+                AND NOT EXISTS (
+                    SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = k.job_id
+                )
+            LIMIT 10000
+            FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING substr(s.key, 3) AS queue
+    )
+    SELECT count(*), array_agg(DISTINCT g.queue) INTO v_more, v_queues FROM gone AS g;
+    v_count := v_count + v_more;
+    PERFORM pgqueue.ring(v_queues);
     FOR v_group IN
         SELECT g.id
         FROM pgqueue.groups AS g

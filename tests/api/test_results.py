@@ -22,7 +22,7 @@ from pgqueue.db import ends
 from tests import factories
 from tests.fixtures.databases import Database
 from tests.helpers import eventually
-from tests.sql.calls import one, tell
+from tests.sql.calls import column, one, tell
 from tests.sql.sleeper import Connection
 
 LISTENERS = """
@@ -143,6 +143,23 @@ def test_a_result_arrives_though_the_listener_is_lost(
     found = in_thread(lambda: app.job(job).result(timeout=60))
     eventually(lambda: waiters(c, job) == 1)
     c.execute(f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS l")
+    tell(c, worker, job, "succeeded", result=7)
+    assert found.result(60) == 7
+
+
+@pytest.mark.usefixtures("no_slow_looks")
+def test_who_was_woken_for_nothing_waits_on(
+    app: PgQueue, c: Connection, worker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_SOON", ())
+    job = factories.running(c, worker)
+    found = in_thread(lambda: app.job(job).result(timeout=60))
+    eventually(lambda: waiters(c, job) == 1)
+    listening = f"{LISTENERS} AND state = 'idle'"
+    eventually(lambda: len(column(c, listening)) == 1)
+    lost = column(c, listening)
+    c.execute("SELECT pg_terminate_backend(%s)", lost)
+    eventually(lambda: column(c, listening) not in ([], lost))
     tell(c, worker, job, "succeeded", result=7)
     assert found.result(60) == 7
 

@@ -145,6 +145,27 @@ def test_callbacks_that_could_never_run_are_refused(
 # Groups
 
 
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_who_does_not_see_all_counts_leaves_it_to_the_leader(
+    db: Database, c: Connection, worker: int, isolation: str
+) -> None:
+    g = group(c)
+    jobs = [factories.job(c, group_id=g, has_dependents=True) for _ in range(2)]
+    after = factories.job(c, after=jobs)
+    close(c, g)
+    work(c, worker)
+    other = db.connect(autocommit=False)
+    other.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+    other.execute("SELECT FROM pgqueue.jobs")
+    ok(c, worker, jobs[0])
+    assert one(other, "SELECT pgqueue.finish_atomic(%s, 1, %s, 1)", worker, jobs[1]) == "stored"
+    other.commit()
+    assert fired(c) == []
+    c.execute("SELECT pgqueue.advance()")
+    assert fired(c) == ["good", "end"]
+    assert factories.state(c, after) == "ready"
+
+
 def test_a_group_counts_and_ends_when_it_is_closed(c: Connection, worker: int) -> None:
     g = group(c)
     jobs = factories.jobs(c, 3, group_id=g)

@@ -70,6 +70,31 @@ def test_another_may_take_its_place(c: Connection, worker: int) -> None:
     assert state(c, two) == "ready"
 
 
+@pytest.mark.parametrize("columns", [{"concurrency_key": "k"}, {"fair_key": "k"}])
+def test_it_leaves_the_line_of_its_key(c: Connection, worker: int, columns: dict[str, str]) -> None:
+    of = group(c)
+    other, last = factories.job(c, group_id=of), factories.job(c, group_id=of, **columns)
+    c.execute("SELECT pgqueue.set_last_job(%s, %s)", (of, last))
+    c.execute("SELECT pgqueue.close_group(%s)", (of,))
+    assert take(c, worker, 1) == [other]
+    ok(c, worker, other)
+    assert take(c, worker, 2) == [last]
+
+
+@pytest.mark.parametrize("rate", [None, "1/h"])
+def test_it_gives_its_slot_back(c: Connection, worker: int, rate: str | None) -> None:
+    of = group(c)
+    last = factories.job(c, group_id=of, concurrency_key="k", rate=rate)
+    following = factories.job(c, group_id=of, concurrency_key="k", rate=None)
+    c.execute("SELECT pgqueue.admit('{k}', clock_timestamp())")
+    assert (state(c, last), state(c, following)) == ("ready", "blocked")
+    c.execute("SELECT pgqueue.set_last_job(%s, %s)", (of, last))
+    c.execute("SELECT pgqueue.close_group(%s)", (of,))
+    assert take(c, worker, 1) == [following]
+    ok(c, worker, following)
+    assert take(c, worker, 2) == [last]
+
+
 def test_one_that_runs_is_left_alone(c: Connection, worker: int) -> None:
     of = group(c)
     last = factories.job(c, group_id=of)

@@ -222,6 +222,38 @@ def test_a_slot_that_is_given_back_while_others_look_is_not_forgotten(
     assert work(c, worker).job_ids == [second]
 
 
+def test_an_offer_that_another_has_taken_already_is_left_anew(
+    c: Connection, writer: Connection
+) -> None:
+    worker, other = factories.worker(c), factories.worker(c)
+    (first,) = keyed(c)
+    work(c, worker)
+    (second,) = keyed(c)
+    # It has deleted the offer of the second and counted the first one's slot.
+    assert work(writer, other).job_ids == []
+    ok(c, worker, first)
+    writer.commit()
+    assert one(c, "SELECT pgqueue.waiting()") is True
+    assert work(c, worker).job_ids == [second]
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_who_does_not_see_the_line_leaves_an_offer(
+    c: Connection, writer: Connection, isolation: str
+) -> None:
+    worker = factories.worker(c)
+    (first,) = keyed(c)
+    work(c, worker)
+    writer.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+    writer.execute("SELECT FROM pgqueue.jobs")
+    (second,) = keyed(c)
+    assert work(c, worker, 2).job_ids == []
+    assert one(writer, "SELECT pgqueue.finish_atomic(%s, 1, %s, 1)", worker, first) == "stored"
+    writer.commit()
+    assert one(c, "SELECT pgqueue.waiting()") is True
+    assert work(c, worker, 3).job_ids == [second]
+
+
 def test_a_job_whose_row_is_held_is_looked_at_again(c: Connection, writer: Connection) -> None:
     worker = factories.worker(c)
     (first,) = keyed(c)
@@ -294,6 +326,23 @@ def test_jobs_that_run_already_count_against_a_new_limit(c: Connection) -> None:
     assert work(c, worker, 3).job_ids == ids[3:]
 
 
+def test_a_job_that_ends_while_a_limit_is_set_counts_no_longer(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (first,) = factories.jobs(c, 1)
+    assert work(c, worker).job_ids == [first]
+    ok(writer, worker, first)
+    limit(c, max_running=1)
+    writer.commit()
+    (second,) = factories.jobs(c, 1)
+    assert one(c, "SELECT pgqueue.tidy()") == 1
+    assert work(c, worker, 2).job_ids == [second]
+    # What runs keeps its slot.
+    assert one(c, "SELECT pgqueue.tidy()") == 0
+    assert one(c, "SELECT count(*) FROM pgqueue.slots") == 1
+
+
 def test_two_claims_of_a_limited_queue_do_not_overrun(c: Connection, writer: Connection) -> None:
     first, second = factories.worker(c), factories.worker(c)
     limit(c, max_running=1)
@@ -337,6 +386,19 @@ def test_when_a_rate_is_used_up_the_leader_is_told_when_to_look_again(c: Connect
     limit(c, rate=None)
     factories.jobs(c, 20)
     assert len(work(c, worker, 4, at=at).job_ids) == 20
+
+
+def test_setting_a_rate_again_forgets_no_start(c: Connection) -> None:
+    worker = factories.worker(c)
+    limit(c, rate="2/h")
+    ids = factories.jobs(c, 4)
+    assert work(c, worker, at=AT).job_ids == ids[:2]
+    limit(c, rate="2/h")
+    assert work(c, worker, 2, at=AT).job_ids == []
+    limit(c, rate="3/h")
+    assert work(c, worker, 3, at=AT).job_ids == ids[2:3]
+    limit(c, rate="1/2h")
+    assert work(c, worker, 4, at=AT).job_ids == ids[3:]
 
 
 @pytest.mark.parametrize(
