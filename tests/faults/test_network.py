@@ -196,7 +196,8 @@ def test_the_notification_queue_is_full(postgres_bin: str | None, worker: StartW
         assert counts["by_ring"] >= 1
         assert said(running) == []
         if not full:
-            assert counts["by_fallback"] == 0
+            # On a busy machine the clock may come before the ring, but not again and again.
+            assert counts["by_fallback"] <= 3
 
 
 def fill(connection: psycopg.Connection[Any]) -> bool:
