@@ -3,8 +3,10 @@
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import psycopg
 import pytest
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.db.embedded import EmbeddedServer, open_dsn, resolve_dsn
+from pgqueue.db.embedded import EmbeddedServer, cluster, open_dsn, resolve_dsn
 from tests.helpers import ROOT, eventually
 
 #: What pgqueue imports.
@@ -149,6 +151,32 @@ def test_two_servers_run_side_by_side(bin_dir: Path | None) -> None:
         assert one.pid != two.pid
         assert one.dsn() != two.dsn()
         assert ask(one.tcp_dsn()) == ask(two.tcp_dsn()) == 1
+
+
+def test_a_port_that_somebody_took_first_is_left_to_him(
+    bin_dir: Path | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    find = cluster._free_port
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken: int = other.getsockname()[1]
+        found = [taken]
+        monkeypatch.setattr(cluster, "_free_port", lambda: found.pop() if found else find())
+        with EmbeddedServer.start(tmp_path / "data", bin_dir=bin_dir) as server:
+            port = urlsplit(server.tcp_dsn()).port
+            assert (found, ask(server.tcp_dsn())) == ([], 1)
+            assert port != taken
+            assert str(taken) in server.log()
+            # Who joins it finds it there.
+            with EmbeddedServer.start(tmp_path / "data", bin_dir=bin_dir) as guest:
+                assert guest.tcp_dsn() == server.tcp_dsn()
+
+
+def test_programs_with_one_seed_take_ports_of_their_own() -> None:
+    found = []
+    for _ in range(2):
+        random.seed(1)
+        found.append([cluster._free_port() for _ in range(3)])
+    assert found[0] != found[1]
 
 
 def test_settings_reach_the_server(bin_dir: Path | None) -> None:

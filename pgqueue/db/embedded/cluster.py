@@ -63,6 +63,10 @@ class State:
             base=os.fspath(base),
         )
 
+    def moved(self) -> "State":
+        """Return the same with another port, for one that somebody took first."""
+        return dataclasses.replace(self, port=_free_port())
+
     @classmethod
     def read(cls, data_dir: Path) -> "State | None":
         """Read the file, or return None where there is none."""
@@ -260,7 +264,8 @@ def _is_free(port: int) -> bool:
 
 
 def _free_port() -> int:
-    for port in random.sample(_PORTS, 1000):
+    # Not the generator that programs seed: processes with one seed would all try the same ports.
+    for port in random.SystemRandom().sample(_PORTS, 1000):
         if _is_free(port):
             return port
     raise ConfigurationError("no free port on the loopback interface between 20000 and 32000")

@@ -175,7 +175,7 @@ class EmbeddedServer:
                 settings=settings,
                 temporary=data_dir is None,
             )
-            server._launch()
+            server._launch(may_move=True)
         except BaseException:
             shutil.rmtree(base, ignore_errors=True)
             raise
@@ -309,8 +309,8 @@ class EmbeddedServer:
             )
         self._guest_pid = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
 
-    def _launch(self) -> None:
-        """Start the postmaster under a keeper and wait until it takes connections."""
+    def _launch(self, *, may_move: bool = False) -> None:
+        """Start the postmaster; it `may_move` to another port as long as nobody knows the port."""
         lifeline = self._base / _LIFELINE
         if not lifeline.exists():
             os.mkfifo(lifeline, 0o600)
@@ -329,8 +329,12 @@ class EmbeddedServer:
                 raise
             said = self.log()[said_before:].strip()
             self._give_up(process)
+            if taken := may_move and "Address already in use" in said:
+                self._state = self._state.moved()
+                self._state.write(self.data_dir, self._account)
             # After a crash the old backends need a moment to notice it and let go of the memory.
-            if "shared memory block" not in said or time.monotonic() > deadline:
+            hopeful = taken or "shared memory block" in said
+            if not hopeful or time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"the private PostgreSQL did not start in {self.data_dir}; remove the cause it "
                     f"gives: {said[-_LOG_TAIL:] or 'none was given'}"

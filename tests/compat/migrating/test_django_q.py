@@ -371,7 +371,7 @@ def test_old_tables_elsewhere_than_in_postgresql_are_refused(
     from django.conf import settings
     from django.db import connections
 
-    engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {}}
+    engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": os.devnull, "OPTIONS": {}}
     monkeypatch.setitem(settings.DATABASES, "lite", settings.DATABASES["default"] | engine)
     try:
         said = migrate("django-q", "--apply", "--database", "lite", text=True)
