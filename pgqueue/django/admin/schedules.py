@@ -273,7 +273,7 @@ class ScheduleAdmin(QueuePage):
 
 def _next(row: Any) -> Any:
     """Show when a schedule runs next, as far as it is known."""
-    if row.next_run_at is not None and row.next_run_at.year <= 1:
+    if row.next_run_at is None and row.status == "active":
         return gettext("as soon as a worker has planned it")
     return moment(row.next_run_at)
 
