@@ -281,4 +281,4 @@ def _next(row: Any) -> Any:
 def _slot(slot: Any, zone: str) -> str:
     """Write a planned instant on the clocks that its rule means."""
     local = slot.astimezone(parse_zone(zone))
-    return f"{formats.date_format(local, 'D j M Y')} {local:%H:%M:%S %Z}"
+    return f"{formats.date_format(local, gettext('D j M Y'))} {local:%H:%M:%S %Z}"

@@ -34,11 +34,11 @@ def moment(value: dt.datetime | None, *, in_full: bool = False) -> Any:
     today = timezone.localtime().date() if timezone.is_aware(value) else dt.date.today()
     clock, day = local.strftime("%H:%M:%S"), local.date()
     if in_full:
-        text = f"{formats.date_format(local, 'j M Y')} {clock} {local:%Z}".strip()
+        text = f"{formats.date_format(local, _('j M Y'))} {clock} {local:%Z}".strip()
     elif day == today:
         text = clock
     else:
-        known = "j M" if day.year == today.year else "j M Y"
+        known = _("j M") if day.year == today.year else _("j M Y")
         text = f"{formats.date_format(local, known)} {clock}"
     whole = f"{formats.date_format(local, 'DATE_FORMAT')} {local:%H:%M:%S.%f %Z}"
     return format_html(

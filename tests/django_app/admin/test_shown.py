@@ -113,6 +113,8 @@ def test_times_say_their_zone(root: Any, c: Connection) -> None:
         page = text_of(root.get(JOBS))
         assert ">2 Jan 2020 13:00:05</time>" in page
         assert ">1 Jul 2090 14:00:05</time>" in page
+        page = text_of(root.get(JOBS, headers={"Accept-Language": "de"}))
+        assert ">2. Jan 2020 13:00:05</time>" in page
 
 
 def test_a_schedule_that_nobody_has_planned_yet(root: Any, c: Connection) -> None:
@@ -122,10 +124,10 @@ def test_a_schedule_that_nobody_has_planned_yet(root: Any, c: Connection) -> Non
 
 
 def test_a_job_that_ran_before_its_time(root: Any, c: Connection) -> None:
-    parked = factories.scheduled(c)
+    parked = factories.job(c, run_at="infinity")
+    assert ">never</span>" in text_of(root.get(f"{JOBS}{parked}/change/"))
     assert root.post(f"{JOBS}{parked}/act/run/").status_code == 302
-    worker = factories.worker(c)
-    c.execute('SELECT pgqueue.claim(%s, \'[{"queue": "*", "count": 1}]\')', (worker,))
+    c.execute("SELECT * FROM pgqueue.dequeue(%s::bigint)", (factories.worker(c),))
     assert factories.state(c, parked) == "running"
     facts = facts_of(text_of(root.get(f"{JOBS}{parked}/change/")))
     assert "Due" not in facts
