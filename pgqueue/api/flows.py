@@ -266,7 +266,8 @@ def _chosen(job: JobSpec, parents: int, results: Results) -> Results:
         return None
     if results == "auto" and not job.complain(1):
         raise BadArgumentsError(
-            f"{wrong} with the results of {parents} jobs before; say results='list' to give them "
-            "as one list"
+            f"{wrong} with the results of the {parents} jobs before; say results='list' to give "
+            "them as one list"
         )
-    raise BadArgumentsError(f"{wrong} with the results of {parents} jobs before")
+    before = "result of the job" if parents == 1 else f"results of the {parents} jobs"
+    raise BadArgumentsError(f"{wrong} with the {before} before")

@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
     first, second, third = (flow.add(one.job(n)) for n in range(3))
     with pytest.raises(BadArgumentsError, match="missing a required argument: 'value'"):
         flow.add(one.job())
-    with pytest.raises(BadArgumentsError, match="results of 3 jobs before; say results='list'"):
+    with pytest.raises(BadArgumentsError, match="results of the 3 jobs before; say results='list'"):
         flow.add(one.job(), after=[first, second, third])
     with pytest.raises(BadArgumentsError, match="at most 0 positional"):
         flow.add(none.job(), after=first, results="args")
