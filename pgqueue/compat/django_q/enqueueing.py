@@ -114,7 +114,7 @@ def run_here(task: dict[str, Any], broker: Broker) -> str:
         Exception: what the function has raised; then nothing is kept.
     """
     task["cluster"] = broker.list_key
-    error = running.execute(task)
+    error = running.execute_within(packages.limit(task, Conf.at(broker.list_key)), task)
     if error is not None and not running.is_missing(error):
         raise error
     saving.refuse_unstorable(task)
