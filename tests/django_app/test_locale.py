@@ -54,9 +54,7 @@ def of_source(folder: Path) -> Texts:
     return found
 
 
-@pytest.mark.parametrize(
-    "folder", LOCALES, ids=lambda folder: f"{folder.parts[-4]}-{folder.parts[-2]}"
-)
+@pytest.mark.parametrize("folder", LOCALES, ids=lambda folder: folder.parts[-4])
 def test_a_catalogue_is_complete_and_compiled(folder: Path) -> None:
     source = of_source(folder)
     plurals = {texts[0] for texts in source.values() if len(texts) == 3}
