@@ -1,6 +1,6 @@
 """What was moved, or would be, and what was not."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 #: Rows that are named for each table; of others only the number is told.
@@ -38,13 +38,7 @@ class Stay:
 
     def facts(self) -> dict[str, Any]:
         """Give it as JSON has it."""
-        return {
-            "what": self.what,
-            "where": self.where,
-            "count": self.count,
-            "why": self.why,
-            "do": self.do,
-        }
+        return asdict(self)
 
 
 @dataclass(slots=True, kw_only=True)
