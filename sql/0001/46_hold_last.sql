@@ -37,7 +37,7 @@ BEGIN
     ) AS m;
     IF FOUND THEN
         -- It would keep others of its key waiting for as long as the group lasts, and itself.
-        PERFORM pgqueue.release_slots(ARRAY[hold_last.job_id], 'k', clock_timestamp());
+        PERFORM pgqueue.release_slots(ARRAY[hold_last.job_id], 'k', clock_timestamp(), true);
     END IF;
 END
 $$;

@@ -60,7 +60,7 @@ BEGIN
         IF v_later THEN
             -- A job that runs later does not hold its key.
             PERFORM pgqueue.release_slots(
-                ARRAY[reschedule_waiting.job_id], 'k', reschedule_waiting.at);
+                ARRAY[reschedule_waiting.job_id], 'k', reschedule_waiting.at, true);
         ELSE
             PERFORM pgqueue.hold_back(ARRAY[reschedule_waiting.job_id]);
         END IF;

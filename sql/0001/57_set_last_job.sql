@@ -41,6 +41,8 @@ BEGIN
     SET last_job_id = set_last_job.job_id
     WHERE g.id = set_last_job.group_id;
     IF v_before <> set_last_job.job_id OR set_last_job.job_id IS NULL THEN
+        -- Whom the leader would let go later, but for its being the last no more.
+        PERFORM FROM pgqueue.blocked_jobs AS b WHERE b.job_id = v_before FOR UPDATE;
         PERFORM pgqueue.release_last(ARRAY[v_before], set_last_job.at);
     END IF;
     IF set_last_job.job_id IS NOT NULL THEN

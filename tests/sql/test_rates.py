@@ -196,7 +196,8 @@ def test_a_paused_queue_holds_no_key(c: Connection) -> None:
     one(c, "SELECT pgqueue.admit('{k}', clock_timestamp())")
     assert states(c)[slow] == "ready"
     c.execute("SELECT pgqueue.pause('slow')")
-    assert states(c) == {slow: "blocked", fast: "ready"}
+    # Left to whoever takes jobs next: the pause may be in a transaction that stays open.
+    assert states(c) == {slow: "blocked", fast: "blocked"}
     assert work(c, worker).job_ids == [fast]
     ok(c, worker, fast)
     assert work(c, worker, 2).job_ids == []

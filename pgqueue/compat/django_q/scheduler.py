@@ -30,6 +30,13 @@ _MOST_STEPS: Final = 10_000_000
 #: Seconds between two looks, of one process, for schedules without a waiting job.
 _ARM_EVERY: Final = 600.0
 _armed: Final = [float("-inf")]
+#: A job of whose schedule another waits by now, since that was changed, is not needed any more.
+_WAITS: Final = (
+    "SELECT EXISTS (SELECT FROM pgqueue.django_q_schedules AS s WHERE s.id = %s"
+    " AND s.repeats <> 0 AND s.next_run <= clock_timestamp()"
+    " AND NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = s.job_id AND j.id <> %s"
+    " AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)))"
+)
 
 
 def scheduler(broker: Broker | None = None) -> None:
@@ -56,6 +63,8 @@ def tick(context: Any, schedule_id: int) -> None:
         Snooze: this cluster runs no schedules, another may; or it cannot run, and is looked at
             again, since the cause may have gone, as a setting or a lock.
     """
+    if not _waits_for(context.job_id, schedule_id):
+        return
     if not Conf.at(context.queue).SCHEDULER:
         raise Snooze("30s")
     made = fire(schedule_id, get_broker(context.queue))
@@ -64,6 +73,13 @@ def tick(context: Any, schedule_id: int) -> None:
         rearm()
     if made is None and _due().filter(pk=schedule_id, error__isnull=False).exists():
         raise Snooze("60s")
+
+
+def _waits_for(job_id: int, schedule_id: int) -> bool:
+    """Tell whether a job is the one that a schedule has; false also for one that is not due."""
+    with connections[conf.database()].cursor() as cursor:
+        cursor.execute(_WAITS, [schedule_id, job_id])
+        return bool(cursor.fetchone()[0])
 
 
 def rearm(home: str | None = None) -> int:

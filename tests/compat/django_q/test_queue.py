@@ -165,6 +165,70 @@ def test_a_package_is_tried_as_often_as_its_task(
     assert (failure.attempt_count, "Traceback" in failure.result) == (most, True)
 
 
+@pytest.mark.parametrize("words", [{"timeout": 1}, {}])
+def test_a_package_takes_no_longer_than_its_task(
+    work: Work, market: Database, words: dict[str, Any]
+) -> None:
+    from django.test import override_settings
+    from django.utils import timezone
+
+    from pgqueue.compat.django_q.brokers import get_broker
+    from pgqueue.compat.django_q.models import Failure
+    from pgqueue.compat.django_q.signing import SignedPackage
+
+    task: dict[str, Any] = {
+        "id": "d" * 32, "name": "packed", "func": f"{TASKS}.nap", "args": (), "kwargs": {},
+        "started": timezone.now(), **words,
+    }  # fmt: skip
+    usual = {} if words else {"timeout": 1}
+    with override_settings(Q_CLUSTER={"max_attempts": 1, **usual}):
+        get_broker().enqueue(SignedPackage.dumps(task))
+        assert [ran.state for ran in work()] == ["failed"]
+    assert "Task exceeded maximum timeout value (1 seconds)" in Failure.objects.get().result
+
+
+def test_a_package_whose_process_was_killed_is_tried_no_more_than_it_may(
+    work: Work, market: Database
+) -> None:
+    """As one that went on after its limit: its process could neither save it nor give it up."""
+    from django.utils import timezone
+
+    from pgqueue.compat.django_q.brokers import get_broker
+    from pgqueue.compat.django_q.models import Failure
+    from pgqueue.compat.django_q.signing import SignedPackage
+
+    task: dict[str, Any] = {
+        "id": "e" * 32, "name": "packed", "func": f"{TASKS}.order", "args": ("1",), "kwargs": {},
+        "started": timezone.now(), "ack_failure": True,
+    }  # fmt: skip
+    job_id = get_broker().enqueue(SignedPackage.dumps(task))
+    market.execute("UPDATE pgqueue.ready_jobs SET attempt = 1")
+    market.execute(
+        "INSERT INTO pgqueue.job_errors (job_id, attempt, at, kind, message)"
+        " VALUES (%s, 1, now(), 'pgqueue.JobTimeout', 'killed')",
+        [job_id],
+    )
+    assert [ran.state for ran in work()] == ["failed"]
+    assert Failure.objects.get().result == "killed"
+    assert market.execute("SELECT count(*) FROM market_order") == [(0,)]
+
+
+@pytest.mark.parametrize("words", [{"timeout": 1}, {}])
+def test_a_task_that_runs_where_it_is_called_takes_no_longer(
+    market: Database, words: dict[str, Any]
+) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.exceptions import TimeoutException
+    from pgqueue.compat.django_q.tasks import async_task
+
+    usual = {} if words else {"timeout": 1}
+    with override_settings(Q_CLUSTER={"sync": True, **usual}):
+        with pytest.raises(TimeoutException):
+            async_task(f"{TASKS}.nap", **words)
+        async_task(f"{TASKS}.nothing", **words)
+
+
 def test_a_row_that_runs_or_has_ended_is_not_saved_anew(work: Work, market: Database) -> None:
     from django.db import transaction
 
