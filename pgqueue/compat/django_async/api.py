@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
-from pgqueue.compat import paths
+from pgqueue.compat import coroutines, paths
 from pgqueue.compat.django_async import plain, running, stats, utils
 from pgqueue.compat.django_async.addresses import data_link
 from pgqueue.compat.django_async.models import OPEN, Error, Group, Job, identity_of
@@ -41,6 +41,7 @@ def schedule(
         TypeError: an argument is not JSON, or an option is wrong.
         ValidationError: jobs of the group are over.
     """
+    coroutines.refuse("schedule()", "await sync_to_async(schedule)(…) there")
     words = _words(more, options)
     name = utils.full_name(function)
     paths.check(utils.real_path(name))

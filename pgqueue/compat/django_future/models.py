@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.compat import serving
+from pgqueue.compat import coroutines, serving
 from pgqueue.compat.django_future import conf, running
 from pgqueue.compat.django_future.fields import (
     ArgumentsField,
@@ -260,6 +260,7 @@ def schedule_job(
     """
     if not callable_name or not isinstance(callable_name, str):
         raise AssertionError(callable_name)
+    coroutines.refuse("schedule_job()", "await sync_to_async(schedule_job)(…) there")
     start = to_time(date, timezone.now(), "date")
     job = ScheduledJob(callable_name=callable_name, time_slot_start=start)
     if expires:

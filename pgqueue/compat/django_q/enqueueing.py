@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from pgqueue.api.adding import add
 from pgqueue.api.default import default_app
-from pgqueue.compat import paths
+from pgqueue.compat import coroutines, paths
 from pgqueue.compat.django_q import packages, running, saving
 from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.brokers.orm import ORM
@@ -26,6 +26,11 @@ OPTIONS: Final = (
     "hook", "group", "save", "sync", "cached", "ack_failure", "iter_count", "iter_cached", "chain",
     "chain_stop", "broker", "cluster", "timeout",
 )  # fmt: skip
+#: What to do in a coroutine.
+_INSTEAD: Final = (
+    "await aasync_task(), aasync_iter(), aasync_chain() or aschedule() of django_q.tasks there, or "
+    "sync_to_async() of the function that does it"
+)
 _EXISTS: Final = (
     "SELECT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.meta ? 'pgqueue_keys'"
     " AND j.meta -> 'pgqueue_keys' ? %s)"
@@ -89,6 +94,7 @@ def described(
 
 def put(task: dict[str, Any], broker: Broker) -> str:
     """Tell of a task that is described, and enqueue it, or run it; gives its id."""
+    refuse_in_coroutine(task, broker)
     pre_enqueue.send(sender=running.SENDER, task=task)
     if task.get("sync"):
         return run_here(task, broker)
@@ -98,6 +104,16 @@ def put(task: dict[str, Any], broker: Broker) -> str:
         made = broker.enqueue(SignedPackage.dumps(task))
     logger.info("Enqueued [%s] %s", broker.list_key, made)
     return str(task["id"])
+
+
+def refuse_in_coroutine(task: Mapping[str, Any], broker: Broker) -> None:
+    """Pass, but in a coroutine, where what is to be done with a task needs the database.
+
+    Raises:
+        SynchronousOnlyOperation: it does.
+    """
+    if not task.get("cached") if task.get("sync") else is_ours(broker):
+        coroutines.refuse("enqueueing a task", _INSTEAD)
 
 
 def is_ours(broker: Broker) -> bool:
@@ -221,6 +237,7 @@ def schedule(func: Any, *args: Any, **kwargs: Any) -> Schedule:
         ValidationError: it could not be.
         PathNotAllowedError: the function may not be run by a job.
     """
+    coroutines.refuse("schedule()", _INSTEAD)
     words = {
         "schedule_type": Schedule.ONCE,
         "repeats": -1,

@@ -162,7 +162,7 @@ class Schedule(QModel):
         validators=[validate_kwarg],
         help_text=_("Keyword argument that gets the planned date."),
     )
-    home = models.TextField(_("Home"), default=_home, editable=False)
+    home = models.TextField(_("Home cluster"), default=_home, editable=False)
     runs = models.IntegerField(_("Runs"), default=0, editable=False)
     error = models.TextField(_("Error"), null=True, blank=True, editable=False)
 
