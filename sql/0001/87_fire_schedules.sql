@@ -9,8 +9,8 @@
 -- schedule_runs, which also holds when somebody turns done_until back by hand.
 -- Why no sequential scan: planned while the position tables are empty it would be kept, and read
 -- them through for each schedule later (10,000 schedules: 81 s, now 2.1).
--- Why it hardly waits for a lock: a producer may be taking the unique key of a slot, in a transaction
--- that stays open; the leader tries again, and has other things to do.
+-- Why it hardly waits for a lock: a producer may be taking the unique key of a slot, in a
+-- transaction that stays open; the leader tries again, and has other things to do.
 -- Why the refusal is asked before: one job that could never run must not fail the others with it.
 -- Why ids are drawn before the jobs are inserted: so that the run knows its job.
 CREATE FUNCTION pgqueue.fire_schedules(
