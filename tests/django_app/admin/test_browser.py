@@ -340,7 +340,7 @@ def make_a_schedule(page: Any, c: Connection) -> None:
     page.type("#id_rule", "30 4 * * ")
     page.wait_for_selector(".pgq-wrong:has-text('cron')")
     page.type("#id_rule", "*")
-    page.wait_for_selector("#pgq-words:has-text('At 04:30 every day')")
+    page.wait_for_selector("#pgq-words:has-text('every day at 04:30')")
     assert page.locator("#pgq-slots li").count() == 5
     press(page, "input[value=Save]")
     assert said(page) == "Schedule shop.report: added."
