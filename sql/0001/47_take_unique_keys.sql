@@ -15,8 +15,8 @@
 -- never hears of it.
 -- Why a block with EXCEPTION costs so little: it is one subtransaction a statement, and only for
 -- jobs that have a key.
--- Duplicates within the statement are told apart here, in their order: the job that has the key has
--- no position yet that could be moved. One that is replaced is dropped, as if it had never been; one
+-- Duplicates within the statement are judged here, in their order: the job that has the key has no
+-- position yet that could be moved. One that is replaced is dropped, as if it had never been; one
 -- that is rescheduled is given its time when it is filed.
 CREATE FUNCTION pgqueue.take_unique_keys(
     ids bigint[],
