@@ -110,6 +110,27 @@ def test_a_large_result_does_not_keep_a_job_from_ending(c: Connection, worker: i
     assert (told["result"], told["result_left_out"]) == (None, True)
 
 
+def test_large_meta_does_not_keep_a_job_from_ending(c: Connection, worker: int) -> None:
+    """Of what a producer may say and a task return, together more than arguments may be."""
+    meta = json.dumps({"told": "y" * 1_200_000})
+    job = factories.running(c, worker, callbacks=CALLBACK, flags=514, meta=meta)
+    tell(c, worker, job, "succeeded", result="x" * 500_000)
+    told = one(c, "SELECT args -> 0 FROM pgqueue.jobs WHERE task = 'good'")
+    assert (told["meta"], told["meta_left_out"]) == (None, True)
+    assert (len(told["result"]), told["result_left_out"]) == (500_000, False)
+
+
+def test_large_meta_does_not_keep_a_group_from_ending(c: Connection, worker: int) -> None:
+    meta = json.dumps({"told": "y" * 1_572_700})
+    group = one(c, "SELECT pgqueue.create_group('g', %s, %s)", CALLBACK, meta)
+    job = factories.job(c, group_id=group)
+    c.execute("SELECT pgqueue.close_group(%s)", (group,))
+    work(c, worker)
+    ok(c, worker, job)
+    told = one(c, "SELECT args -> 0 FROM pgqueue.jobs WHERE task = 'good'")
+    assert (told["meta"], told["meta_left_out"], told["total"]) == (None, True, 1)
+
+
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [

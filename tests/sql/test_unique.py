@@ -531,6 +531,34 @@ def test_an_undecided_job_runs_where_the_other_was_rolled_back(
     assert keys(c) == {"k": job}
 
 
+def test_the_period_of_a_cancelled_job_is_over_though_somebody_held_its_key(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (job,) = insert(c, unique_for="1 h")
+    work(c, worker)
+    insert(writer, on_duplicate="reschedule")
+    tell(c, worker, job, "cancelled")
+    writer.commit()
+    assert keys(c) == {"k": job}
+    (following,) = insert(c)
+    assert keys(c) == {"k": following}
+    c.execute("SELECT pgqueue.cancel(%s)", (following,))
+
+
+def test_the_key_of_a_cancelled_job_is_swept_before_its_period_is_over(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (job,) = insert(c, unique_for="1 h")
+    work(c, worker)
+    insert(writer, on_duplicate="reschedule")
+    tell(c, worker, job, "cancelled")
+    writer.commit()
+    assert one(c, "SELECT swept FROM pgqueue.sweep_unique_keys()") == 1
+    assert keys(c) == {}
+
+
 def _somebody_waits(c: Connection) -> bool:
     query = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
     return bool(c.execute(query).fetchone() == (True,))
