@@ -156,7 +156,7 @@ COMMENT ON FUNCTION pgqueue.take_unique_keys(bigint[], boolean, timestamptz) IS
 Args: ids: rows of pgqueue.jobs that have a unique_key; gently: leave the jobs alone that have the
 keys already, whatever on_duplicate says; at: the time it is.
 Returns: dropped: duplicates of other jobs; undecided: all of them, where a deadlock would not let
-it be known; moved, moved_to: jobs that others of the same statement reschedule, and to when, null for
-now.
+it be known; moved, moved_to: jobs that others of the same statement reschedule, and to when, null
+for now.
 Errors: PQ006 for a duplicate whose on_duplicate is error.
 Locks: rows of unique_keys; it waits for transactions that are taking the same keys.';
