@@ -19,6 +19,7 @@ from pgqueue.compat.django_q.humanhash import humanize, uuid
 from pgqueue.compat.django_q.models import Schedule
 from pgqueue.compat.django_q.signals import pre_enqueue
 from pgqueue.compat.django_q.signing import SignedPackage
+from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.django import conf
 
 #: Keywords of a call that are options; all others are arguments of the function.
@@ -65,7 +66,15 @@ def described(
 
     Args:
         task_id: the id that it gets; None for a new one.
+
+    Raises:
+        ConfigurationError: there is no function in it.
     """
+    if not callable(func) and not (isinstance(func, str) and func.strip()):
+        raise ConfigurationError(
+            "what a task calls must be a function, or its dotted path such as 'shop.tasks.send'; "
+            f"got {shown(func)}"
+        )
     keywords = dict(kwargs)
     options = dict(keywords.pop("q_options", None) or {})
     name, made = uuid() if task_id is None else (humanize(task_id), task_id)
@@ -162,6 +171,8 @@ def async_chain(
     Raises:
         Exception: as `async_task`.
     """
+    if not chain:
+        raise ConfigurationError("a chain must have at least one function; got none")
     found = group or uuid()[1]
     options = {
         "group": found,

@@ -179,6 +179,16 @@ class Schedule(QModel):
     def __str__(self) -> str:
         return str(self.func)
 
+    def clean(self) -> None:
+        """Pass where it can tell when it runs.
+
+        Raises:
+            ValidationError: it is of type Cron, without an expression.
+        """
+        super().clean()
+        if self.schedule_type == self.CRON and not self.cron:
+            raise ValidationError({"cron": _("A schedule of the type Cron needs an expression.")})
+
     def save(self, *args: Any, **options: Any) -> None:
         """Save it; a new one of type Cron runs first when its expression says."""
         if self.pk is None and self.schedule_type == self.CRON:
