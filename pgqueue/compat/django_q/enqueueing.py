@@ -1,10 +1,8 @@
 """Enqueue a task, or the first of a chain; or run it here and now."""
 
-import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
@@ -205,22 +203,6 @@ def is_known(task_id: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def check_literals(text: str) -> None:
-    """Pass where a schedule will be able to read its arguments.
-
-    Raises:
-        ValidationError: there is something in them that is no literal.
-    """
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        raise ValidationError(
-            "arguments of a schedule must be literals: text, numbers, None, and lists, tuples, "
-            "sets and dictionaries of these; pass what identifies the others, as an id",
-            code="literals",
-        ) from None
-
-
 def _link(chain: list[Any], options: Mapping[str, Any], task_id: str | None = None) -> None:
     first, *rest = chain
     link = first if isinstance(first, tuple | list) else (first,)
@@ -272,7 +254,5 @@ def schedule(func: Any, *args: Any, **kwargs: Any) -> Schedule:
         words["hook"] = paths.path_of(hook)
     made = Schedule(func=path, args=str(args), kwargs=str(kwargs), **words)
     made.full_clean()
-    for literals in (made.args, made.kwargs):
-        check_literals(literals)
     made.save()
     return made
