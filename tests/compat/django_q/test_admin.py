@@ -304,9 +304,9 @@ def test_a_schedule_that_could_not_run_is_not_saved(market: Database, client: An
     from pgqueue.compat.django_q.models import Schedule
 
     fields = {
-        "name": "tried", "func": f"{TASKS}.echo", "hook": "", "args": "1", "kwargs": "b=2", "minutes": "",
+        "name": "tried", "func": f"{TASKS}.echo", "hook": "", "args": "1", "kwargs": "b=2",
         "repeats": "-1", "next_run_0": "2100-01-01", "next_run_1": "10:00:00", "cron": "",
-        "cluster": "", "intended_date_kwarg": "", "schedule_type": "H",
+        "minutes": "", "cluster": "", "intended_date_kwarg": "", "schedule_type": "H",
     }  # fmt: skip
     for words, said in (
         ({"schedule_type": "C"}, "A schedule of the type Cron needs an expression."),
