@@ -19,6 +19,7 @@ from pgqueue.compat.django_future.fields import (
     task_of,
 )
 from pgqueue.compat.django_future.utils import parse_timedelta, to_moment, to_time
+from pgqueue.compat.locking import LockingQuerySet
 from pgqueue.django import conf as queue
 
 __all__ = ["ScheduledJob", "schedule_job"]
@@ -80,7 +81,7 @@ class ScheduledJob(models.Model):
     error = models.TextField(_("error"), blank=True, null=True)
     return_value = models.TextField(_("return value"), blank=True, null=True)
 
-    objects = ScheduledJobManager()
+    objects = ScheduledJobManager.from_queryset(LockingQuerySet)()
 
     #: What was read or written last, by name of the field.
     _held: dict[str, Any] | None = None
