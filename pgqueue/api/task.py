@@ -94,7 +94,8 @@ class BoundTask(Generic[P]):
             # In a chain, a flow or as a callback it may get more.
             if not self._signature.fits_with_results(args, kwargs):
                 raise
-            return replace(self._spec(args, kwargs, check=False), complaint=str(error))
+            spec = self._spec(args, kwargs, check=False)
+            return replace(spec, complaint=str(error), is_unique=bool(self._unique))
 
     def map(
         self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]

@@ -34,6 +34,9 @@ class Lender(Protocol):
     def connection(self) -> object:
         """Give the connection of this thread."""
 
+    def in_transaction(self) -> bool:
+        """Tell whether that is in a transaction: others do not see what was written over it."""
+
     async def aside(self, call: Callable[[], T]) -> T:
         """Make a call from a coroutine, where these connections may be used."""
 

@@ -26,6 +26,8 @@ BEGIN
     IF NOT FOUND OR v_from IS NOT DISTINCT FROM async_move.group_id THEN
         RETURN;
     END IF;
+    -- Held from here on, so that no worker takes it in between, as the member that it was.
+    PERFORM pgqueue.django_future_place(async_move.job_id);
     SELECT o.state INTO v_state FROM pgqueue.job_overview AS o WHERE o.id = async_move.job_id;
     IF v_state = 'running' THEN
         RAISE EXCEPTION USING

@@ -4,6 +4,7 @@ leader."""
 
 import json
 
+import psycopg
 import pytest
 
 from tests import factories
@@ -123,6 +124,27 @@ def test_the_leader_beside_somebody_who_holds_a_queue_whose_pause_is_over(
     writer.commit()
     c.execute(PROMOTE)
     assert column(c, paused) == []
+
+
+def test_the_leader_beside_a_producer_who_takes_the_key_of_a_schedule(
+    c: Connection, writer: Connection
+) -> None:
+    """It is told so at once, and does not hold up what its worker writes down meanwhile."""
+    for name in ("a", "b"):
+        options = json.dumps({"unique_key": name})
+        c.execute(
+            "SELECT pgqueue.schedule(%s, 't', every => '1 h', options => %s)", (name, options)
+        )
+    plans = one(
+        c,
+        "SELECT json_agg(json_build_object('id', id, 'revision', revision, 'slots',"
+        " json_build_array(starts_at), 'done_until', starts_at)) FROM pgqueue.schedules",
+    )
+    writer.execute("INSERT INTO pgqueue.jobs (task, unique_key) VALUES ('t', 'a')")
+    c.execute("SET lock_timeout = '1 min'")
+    c.execute("SET statement_timeout = '30 s'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        c.execute("SELECT pgqueue.fire_schedules(%s)", (json.dumps(plans),))
 
 
 def test_the_line_of_a_key_beside_somebody_who_cancels_a_job_of_it(

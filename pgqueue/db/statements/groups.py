@@ -132,6 +132,7 @@ def enqueue_flow(
     meta: str | None = None,
     group: int | None = None,
     before: Sequence[int] = (),
+    inside: int | None = None,
 ) -> Statement[tuple[int, list[int]]]:
     """Enqueue jobs that run after each other; gives the group and the ids in order.
 
@@ -141,6 +142,7 @@ def enqueue_flow(
         meta: JSON, likewise.
         group: the group they join instead.
         before: jobs that wait for these too.
+        inside: a running job, whose group they join and behind which others wait for them.
     """
     return Statement(
         text="SELECT f.flow_id, CAST(f.job_ids AS text) FROM pgqueue.enqueue_flow("
@@ -148,7 +150,8 @@ def enqueue_flow(
         " callbacks => CAST(CAST(%(callbacks)s AS text) AS jsonb),"
         " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
         " group_id => CAST(CAST(%(group)s AS text) AS bigint),"
-        " before => CAST(CAST(%(before)s AS text) AS bigint[])) AS f",
+        " before => CAST(CAST(%(before)s AS text) AS bigint[]),"
+        " inside => CAST(CAST(%(inside)s AS text) AS bigint)) AS f",
         params={
             "jobs": "[" + ",".join(items) + "]",
             "name": name,
@@ -156,6 +159,7 @@ def enqueue_flow(
             "meta": meta,
             "group": None if group is None else str(group),
             "before": "{" + ",".join(map(str, before)) + "}" if before else None,
+            "inside": None if inside is None else str(inside),
         },
         decode=_flow,
     )

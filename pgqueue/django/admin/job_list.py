@@ -16,6 +16,7 @@ from pgqueue.django import conf
 from pgqueue.django.admin import acts, search
 from pgqueue.django.admin.base import may
 from pgqueue.django.admin.filters import JobFilter, facts
+from pgqueue.django.admin.show import number
 from pgqueue.django.models import Job
 
 #: The parameter that says where the page begins.
@@ -69,7 +70,8 @@ class JobList(ChangeList):
         self.first_page = self.get_query_string() if self.after else None
         # Shown only by what says "all of them": so many an act takes at once.
         self.result_count = acts.MOST if self.next_page or self.after else len(rows)
-        self.estimate = facts(request)[0]["all"] if not self.wish.is_narrow else None
+        count = facts(request)[0]["all"]
+        self.estimate = number(count) if count and not self.wish.is_narrow else None
         self.full_result_count = None
         self.show_full_result_count = False
         self.show_admin_actions = True

@@ -29,7 +29,7 @@ from pgqueue.django import conf
 from pgqueue.django.admin.base import QueuePage, ask, may, note
 from pgqueue.django.admin.rule_words import in_words
 from pgqueue.django.admin.schedule_form import CATCH_UPS, OVERLAPS, ScheduleForm, initial_of
-from pgqueue.django.admin.show import badge
+from pgqueue.django.admin.show import badge, moment
 from pgqueue.django.models import Schedule, ScheduleOverview
 
 _MOST: Final = 500
@@ -89,6 +89,7 @@ class ScheduleAdmin(QueuePage):
             row.words = in_words(row.kind, row.rule, row.timezone, row.starts_at)
             row.shows_rule = row.rule not in row.words
             row.shown_status = _STATUSES.get(row.status, row.status)
+            row.shown_next = _next(row)
             row.address = quote(row.name)
             row.last_badge = badge(row.last_state) if row.last_state else ""
         site = self.admin_site.name
@@ -270,7 +271,14 @@ class ScheduleAdmin(QueuePage):
         )
 
 
+def _next(row: Any) -> Any:
+    """Show when a schedule runs next, as far as it is known."""
+    if row.next_run_at is None and row.status == "active":
+        return gettext("as soon as a worker has planned it")
+    return moment(row.next_run_at)
+
+
 def _slot(slot: Any, zone: str) -> str:
     """Write a planned instant on the clocks that its rule means."""
     local = slot.astimezone(parse_zone(zone))
-    return f"{formats.date_format(local, 'D j M Y')} {local:%H:%M:%S %Z}"
+    return f"{formats.date_format(local, gettext('D j M Y'))} {local:%H:%M:%S %Z}"
