@@ -54,6 +54,7 @@ def main(
             stream.reconfigure(errors="backslashreplace")
     try:
         words = make_parser(version, extra).read(None if arguments is None else list(arguments))
+        words.is_program = arguments is None
         warn_of_password(words)
         code: int = words.run(words)
         sys.stdout.flush()

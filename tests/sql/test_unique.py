@@ -254,13 +254,78 @@ def test_a_running_job_is_not_replaced(c: Connection) -> None:
     assert states(c) == {old: "running"}
 
 
-def test_replacing_within_one_statement_keeps_the_last(c: Connection) -> None:
-    c.execute(
-        "INSERT INTO pgqueue.jobs (task, unique_key, on_duplicate)"
-        " SELECT 't', 'k', 'replace' FROM generate_series(1, 3)"
-    )
-    assert list(states(c).values()) in (["ready"], ["cancelled", "ready"])
-    assert keys(c) == {"k": max(states(c))}
+def bulk(c: Connection, way: str, rows: list[tuple[str, str, str | None, str | None]]) -> None:
+    """Enqueue jobs with one statement: of each the arguments, key, on_duplicate and run_at."""
+    columns = "args, unique_key, on_duplicate, run_at"
+    if way == "copy":
+        with (
+            c.cursor() as cursor,
+            cursor.copy(f"COPY pgqueue.jobs (task, {columns}) FROM stdin") as copy,
+        ):
+            for row in rows:
+                copy.write_row(("t", *row))
+        return
+    if way == "insert":
+        values = ", ".join(["('t', %s::jsonb, %s, %s, %s::timestamptz)"] * len(rows))
+        c.execute(f"INSERT INTO pgqueue.jobs (task, {columns}) VALUES {values}", sum(rows, ()))
+        return
+    names = columns.split(", ")
+    jobs = [{"task": "t", **dict(zip(names, row, strict=True))} for row in rows]
+    for job in jobs:
+        job["args"] = json.loads(job["args"] or "")
+    c.execute("SELECT pgqueue.enqueue_many(%s)", (json.dumps(jobs),))
+
+
+WAYS = pytest.mark.parametrize("way", ["insert", "copy", "enqueue_many"])
+
+
+@WAYS
+def test_replacing_within_one_statement_keeps_the_last(c: Connection, way: str) -> None:
+    (old,) = insert(c, "b")
+    rows = [(f"[{n}]", key, "replace", None) for n in range(4) for key in ("a", "b")]
+    bulk(c, way, [("[9]", "c", "ignore", None), *rows, ("[8]", "c", "replace", None)])
+    assert [state for state in states(c).values() if state != "cancelled"] == ["ready"] * 3
+    assert states(c)[old] == "cancelled"
+    assert dict(c.execute(
+        "SELECT j.unique_key, j.args -> 0 FROM pgqueue.ready_jobs JOIN pgqueue.jobs AS j"
+        " ON j.id = job_id"
+    ).fetchall()) == {"a": 3, "b": 3, "c": 8}  # fmt: skip
+    assert set(keys(c).values()) == set(column(c, "SELECT job_id FROM pgqueue.ready_jobs"))
+
+
+@WAYS
+def test_rescheduling_within_one_statement(c: Connection, way: str) -> None:
+    (old,) = insert(c, "b", args="[7]", run_at="2030-01-01")
+    times = ("2039-01-01", "2040-01-01", str(AT))
+    rows = [
+        (f"[{n}]", key, "reschedule", at) for n, at in enumerate(times) for key in ("a", "b", "c")
+    ]
+    bulk(c, way, [*rows, ("[5]", "c", "reschedule", None)])
+    assert c.execute(
+        "SELECT j.unique_key, j.args -> 0, s.run_at FROM pgqueue.scheduled_jobs AS s"
+        " JOIN pgqueue.jobs AS j ON j.id = s.job_id ORDER BY 1"
+    ).fetchall() == [("a", 0, AT), ("b", 7, AT)]
+    assert one(c, "SELECT j.args -> 0 FROM pgqueue.ready_jobs JOIN pgqueue.jobs AS j ON id = job_id"
+               ) == 0  # fmt: skip
+    assert keys(c)["b"] == old
+
+
+@WAYS
+def test_an_error_within_one_statement(c: Connection, way: str) -> None:
+    with refused(
+        "PQ006",
+        "unique_key must be held by no other job; another job of the statement has it",
+        "enqueue one of them, or say what is to become of the others with on_duplicate",
+    ):
+        bulk(c, way, [("[1]", "k", "error", None), ("[2]", "k", "error", None)])
+    assert states(c) == {}
+
+
+def test_a_job_that_another_of_its_statement_replaces_is_its_duplicate(c: Connection) -> None:
+    jobs = json.dumps([{"task": "t", "unique_key": "k", "on_duplicate": "replace"}] * 3)
+    found = c.execute("SELECT * FROM pgqueue.enqueue_each(%s)", (jobs,)).fetchall()
+    (live,) = states(c)
+    assert found == [(live, True), (live, True), (live, False)]
 
 
 def test_reschedule(c: Connection) -> None:
