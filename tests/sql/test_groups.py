@@ -323,6 +323,24 @@ def test_groups_inside_groups(c: Connection, worker: int) -> None:
     assert column(c, "SELECT id FROM pgqueue.groups") == []
 
 
+def test_who_retries_a_group_retries_those_inside(c: Connection, worker: int) -> None:
+    outer = group(c)
+    inner = group(c, None, parent_id=outer)
+    deepest = group(c, None, parent_id=inner)
+    groups = (outer, inner, deepest)
+    jobs = [factories.job(c, group_id=one_of) for one_of in groups]
+    assert one(c, "SELECT pgqueue.cancel_group(%s)", outer) == 3
+    c.execute("SELECT pgqueue.advance()")
+    assert [one(c, OVERVIEW, one_of)[0] for one_of in groups] == ["cancelled"] * 3
+    assert one(c, "SELECT pgqueue.retry_group(%s)", outer) == 3
+    assert [one(c, OVERVIEW, one_of)[0] for one_of in groups] == ["closed"] * 3
+    assert set(jobs) < set(work(c, worker).job_ids)
+    ok(c, worker, *jobs)
+    c.execute("SELECT pgqueue.advance()")
+    assert [one(c, OVERVIEW, one_of)[0] for one_of in groups] == ["succeeded"] * 3
+    assert fired(c) == ["end", "good", "end"]
+
+
 def test_cancelling_a_group_ends_what_waits_and_asks_what_runs(c: Connection, worker: int) -> None:
     g = group(c)
     running = factories.running(c, worker, group_id=g, flags=256)
@@ -425,7 +443,8 @@ def test_a_full_queue_keeps_no_job_from_ending(c: Connection, worker: int) -> No
     ok(c, worker, job)
     assert fired(c) == ["good", "end", "good", "end"]
     with refused(
-        "PQ007", "queue 'default' must have at most 1 jobs waiting; it is full",
-        "enqueue again later, or raise its max_pending",
+        "PQ007",
+        "queue 'default' must have at most 1 jobs waiting; with these it would have more",
+        "enqueue later, or fewer at once, or raise its max_pending",
     ):  # fmt: skip
         factories.job(c)
