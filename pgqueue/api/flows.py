@@ -57,6 +57,8 @@ class Flow:
         self._callbacks, self._meta = described(words)
         self._items: list[_Item] = []
         self._nodes: list[Node] = []
+        #: Whether no jobs at all are a group that has ended, instead of a mistake.
+        self._may_be_empty = False
         self._names: set[str] = set()
 
     def __len__(self) -> int:
@@ -174,6 +176,8 @@ class Flow:
         Raises:
             ConfigurationError: it is empty, or its words do not go with a group that is given.
         """
+        if not self._items and self._may_be_empty:
+            return groups.empty_group(self._name, self._callbacks, self._meta)
         if not self._items:
             raise ConfigurationError("a flow must have at least one job; got none")
         if not (group is None and inside is None) and (self._name or self._callbacks or self._meta):

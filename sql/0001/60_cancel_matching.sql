@@ -89,6 +89,8 @@ BEGIN
         SELECT i.id FROM unnest(v_ids) AS i (id) WHERE i.id <> ALL (v_ended)
         INTERSECT
         SELECT j.id FROM pgqueue.jobs AS j WHERE j.id = ANY (v_ids)
+        -- In one order, so that two who ask for the same jobs do not wait for each other.
+        ORDER BY 1
     LOOP
         v_state := pgqueue.cancel(v_id, cancel_matching.reason, cancel_matching.at);
         cancel_matching.asked := cancel_matching.asked + (v_state = 'running')::integer;

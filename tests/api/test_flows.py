@@ -113,6 +113,18 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
             call([one.job()])  # type: ignore[call-arg]
 
 
+def test_one_for_each_of_nothing_is_a_group_that_has_ended(db: Database) -> None:
+    made = one.map([], name="none", on_finish=told, on_failure="some.task")
+    assert (made.job_ids, made.results(timeout=0)) == ((), [])
+    assert (made.progress().state, made.progress().name) == ("succeeded", "none")
+    assert rows(db, "task") == [("flows.told",)]
+
+    async def main() -> list[object]:
+        return await (await one.amap([])).aresults(timeout=0)
+
+    assert asyncio.run(main()) == []
+
+
 def test_times_of_members_count_from_now(db: Database) -> None:
     chain(soon.using(run_at="1h", timeout=5).job(), none.job()).enqueue()
     soon.map([1])

@@ -202,7 +202,7 @@ class Arena:
         self, words: list[str], environment: dict[str, str], log: IO[bytes]
     ) -> "Forked | subprocess.Popen[bytes]":
         if self.program == PROGRAM:
-            return warm.start(words, env=environment, cwd=ROOT, log=log)
+            return warm.start(words, env=environment, log=log)
         return subprocess.Popen(
             [sys.executable, *self.program, *words],
             cwd=ROOT,

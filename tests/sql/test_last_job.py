@@ -124,3 +124,14 @@ def test_a_retry_may_change_the_priority(c: Connection, worker: int) -> None:
     tell(c, worker, same, "retry", delay=60, kind="Oops", message="no")
     query = "SELECT state, priority FROM pgqueue.job_overview WHERE id = %s"
     assert one(c, query, same) == ("scheduled", 5)
+
+
+def test_one_that_runs_after_others_cannot_be_the_last(c: Connection, worker: int) -> None:
+    """It would run as soon as these are over, whatever is left of the group."""
+    of = group(c)
+    first, other = (factories.job(c, group_id=of) for _ in range(2))
+    last = factories.job(c, group_id=of, after=[first])
+    message = f"the last job of group {of} must not run after others; job {last} does"
+    with refused("PQ001", message, "leave its after out: it runs after all others of the group"):
+        c.execute("SELECT pgqueue.set_last_job(%s, %s)", (of, last))
+    assert other

@@ -18,7 +18,7 @@ from pgqueue.compat.django_q.signals import post_spawn
 from pgqueue.compat.django_q.signing import BadSignature, SignedPackage
 from pgqueue.compat.serving import serve
 from pgqueue.core import codec
-from pgqueue.core.errors import DecodeError, NotSerializableError
+from pgqueue.core.errors import ConfigurationError, DecodeError, NotSerializableError
 from pgqueue.core.options import MAX_ATTEMPTS
 from pgqueue.core.outcome import Cancel, TaskControl
 from pgqueue.django import conf
@@ -167,7 +167,11 @@ def _package(context: Any, text: str) -> Any:
     if number > most:
         # Its process was killed, and could not say that it was the last time.
         raise _SpentError(_last_error(context.job_id))
-    timeout = packages.limit(task, Conf.at(context.queue))
+    try:
+        timeout = packages.limit(task, Conf.at(context.queue))
+    except ConfigurationError as error:
+        _failed(task, broker, str(error))
+        raise Cancel(str(error)) from None
     if timeout is not None:
         context.shorten_timeout(timeout)
     try:
