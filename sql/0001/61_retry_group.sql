@@ -82,7 +82,8 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT j.unique_key FROM pgqueue.jobs AS j WHERE j.id = a.id OFFSET 0
         ) AS j
-        WHERE j.unique_key IS NOT NULL AND a.id NOT IN (SELECT b.id FROM unnest(v_blocked) AS b (id))
+        WHERE j.unique_key IS NOT NULL
+            AND a.id NOT IN (SELECT b.id FROM unnest(v_blocked) AS b (id))
     );
     PERFORM pgqueue.retry(a.id, at => retry_group.at)
     FROM (
