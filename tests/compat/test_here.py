@@ -398,8 +398,10 @@ def test_a_job_that_takes_longer_than_it_may_fails(market: Database, here: Any, 
 
 
 def test_a_coroutine_that_takes_longer_than_it_may_fails(market: Database, here: Any) -> None:
+    from pgqueue.api.decorating import registry
     from tests.compat.project.market.tasks import doze
 
+    registry.add(doze)
     doze.using(max_attempts=1).enqueue()
     assert [one.state for one in here.run(["old"])] == ["failed"]
     [(message,)] = market.execute("SELECT message FROM pgqueue.job_errors")

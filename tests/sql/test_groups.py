@@ -341,6 +341,28 @@ def test_who_retries_a_group_retries_those_inside(c: Connection, worker: int) ->
     assert fired(c) == ["end", "good", "end"]
 
 
+def test_a_member_whose_key_is_taken_keeps_no_other_from_being_retried(
+    c: Connection, worker: int
+) -> None:
+    g = group(c)
+    taken, twin, free = (factories.job(c, group_id=g, unique_key=key) for key in "abc")
+    other = factories.job(c, group_id=g)
+    work(c, worker)
+    for job in (taken, twin, free, other):
+        tell(c, worker, job, "failed")
+    late = factories.job(c, group_id=g, unique_key="b")
+    c.execute("SELECT pgqueue.cancel(%s)", (late,))
+    close(c, g)
+    factories.job(c, unique_key="a")
+    assert one(c, "SELECT pgqueue.retry_group(%s)", g) == 3
+    assert [factories.state(c, job) for job in (taken, twin, free, other, late)] == [
+        "failed", "ready", "ready", "ready", "cancelled",
+    ]  # fmt: skip
+    work(c, worker, 2)
+    ok(c, worker, twin, free, other, batch_no=2)
+    assert one(c, OVERVIEW, g) == ("failed", 5, 0, 0, 3, 1, 1, 0)
+
+
 def test_cancelling_a_group_ends_what_waits_and_asks_what_runs(c: Connection, worker: int) -> None:
     g = group(c)
     running = factories.running(c, worker, group_id=g, flags=256)

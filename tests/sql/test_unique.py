@@ -293,6 +293,29 @@ def test_replacing_within_one_statement_keeps_the_last(c: Connection, way: str) 
     assert set(keys(c).values()) == set(column(c, "SELECT job_id FROM pgqueue.ready_jobs"))
 
 
+@pytest.mark.parametrize("line", [
+    {"concurrency_key": "line"},
+    {"concurrency_key": "line", "rate": "1/h"},
+    {"fair_key": "line"},
+])  # fmt: skip
+def test_a_job_in_a_line_is_rescheduled_too(c: Connection, line: dict[str, str]) -> None:
+    worker = factories.worker(c)
+    first = factories.job(c, **line)
+    (job,) = insert(c, args="[1]", **line)
+    assert work(c, worker, max_jobs=1).job_ids == [first]
+    insert(c, args="[2]", on_duplicate="reschedule", run_at=AT, **line)
+    assert states(c)[job] == "scheduled"
+    other = factories.job(c, **line)
+    ok(c, worker, first)
+    if "rate" not in line:
+        assert work(c, worker, 2).job_ids == [other]
+        ok(c, worker, other, batch_no=2)
+    insert(c, args="[3]", on_duplicate="reschedule", **line)
+    assert states(c)[job] != "scheduled"
+    if "rate" not in line:
+        assert work(c, worker, 3).job_ids == [job]
+
+
 @WAYS
 def test_rescheduling_within_one_statement(c: Connection, way: str) -> None:
     (old,) = insert(c, "b", args="[7]", run_at="2030-01-01")

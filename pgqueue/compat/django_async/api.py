@@ -1,6 +1,7 @@
 """Enqueue jobs, take them back, and look after them."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db.models import Count, F, Q
@@ -43,6 +44,12 @@ def schedule(
     """
     coroutines.refuse("schedule()", "await sync_to_async(schedule)(…) there")
     words = _words(more, options)
+    for what, value, kind in (("args", args, list | tuple), ("kwargs", kwargs, Mapping)):
+        if value and not isinstance(value, kind):
+            raise TypeError(
+                f"{what} must be a {'list or tuple' if what == 'args' else 'dictionary'}; got a "
+                f"value of type {type(value).__name__}"
+            )
     name = utils.full_name(function)
     paths.check(utils.real_path(name))
     group = words["group"] or None

@@ -1,10 +1,8 @@
 """Enqueue a task, or the first of a chain; or run it here and now."""
 
-import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
@@ -19,6 +17,7 @@ from pgqueue.compat.django_q.humanhash import humanize, uuid
 from pgqueue.compat.django_q.models import Schedule
 from pgqueue.compat.django_q.signals import pre_enqueue
 from pgqueue.compat.django_q.signing import SignedPackage
+from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.django import conf
 
 #: Keywords of a call that are options; all others are arguments of the function.
@@ -65,7 +64,15 @@ def described(
 
     Args:
         task_id: the id that it gets; None for a new one.
+
+    Raises:
+        ConfigurationError: there is no function in it.
     """
+    if not callable(func) and not (isinstance(func, str) and func.strip()):
+        raise ConfigurationError(
+            "what a task calls must be a function, or its dotted path such as 'shop.tasks.send'; "
+            f"got {shown(func)}"
+        )
     keywords = dict(kwargs)
     options = dict(keywords.pop("q_options", None) or {})
     name, made = uuid() if task_id is None else (humanize(task_id), task_id)
@@ -162,6 +169,8 @@ def async_chain(
     Raises:
         Exception: as `async_task`.
     """
+    if not chain:
+        raise ConfigurationError("a chain must have at least one function; got none")
     found = group or uuid()[1]
     options = {
         "group": found,
@@ -192,22 +201,6 @@ def is_known(task_id: str) -> bool:
     with connections[conf.database()].cursor() as cursor:
         cursor.execute(_EXISTS, [packages.key_of("id", task_id), task_id])
         return bool(cursor.fetchone()[0])
-
-
-def check_literals(text: str) -> None:
-    """Pass where a schedule will be able to read its arguments.
-
-    Raises:
-        ValidationError: there is something in them that is no literal.
-    """
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        raise ValidationError(
-            "arguments of a schedule must be literals: text, numbers, None, and lists, tuples, "
-            "sets and dictionaries of these; pass what identifies the others, as an id",
-            code="literals",
-        ) from None
 
 
 def _link(chain: list[Any], options: Mapping[str, Any], task_id: str | None = None) -> None:
@@ -261,7 +254,5 @@ def schedule(func: Any, *args: Any, **kwargs: Any) -> Schedule:
         words["hook"] = paths.path_of(hook)
     made = Schedule(func=path, args=str(args), kwargs=str(kwargs), **words)
     made.full_clean()
-    for literals in (made.args, made.kwargs):
-        check_literals(literals)
     made.save()
     return made

@@ -5,7 +5,6 @@ A row has a waiting job for its next run, which its table sees to; a worker that
 from it.
 """
 
-import ast
 import logging
 import time
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 from django.db import connections, transaction
 from django.db.models import DateTimeField, Func, Q
 
+from pgqueue.compat.django_q import literals
 from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.enqueueing import async_task
@@ -116,34 +116,13 @@ def fire(schedule_id: int, broker: Broker | None = None) -> str | None:
             return None
 
 
-def arguments(row: Schedule) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Read the arguments of a schedule: literals, and `x=1, y=2`.
-
-    Raises:
-        ValueError: they are something else.
-    """
-    args: Any = ()
-    if row.args:
-        args = _literal(row.args, "args")
-        args = args if isinstance(args, tuple) else (args,)
-    kwargs: Any = {}
-    if row.kwargs:
-        try:
-            kwargs = _literal(row.kwargs, "kwargs")
-        except ValueError:
-            kwargs = _named(row.kwargs)
-    if not isinstance(kwargs, dict):
-        raise ValueError("kwargs must be a dictionary of literals, or x=1, y=2")
-    return args, dict(kwargs)
-
-
 def _due() -> Any:
     clock = Func(function="clock_timestamp", output_field=DateTimeField())
     return Schedule.objects.exclude(repeats=0).filter(next_run__lte=clock)
 
 
 def _fire(row: Schedule, broker: Broker | None) -> str:
-    args, kwargs = arguments(row)
+    args, kwargs = literals.arguments(row.args, row.kwargs)
     options = dict(kwargs.pop("q_options", None) or {})
     if row.intended_date_kwarg:
         kwargs[row.intended_date_kwarg] = row.next_run.isoformat()
@@ -187,20 +166,3 @@ def _next(row: Schedule) -> Any:
         if Conf.CATCH_UP or found > localtime():
             return found
     raise ValueError("the schedule has no next run")
-
-
-def _literal(text: str, what: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{what} must be literals of Python") from None
-
-
-def _named(text: str) -> dict[str, Any]:
-    try:
-        call: Any = ast.parse(f"f({text})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
-            raise ValueError
-        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError("kwargs must be a dictionary of literals, or x=1, y=2") from None

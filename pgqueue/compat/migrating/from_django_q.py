@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from pgqueue.api.default import default_app
 from pgqueue.compat import paths
-from pgqueue.compat.django_q import packages, scheduler
+from pgqueue.compat.django_q import literals, packages
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.models import Schedule, Task
 from pgqueue.compat.migrating import elsewhere, plain
@@ -139,7 +139,7 @@ def _read_schedule(row: Row) -> Moved:
     if held["repeats"] != 0 and held["next_run"] is not None:
         # One that is over runs nothing, and is moved as it stands.
         try:
-            args, _ = scheduler.arguments(Schedule(**held))
+            args, _ = literals.arguments(held["args"], held["kwargs"])
         except ValueError as error:
             raise RefusedRow(str(error)) from None
         try:

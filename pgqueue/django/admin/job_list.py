@@ -50,6 +50,10 @@ class JobList(ChangeList):
             if isinstance(spec, JobFilter):
                 chosen |= spec.search()
         self.wish = search.wish(self.query, chosen)
+        if self.wish.is_broken:
+            messages.warning(
+                request, _("What begins as JSON is looked for in arguments, and this is no JSON.")
+            )
         if self.wish.needs_payload and not may(request, "view_job_payload"):
             messages.warning(request, _("To search in arguments you must be allowed to see them."))
             self.wish = search.Wish(search=None)

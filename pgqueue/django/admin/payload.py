@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from pgqueue.api.decorating import registry
 from pgqueue.core import tagged
 from pgqueue.django import conf
+from pgqueue.django.admin.discovery import known_tasks
 
 #: What is shown in the place of a secret.
 HIDDEN: Final = "••••••"
@@ -58,9 +58,9 @@ def is_secret(name: str) -> bool:
 
 def parameters(task: str | None) -> tuple[str, ...]:
     """Give the names of a task's positional parameters, where this process knows the task."""
-    if task is None or task not in registry:
+    if task is None or task not in known_tasks():
         return ()
-    found = registry.get(task)
+    found = known_tasks().get(task)
     try:
         taken = list(inspect.signature(found.function).parameters.values())
     except (TypeError, ValueError):

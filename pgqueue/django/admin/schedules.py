@@ -19,7 +19,6 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
 from pgqueue.api.schedules import Schedule as Handle
 from pgqueue.core.errors import PgQueueError
@@ -27,6 +26,7 @@ from pgqueue.core.rules import parse_zone
 from pgqueue.db.statements import browsing
 from pgqueue.django import conf
 from pgqueue.django.admin.base import QueuePage, ask, may, note
+from pgqueue.django.admin.discovery import known_tasks
 from pgqueue.django.admin.rule_words import in_words
 from pgqueue.django.admin.schedule_form import CATCH_UPS, OVERLAPS, ScheduleForm, initial_of
 from pgqueue.django.admin.show import badge, moment
@@ -264,7 +264,7 @@ class ScheduleAdmin(QueuePage):
             may_delete=may(request, "delete_schedule"),
             may_view_jobs=may(request, "view_job"),
             shows_payload=may(request, "view_job_payload"),
-            tasks=sorted({*registry.names(), *names.tasks})[:1000],
+            tasks=sorted({*known_tasks().names(), *names.tasks})[:1000],
             queues=names.queues[:1000],
             zones=sorted(available_timezones()),
             **context,

@@ -228,7 +228,7 @@ def test_schedules_that_could_not_run_are_refused(old: Database, migrate: Migrat
     why = done.refusals()
     assert "add 'os.system' to PGQUEUE[\"ALLOW\"]" in why["1"]
     assert f"add '{command}:command' to PGQUEUE[\"ALLOW\"]" in why["2"]
-    assert why["3"] == "args must be literals of Python"
+    assert why["3"].startswith("args must be literals")
     assert why["4"] == "it cannot be read (TypeError)"
     assert sorted(Schedule.objects.values_list("pk", flat=True)) == [5, 6, 7, 8]
 

@@ -2,12 +2,15 @@
 
 import datetime as dt
 import json
+import sys
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
+from tests import factories
 from tests.django_app.admin.conftest import Connection, messages_of, text_of
-from tests.django_app.admin.test_jobs import statements
+from tests.django_app.admin.test_jobs import JOBS, statements
 from tests.django_app.admin.test_pages import EVIL
 
 SCHEDULES = "/admin/pgqueue/schedule/"
@@ -226,7 +229,7 @@ def test_intervals_in_words(project: object) -> None:
         ({"kind": "every", "rule": "5 parsecs"}, "rule", "every"),
         ({"kind": "rrule", "rule": "FREQ=SOMETIMES"}, "rule", "FREQ"),
         ({"kind": "at", "rule": ""}, "rule", "needs one of"),
-        ({"timezone": "Mars/Olympus"}, "rule", "timezone must be"),
+        ({"timezone": "Mars/Olympus"}, "timezone", "timezone must be"),
         ({"args": "{}"}, "args", "JSON array"),
         ({"kwargs": "[1"}, "kwargs", "JSON"),
         ({"args": "[NaN]"}, "args", ""),
@@ -363,3 +366,56 @@ def test_every_value_is_escaped(evil: str, root: Any, c: Connection) -> None:
     for page in pages:
         for bad in ("<script>alert", "<img src=x", "<b>é"):
             assert bad not in page
+
+
+@pytest.fixture
+def nothing_found_yet(monkeypatch: pytest.MonkeyPatch, desk: object) -> None:
+    """A process that serves pages and has imported no tasks."""
+    from pgqueue.api.decorating import registry
+    from pgqueue.django.admin import discovery
+
+    monkeypatch.setattr(discovery, "_looked", set())
+    for name in ("elsewhere", "tasks", "broken"):
+        monkeypatch.delitem(sys.modules, f"tests.django_app.store.{name}", raising=False)
+    registry._tasks.clear()
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_the_tasks_of_the_project_are_found_when_they_are_needed(root: Any, c: Connection) -> None:
+    double = "tests.django_app.store.elsewhere.double"
+    with override_settings(PGQUEUE={"AUTODISCOVER": "elsewhere"}):
+        assert f'<option value="{double}">' in text_of(root.get(f"{SCHEDULES}add/"))
+        given = {**GIVEN, "task": double, "args": "[1, 2, 3]"}
+        found = root.post(f"{SCHEDULES}preview/", given).json()
+        assert double in " ".join(found["errors"]["args"])
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_secrets_are_hidden_though_nobody_has_imported_the_task(root: Any, c: Connection) -> None:
+    task = "tests.django_app.store.elsewhere.double"
+    job = factories.job(c, task, args='["hush"]')
+    words = {"AUTODISCOVER": "elsewhere", "REDACT": ["number"]}
+    with override_settings(PGQUEUE=words):
+        assert "hush" not in text_of(root.get(f"{JOBS}{job}/change/"))
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_tasks_that_cannot_be_imported_break_no_page(
+    root: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with override_settings(PGQUEUE={"AUTODISCOVER": "broken"}):
+        for _ in range(2):
+            assert root.get(f"{SCHEDULES}add/").status_code == 200
+    said = [record.getMessage() for record in caplog.records if record.name == "pgqueue.django"]
+    assert said == ["the tasks of tests.django_app.store.broken cannot be imported: not today"]
+    with override_settings(PGQUEUE={"AUTODISCOVER": ""}):
+        assert root.get(f"{SCHEDULES}add/").status_code == 200
+
+
+def test_a_time_zone_that_there_is_not_is_said_beside_it(root: Any, c: Connection) -> None:
+    given = {**GIVEN, "timezone": "Europe/Berln"}
+    errors = root.post(f"{SCHEDULES}preview/", given).json()["errors"]
+    assert list(errors) == ["timezone"]
+    assert "did you mean 'Europe/Berlin'?" in errors["timezone"][0]
+    response = root.post(f"{SCHEDULES}add/", given)
+    assert list(response.context["form"].errors) == ["timezone"]

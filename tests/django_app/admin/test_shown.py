@@ -1,6 +1,7 @@
 """How values look: times with their zone, tagged values as words, rows that a job was given."""
 
 import datetime as dt
+import importlib
 import json
 import re
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import factories
-from tests.django_app.admin.conftest import Connection, text_of
+from tests.django_app.admin.conftest import Connection, messages_of, text_of
 from tests.django_app.admin.test_jobs import JOBS, statements
 from tests.django_app.admin.test_pages import EVIL, queue_page
 from tests.django_app.admin.test_schedules import SCHEDULES, address, make
@@ -81,7 +82,7 @@ def test_rows_that_a_job_was_given(root: Any, login: Any, c: Connection) -> None
     assert facts_of(page)["Given"].endswith("gone.x 9 and 2 more")
     # No row is read for it.
     plain = factories.job(c)
-    costs = [len(statements(root, f"{JOBS}{one}/change/")) for one in (many, plain)]
+    costs = [statements(root, f"{JOBS}{one}/change/")[0] for one in (many, plain)]
     assert costs[0] == costs[1]
 
 
@@ -153,3 +154,23 @@ def test_a_retention_of_nothing_is_shown_as_such(login: Any, c: Connection) -> N
     facts = facts_of(text_of(login("view_queue").get(queue_page("mail"))))
     assert facts["succeeded jobs"] == "0s"
     assert facts["other jobs"] == "3d"
+
+
+def test_json_that_is_none_is_named(root: Any, c: Connection) -> None:
+    factories.job(c, args="[42]")
+    words = ["What begins as JSON is looked for in arguments, and this is no JSON."]
+    for broken in ("[42", '{"a": }', "[" * 5000):
+        response = root.get(JOBS, {"q": broken})
+        assert messages_of(response) == words
+        assert response.context["cl"].result_list == []
+    assert messages_of(root.get(JOBS, {"q": "[42]"})) == []
+
+
+def test_no_worker_is_in_red(root: Any, c: Connection) -> None:
+    tile = '<dd id="pgq-workers"{}>{}</dd>'
+    page = "/admin/pgqueue/dashboard/"
+    assert tile.format(' class="pgq-error"', 0) in text_of(root.get(page))
+    factories.worker(c)
+    dashboard = importlib.import_module("pgqueue.django.admin.dashboard")
+    dashboard.forget()
+    assert tile.format("", 1) in text_of(root.get(page))

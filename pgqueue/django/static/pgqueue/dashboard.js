@@ -205,6 +205,7 @@ document.addEventListener("DOMContentLoaded", function () {
     const mean = (name) => bins.length ? bins.reduce((sum, bin) => sum + bin[name], 0) / bins.length : 0;
     const waits = figures.queues.filter((queue) => !queue.paused && queue.waits !== null).map((queue) => queue.waits);
     put("pgq-workers", number(figures.workers.alive) + (figures.workers.lost ? " + " + figures.workers.lost + " " + words.lost : ""));
+    document.getElementById("pgq-workers").classList.toggle("pgq-error", !figures.workers.alive);
     put("pgq-slots", number(figures.workers.running) + " / " + number(figures.workers.slots));
     put("pgq-ready", number(figures.queues.reduce((sum, queue) => sum + queue.ready, 0)));
     put("pgq-rate", number(mean("succeeded") + mean("failed")));
