@@ -30,8 +30,8 @@ _MOST_STEPS: Final = 10_000_000
 #: Seconds between two looks, of one process, for schedules without a waiting job.
 _ARM_EVERY: Final = 600.0
 _armed: Final = [float("-inf")]
-#: How it stands with a schedule that is to run: it is due; or not yet; or another job waits for it by
-#: now, since it was changed.
+#: How it stands with a schedule that is to run: it is due; it is not yet; or it was changed, and
+#: another job waits for it.
 _STANDS: Final = """
     SELECT CASE
         WHEN EXISTS (
