@@ -303,7 +303,7 @@ class Arena:
 
     def _has_jobs(self) -> bool:
         with contextlib.suppress(psycopg.OperationalError):
-            return bool(self.execute("SELECT FROM pgqueue.jobs LIMIT 1"))
+            return bool(self.execute("SELECT 1 FROM pgqueue.jobs LIMIT 1"))
         return False
 
     def pause(self, least: float, most: float) -> None:
