@@ -13,7 +13,11 @@ AS $$
             WHEN job.unique_while = 'waiting' THEN 12
             ELSE 4
         END
-        + 16 * (job.concurrency_key IS NOT NULL)::integer
+        + CASE
+            WHEN job.concurrency_key IS NULL THEN 0
+            WHEN job.max_running IS NULL AND job.rate IS NULL THEN 16
+            ELSE 144
+        END
         + 32 * (job.fair_key IS NOT NULL)::integer
         + 256 * (job.group_id IS NOT NULL)::integer
         + 512 * (job.callbacks IS NOT NULL)::integer

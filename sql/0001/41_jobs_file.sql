@@ -133,11 +133,23 @@ BEGIN
                 AND (n.run_at IS NULL OR n.run_at <= v_at)
                 AND coalesce(cardinality(n.after), 0) = 0
                 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
-            RETURNING reason, key, queue
+            RETURNING reason, key, queue, job_id
         ),
         offered AS (
-            INSERT INTO pgqueue.offers (key)
-            SELECT DISTINCT l.key FROM line AS l WHERE l.reason = 'concurrency'
+            INSERT INTO pgqueue.offers (key, keys)
+            SELECT
+                CASE WHEN count(*) = 1 THEN min(k.key) END,
+                CASE WHEN count(*) > 1 THEN array_agg(k.key ORDER BY k.n) END
+            FROM (
+                SELECT d.key, row_number() OVER (ORDER BY d.job_id) AS n
+                FROM (
+                    SELECT l.key, min(l.job_id) AS job_id
+                    FROM line AS l
+                    WHERE l.reason = 'concurrency'
+                    GROUP BY l.key
+                ) AS d
+            ) AS k
+            GROUP BY (k.n - 1) / 128
         )
         SELECT array_agg(DISTINCT l.queue) INTO v_lines FROM line AS l;
     END IF;
