@@ -3,6 +3,7 @@
 CREATE FUNCTION pgqueue.follow(
     ids bigint[],
     at timestamptz,
+    succeeded boolean,
     OUT over bigint[],
     OUT features integer
 )
@@ -32,7 +33,10 @@ BEGIN
                     AS is_failed
             FROM unnest(follow.ids) AS i (id)
             CROSS JOIN LATERAL (
-                SELECT f.state, f.error FROM pgqueue.finished_jobs AS f WHERE f.job_id = i.id
+                SELECT 'succeeded' AS state, NULL AS error WHERE follow.succeeded
+                UNION ALL
+                SELECT f.state, f.error FROM pgqueue.finished_jobs AS f
+                WHERE NOT follow.succeeded AND f.job_id = i.id
                 OFFSET 0
             ) AS f
         ) AS p
@@ -49,9 +53,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION pgqueue.follow(bigint[], timestamptz) IS
+COMMENT ON FUNCTION pgqueue.follow(bigint[], timestamptz, boolean) IS
 'Tell the jobs that run after these that they have ended. Internal.
 
-Args: ids: jobs that have ended, each once; at: the time it is.
+Args: ids: jobs that have ended, each once; at: the time it is; succeeded: whether all of them
+did.
 Returns: over, features: as pgqueue.apply_waits.
 Locks: as pgqueue.apply_waits.';

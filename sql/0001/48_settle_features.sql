@@ -8,6 +8,7 @@ CREATE FUNCTION pgqueue.settle_features(
     ids bigint[],
     features integer,
     at timestamptz,
+    succeeded boolean,
     OUT over bigint[],
     OUT over_features integer,
     OUT group_ids bigint[]
@@ -22,10 +23,11 @@ DECLARE
     v_ids bigint[] := settle_features.ids;
     v_features integer := settle_features.features;
     v_wave bigint[] := settle_features.ids;
+    v_succeeded boolean := settle_features.succeeded;
     v_counts record;
     v_next record;
 BEGIN
-    IF (v_features & 4096) <> 0 THEN
+    IF (v_features & 4096) <> 0 AND NOT v_succeeded THEN
         -- Ended while they waited for others, by a cancel or since they expired.
         DELETE FROM pgqueue.job_waits AS w
         WHERE w.ctid = ANY (ARRAY(
@@ -40,8 +42,10 @@ BEGIN
     END IF;
     -- Those that will never run end with this, and tell those behind them in turn.
     WHILE (v_features & 1024) <> 0 LOOP
-        SELECT f.over, f.features INTO v_next FROM pgqueue.follow(v_wave, settle_features.at) AS f;
+        SELECT f.over, f.features INTO v_next
+        FROM pgqueue.follow(v_wave, settle_features.at, v_succeeded) AS f;
         EXIT WHEN v_next.over IS NULL;
+        v_succeeded := false;
         v_wave := v_next.over;
         v_ids := v_ids || v_wave;
         v_features := v_features | v_next.features;
@@ -74,7 +78,10 @@ BEGIN
                 OFFSET 0
             ) AS j
             CROSS JOIN LATERAL (
-                SELECT f.state, f.error FROM pgqueue.finished_jobs AS f WHERE f.job_id = i.id
+                SELECT 'succeeded' AS state, NULL AS error WHERE v_succeeded
+                UNION ALL
+                SELECT f.state, f.error FROM pgqueue.finished_jobs AS f
+                WHERE NOT v_succeeded AND f.job_id = i.id
                 OFFSET 0
             ) AS f
             GROUP BY j.group_id
@@ -93,11 +100,12 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION pgqueue.settle_features(bigint[], integer, timestamptz) IS
+COMMENT ON FUNCTION pgqueue.settle_features(bigint[], integer, timestamptz, boolean) IS
 'Count ended jobs for their groups and for those that run after them, and enqueue their callbacks.
 Internal.
 
-Args: ids: jobs that have ended, each once; features: their flags together; at: the time it is.
+Args: ids: jobs that have ended, each once; features: their flags together; at: the time it is;
+succeeded: whether all of them ran and did.
 Returns: over: jobs that ended since they will never run; over_features: their flags; group_ids:
 groups that ended.
 Locks: rows of job_waits, blocked_jobs and groups, skipping those that others hold.';

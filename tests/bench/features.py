@@ -7,8 +7,8 @@ with its quartiles, which say how far to trust it.
 
 A measurement begins with empty tables. The first jobs go through uncounted, so that the statements
 have been planned, as those of a worker are that has run for a second; then one statement enqueues
-the jobs, and a bare loop takes and answers them in batches. The server's autovacuum is off: it would
-come in the midst of one measurement and not of its neighbour.
+the jobs, and a bare loop takes and answers them in batches. The server's autovacuum is off: it
+would come in the midst of one measurement and not of its neighbour.
 """
 
 import json
@@ -103,14 +103,19 @@ def _measure(connection: rig.Connection, name: str, jobs: int, batch: int) -> tu
     columns, before = FEATURES[name]
     rig.clean(connection)
     connection.execute(before.encode())
-    _once(connection, name, columns, _WARM, batch)
+    _once(connection, name, columns, _WARM, batch, first=jobs)
     costs = _once(connection, name, columns, jobs, batch)
     connection.execute(_OFF.encode())
     return costs
 
 
 def _once(
-    connection: rig.Connection, name: str, columns: dict[str, str], jobs: int, batch: int
+    connection: rig.Connection,
+    name: str,
+    columns: dict[str, str],
+    jobs: int,
+    batch: int,
+    first: int = 0,
 ) -> tuple[float, float]:
     """Enqueue, and work off; gives CPU microseconds a job of each."""
     names = "".join(f", {name}" for name in columns)
@@ -123,7 +128,8 @@ def _once(
     else:
         connection.execute(
             f"INSERT INTO pgqueue.jobs (task, queue{names})"
-            f" SELECT 'bench.noop', 'bench'{values} FROM generate_series(1, {jobs}) AS n".encode()
+            f" SELECT 'bench.noop', 'bench'{values}"
+            f" FROM generate_series({first + 1}, {first + jobs}) AS n".encode()
         )
     enqueued = _cpu(connection)
     worker_id = int(rig.number(connection, "SELECT pgqueue.register_worker('bench')"))
@@ -138,6 +144,7 @@ def _once(
         assert row is not None
         ids, hint = str(row[0] or "{}"), row[1]
         count = ids.count(",") + 1 if ids != "{}" else 0
+        assert count or outcomes, f"{name}: {expected - done} jobs do not come"
         done += count
         outcomes = (
             f'[{{"batch":{number},"ok":"{ids}","us":"{{{",".join(["10"] * count)}}}"}}]'
