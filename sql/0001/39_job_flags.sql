@@ -24,8 +24,8 @@ AS $$
         + 1024 * (job.has_dependents IS TRUE)::integer
         + CASE
             WHEN coalesce(cardinality(job.after), 0) = 0 THEN 0
-            WHEN job.results_as IS NULL THEN 4096
-            ELSE 6144
+            ELSE 4096 + 2048 * (job.results_as IS NOT NULL)::integer
+                + 8192 * (job.run_at IS NOT NULL)::integer
         END
 $$;
 

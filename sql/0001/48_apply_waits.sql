@@ -107,9 +107,11 @@ BEGIN
     free AS MATERIALIZED (
         SELECT d.*, j.run_at
         FROM decided AS d
-        CROSS JOIN LATERAL (
-            SELECT j.run_at FROM pgqueue.jobs AS j WHERE j.id = d.child_id OFFSET 0
-        ) AS j
+        LEFT JOIN LATERAL (
+            SELECT j.run_at FROM pgqueue.jobs AS j
+            WHERE (d.flags & 8192) <> 0 AND j.id = d.child_id
+            OFFSET 0
+        ) AS j ON true
         WHERE d.fate = 'goes'
         ORDER BY d.child_id
     ),

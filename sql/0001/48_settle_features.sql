@@ -54,7 +54,21 @@ BEGIN
         settle_features.over := settle_features.over || v_wave;
         EXIT WHEN (v_next.features & 1024) = 0;
     END LOOP;
-    IF (v_features & 256) <> 0 THEN
+    IF (v_features & 256) <> 0 AND v_succeeded THEN
+        SELECT
+            array_agg(c.group_id) AS group_ids, array_agg(0) AS totals,
+            array_agg(c.n) AS succeeded, array_agg(0) AS failed, array_agg(0) AS cancelled,
+            array_agg(0) AS skipped
+        INTO v_counts
+        FROM (
+            SELECT j.group_id, count(*)::integer AS n
+            FROM (
+                SELECT j.group_id FROM pgqueue.jobs AS j WHERE j.id = ANY (v_ids) OFFSET 0
+            ) AS j
+            WHERE j.group_id IS NOT NULL
+            GROUP BY j.group_id
+        ) AS c;
+    ELSIF (v_features & 256) <> 0 THEN
         SELECT
             array_agg(c.group_id) AS group_ids, array_agg(0) AS totals,
             array_agg(c.succeeded) AS succeeded, array_agg(c.failed) AS failed,
@@ -78,14 +92,13 @@ BEGIN
                 OFFSET 0
             ) AS j
             CROSS JOIN LATERAL (
-                SELECT 'succeeded' AS state, NULL AS error WHERE v_succeeded
-                UNION ALL
-                SELECT f.state, f.error FROM pgqueue.finished_jobs AS f
-                WHERE NOT v_succeeded AND f.job_id = i.id
+                SELECT f.state, f.error FROM pgqueue.finished_jobs AS f WHERE f.job_id = i.id
                 OFFSET 0
             ) AS f
             GROUP BY j.group_id
         ) AS c;
+    END IF;
+    IF (v_features & 256) <> 0 THEN
         IF v_counts.group_ids IS NOT NULL THEN
             SELECT a.ended INTO settle_features.group_ids
             FROM pgqueue.apply_counts(
