@@ -23,8 +23,8 @@ DECLARE
     v_bounded boolean;
     v_lines text[];
     v_keys record;
-    v_dropped bigint[];
-    v_aside bigint[];
+    v_dropped jsonb;
+    v_aside jsonb;
     v_groups record;
     v_late boolean;
     v_queues text[];
@@ -49,8 +49,17 @@ BEGIN
     IF (v_flags & 4) <> 0 THEN
         v_keys := pgqueue.take_unique_keys(
             ARRAY(SELECT n.id FROM new_jobs AS n WHERE n.unique_key IS NOT NULL), false, v_at);
-        v_dropped := v_keys.dropped;
-        v_aside := v_keys.dropped || v_keys.undecided;
+        -- As keys of an object, which are looked up by halving; in an array each is compared. A
+        -- list in a query would do as well, and cost every plain statement its place in the plan.
+        SELECT
+            jsonb_object_agg(a.id, true) FILTER (WHERE a.is_dropped),
+            jsonb_object_agg(a.id, true)
+        INTO v_dropped, v_aside
+        FROM (
+            SELECT d.id, true AS is_dropped FROM unnest(v_keys.dropped) AS d (id)
+            UNION ALL
+            SELECT u.id, false FROM unnest(v_keys.undecided) AS u (id)
+        ) AS a;
         IF v_keys.dropped <> '{}' THEN
             DELETE FROM pgqueue.jobs AS j WHERE j.id = ANY (v_keys.dropped);
         END IF;
@@ -65,7 +74,7 @@ BEGIN
             SELECT n.group_id, count(*)::integer AS n
             FROM new_jobs AS n
             WHERE n.group_id IS NOT NULL
-                AND (v_dropped IS NULL OR n.id <> ALL (v_dropped))
+                AND (v_dropped IS NULL OR NOT v_dropped ? n.id::text)
             GROUP BY n.group_id
         ) AS g;
         IF v_groups.ids IS NOT NULL THEN
@@ -80,20 +89,22 @@ BEGIN
             INSERT INTO pgqueue.blocked_jobs (job_id, reason, queue, priority, flags)
             SELECT n.id, 'after', n.queue, n.priority, pgqueue.job_flags(n)
             FROM new_jobs AS n
-            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         ),
         nodes AS MATERIALIZED (
             SELECT n.id, n.after, n.run_if, p.remaining, p.late
             FROM new_jobs AS n
             CROSS JOIN LATERAL (
                 SELECT
-                    count(DISTINCT a.id) AS remaining,
+                    CASE WHEN cardinality(n.after) = 1 THEN 1
+                        ELSE (SELECT count(DISTINCT b.id) FROM unnest(n.after) AS b (id))
+                    END AS remaining,
                     NOT bool_and(
                         a.id IN (SELECT m.id FROM new_jobs AS m WHERE m.has_dependents)
                     ) AS late
                 FROM unnest(n.after) AS a (id)
             ) AS p
-            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         ),
         waits AS (
             INSERT INTO pgqueue.job_waits (job_id, remaining, run_if, late)
@@ -132,7 +143,7 @@ BEGIN
             WHERE (n.concurrency_key IS NOT NULL OR n.fair_key IS NOT NULL)
                 AND (n.run_at IS NULL OR n.run_at <= v_at)
                 AND coalesce(cardinality(n.after), 0) = 0
-                AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+                AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
             RETURNING reason, key, queue, job_id
         ),
         offered AS (
@@ -166,7 +177,7 @@ BEGIN
             AND n.concurrency_key IS NULL
             AND n.fair_key IS NULL
             AND coalesce(cardinality(n.after), 0) = 0
-            AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         RETURNING queue
     ),
     later AS (
@@ -180,7 +191,7 @@ BEGIN
         FROM new_jobs AS n
         WHERE n.run_at > v_at
             AND coalesce(cardinality(n.after), 0) = 0
-            AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         RETURNING run_at
     )
     SELECT
