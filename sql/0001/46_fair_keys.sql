@@ -1,5 +1,5 @@
--- Purpose: the fair keys of a queue that have jobs waiting, in order, and the first job of each; one
--- index descent a key.
+-- Purpose: the fair keys of a queue that have jobs waiting, in order, and the first job of each, by
+-- one index descent a key.
 -- Called by: take_turns. Reads blocked_jobs.
 CREATE FUNCTION pgqueue.fair_keys(
     queue text,

@@ -2,9 +2,9 @@
 -- Called by: set_last_job; join_groups, since new members may come when the others are over.
 -- Moves ready_jobs, scheduled_jobs and blocked_jobs in the line of a key to blocked_jobs that wait
 -- for a group; deletes from slots. One that runs, or is over, is left alone.
--- Why a loop: the job may be on the move, from the line of its key to those that are ready. Then the
--- statement waits for the move, and does not see where the job stands now; the next one does. One
--- that a worker takes meanwhile is in none of the three places.
+-- Why a loop: the job may be on the move, from the line of its key to those that are ready. Then
+-- the statement waits for the move, and does not see where the job stands now; the next one does.
+-- One that a worker takes meanwhile is in none of the three places.
 -- Locks: the position row; those of release_slots.
 CREATE FUNCTION pgqueue.hold_last(job_id bigint) RETURNS void
 LANGUAGE plpgsql

@@ -12,13 +12,18 @@
 -- before the one that counts, so that the line and the slots are those of after the offer. Who
 -- gives back a slot admits the next one himself, or leaves an offer where he does not get the lock:
 -- the other one may have counted before. He leaves it even where he sees one: that may be the one
--- that the other has deleted and not committed. Only who came for an offer leaves it as it is.
+-- that the other has deleted and not committed. Only who came for an offer leaves it as it is; who
+-- has taken a row that offers many keys leaves an offer for each whose lock he did not get.
 -- Why a rate is never exceeded: a job counts for it from the moment it is ready ("r:" in slots) and
 -- from its start on for the length of the period (key_takes), and only as many go on as leave the
 -- sum at the rate. In any stretch of that length start only some that were counted together when
 -- the last one of them went on. A key whose rate is used up has an offer for later.
 -- Why at most 1000 of a key at once: the rest of a line of a million goes on with the next call.
 -- Why jobs of paused queues are passed over: they would keep the slot for as long as the pause.
+-- Why the keys in the order given, not sorted: theirs is that of their jobs, so that one look-up
+-- after the other meets the same pages; in the order of a hash they took half as long again.
+-- Why the job itself is read only where a flag says so, and the limits of keys only where there are
+-- any: most keys run one job at a time by saying nothing.
 -- Why no bitmaps and no sorts: a table that was small when it was analysed is not worth its index
 -- to the planner, and it would read all lines for each key.
 -- Why at most 128 locks: they stand in a table of the server's that all sessions share.

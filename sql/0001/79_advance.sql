@@ -2,8 +2,8 @@
 -- and look after the jobs that run after older ones.
 -- Called by: promote, when there is something to do; idempotent, anybody may.
 -- Deletes from group_deltas and wait_deltas; writes what apply_counts and apply_waits write.
--- Why it does not ring for what it leaves: whoever holds a row may do so for minutes, and the leader
--- would turn in a circle for as long; its own look, each second, finds what there is.
+-- Why it does not ring for what it leaves: whoever holds a row may do so for minutes, and the
+-- leader would turn in a circle for as long; its own look, each second, finds what there is.
 -- Locks: rows of wait_deltas, job_waits, blocked_jobs and groups, skipping those that others hold.
 CREATE FUNCTION pgqueue.advance(
     max_jobs integer DEFAULT 1000,

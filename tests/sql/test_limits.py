@@ -278,7 +278,10 @@ def test_keys_of_one_insert_are_offered_together_and_in_its_order(
     c: Connection, writer: Connection
 ) -> None:
     worker = factories.worker(c)
-    query = "INSERT INTO pgqueue.jobs (task, concurrency_key) SELECT 't', k FROM unnest(%s::text[]) AS k"
+    query = """
+        INSERT INTO pgqueue.jobs (task, concurrency_key)
+        SELECT 't', k.key FROM unnest(%s::text[]) AS k (key)
+    """
     keys = [f"k{7 * n % 300:03}" for n in range(300)]
     c.execute(query, (keys,))
     assert one(c, "SELECT count(*) FROM pgqueue.offers") == 3
