@@ -15,6 +15,7 @@ CREATE FUNCTION pgqueue.jobs_unique() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     IF coalesce(new.on_duplicate, 'ignore') = 'ignore'
