@@ -6,7 +6,8 @@ from typing import Final, Literal, Unpack
 
 from pgqueue.api.clients import Clients
 from pgqueue.api.groups import GroupHandle, GroupWords, described
-from pgqueue.core.composition import RUN_IF
+from pgqueue.core.composition import RUN_IF, to_id
+from pgqueue.core.context import Context
 from pgqueue.core.errors import BadArgumentsError, ConfigurationError, shown, suggest
 from pgqueue.db.statements import groups
 from pgqueue.db.statements.adding import JobSpec, flow_item
@@ -55,6 +56,9 @@ class Flow:
         self._name = name
         self._callbacks, self._meta = described(words)
         self._items: list[_Item] = []
+        self._nodes: list[Node] = []
+        #: Whether no jobs at all are a group that has ended, instead of a mistake.
+        self._may_be_empty = False
         self._names: set[str] = set()
 
     def __len__(self) -> int:
@@ -113,18 +117,26 @@ class Flow:
             raise ConfigurationError(f"name must be a non-empty string; got {shown(name)}")
         if name is not None and name in self._names:
             raise ConfigurationError(f"the names in a flow must differ; got {shown(name)} twice")
-        if job.unique_key is not None or job.options.after:
+        if job.unique_key is not None or job.is_unique:
             raise ConfigurationError(
-                "a job of a flow must have no unique key and no after= of its own"
+                f"a job of a flow must have no unique key, since nothing could run after one that "
+                f"is left out as a duplicate; got a job of {job.task}; let a job of the flow "
+                "enqueue it"
+            )
+        if job.options.after:
+            raise ConfigurationError(
+                f"a job of a flow must have no after= of its own; got a job of {job.task}; give "
+                "after= to add()"
             )
         chosen = _chosen(job, len(before), results)
         if name is not None:
             self._names.add(name)
         self._items.append(_Item(job, name, before, run_if if before else None, chosen))
-        return Node(len(self._items) - 1, name)
+        self._nodes.append(Node(len(self._nodes), name))
+        return self._nodes[-1]
 
     def _has(self, node: object) -> bool:
-        return isinstance(node, Node) and node.place < len(self._items)
+        return isinstance(node, Node) and any(node is one for one in self._nodes[node.place :][:1])
 
     def _items_as_json(self) -> list[str]:
         """Write the jobs as `pgqueue.enqueue_flow` takes them.
@@ -157,30 +169,41 @@ class Flow:
         return written
 
     def _statement(
-        self, group: object = None, before: Sequence[object] = ()
+        self, group: object = None, before: Sequence[object] = (), inside: object = None
     ) -> Statement[tuple[int, list[int]]]:
         """Give the call that enqueues it.
 
         Raises:
             ConfigurationError: it is empty, or its words do not go with a group that is given.
         """
+        if not self._items and self._may_be_empty:
+            return groups.empty_group(self._name, self._callbacks, self._meta)
         if not self._items:
             raise ConfigurationError("a flow must have at least one job; got none")
-        if group is not None and (self._name or self._callbacks or self._meta):
+        if not (group is None and inside is None) and (self._name or self._callbacks or self._meta):
             raise ConfigurationError(
                 "a flow that is added to a group must have no name, callbacks or meta of its own"
             )
+        running = inside.job_id if isinstance(inside, Context) else inside
         return groups.enqueue_flow(
             self._items_as_json(),
             name=self._name,
             callbacks=self._callbacks,
             meta=self._meta,
-            group=None if group is None else int(getattr(group, "id", group)),  # type: ignore[call-overload]
-            before=[int(getattr(job, "id", job)) for job in before],  # type: ignore[call-overload]
+            group=None if group is None else to_id(group, "group", "a group or its id"),
+            before=[to_id(job, "before", "jobs or their ids") for job in before],
+            inside=None
+            if running is None
+            else to_id(running, "inside", "the context of a running job, or its id"),
         )
 
     def enqueue(
-        self, *, connection: object = None, group: object = None, before: Sequence[object] = ()
+        self,
+        *,
+        connection: object = None,
+        group: object = None,
+        before: Sequence[object] = (),
+        inside: object = None,
     ) -> GroupHandle:
         """Enqueue the flow with one statement: all of it or nothing.
 
@@ -188,7 +211,9 @@ class Flow:
             connection: yours, as in `Task.using`.
             group: a group, or its id, that its jobs join; None for one of their own.
             before: jobs, or their ids, of a flow that still wait, and from now on for the last jobs
-                of this one too: so a running job puts a flow between itself and those behind it.
+                of this one too.
+            inside: the Context of a running job: the flow joins its group, and the jobs behind it
+                in its own flow wait for this one too.
 
         Returns:
             The flow as a group; its `job_ids` are in the order in which the jobs were added.
@@ -197,15 +222,21 @@ class Flow:
             ConfigurationError: the flow is empty, or a name in it is nobody's.
             RefusedJobError: its jobs wait for each other in a circle, which is named; or the
                 server refused one of them.
-            JobStateError: a job of `before` does not wait any more.
+            JobStateError: a job of `before` does not wait any more, or that of `inside` does not
+                run.
         """
-        return enqueue_flow(_default[-1](), self, connection, group, before)
+        return enqueue_flow(_default[-1](), self, connection, group, before, inside)
 
     async def aenqueue(
-        self, *, connection: object = None, group: object = None, before: Sequence[object] = ()
+        self,
+        *,
+        connection: object = None,
+        group: object = None,
+        before: Sequence[object] = (),
+        inside: object = None,
     ) -> GroupHandle:
         """Enqueue the flow with one statement; see `enqueue`."""
-        return await aenqueue_flow(_default[-1](), self, connection, group, before)
+        return await aenqueue_flow(_default[-1](), self, connection, group, before, inside)
 
 
 #: What gives the clients of the default app, which is made further up.
@@ -223,9 +254,10 @@ def enqueue_flow(
     connection: object = None,
     group: object = None,
     before: Sequence[object] = (),
+    inside: object = None,
 ) -> GroupHandle:
     """Enqueue a flow with one statement."""
-    made, ids = clients.sync.run(flow._statement(group, before), connection)
+    made, ids = clients.sync.run(flow._statement(group, before, inside), connection)
     return GroupHandle(made, clients, connection, tuple(ids))
 
 
@@ -235,9 +267,10 @@ async def aenqueue_flow(
     connection: object = None,
     group: object = None,
     before: Sequence[object] = (),
+    inside: object = None,
 ) -> GroupHandle:
     """Enqueue a flow with one statement, from a coroutine."""
-    made, ids = await clients.asynchronous.run(flow._statement(group, before), connection)
+    made, ids = await clients.asynchronous.run(flow._statement(group, before, inside), connection)
     return GroupHandle(made, clients, connection, tuple(ids))
 
 
@@ -266,7 +299,8 @@ def _chosen(job: JobSpec, parents: int, results: Results) -> Results:
         return None
     if results == "auto" and not job.complain(1):
         raise BadArgumentsError(
-            f"{wrong} with the results of {parents} jobs before; say results='list' to give them "
-            "as one list"
+            f"{wrong} with the results of the {parents} jobs before; say results='list' to give "
+            "them as one list"
         )
-    raise BadArgumentsError(f"{wrong} with the results of {parents} jobs before")
+    before = "result of the job" if parents == 1 else f"results of the {parents} jobs"
+    raise BadArgumentsError(f"{wrong} with the {before} before")

@@ -61,6 +61,7 @@ class Grouping:
         connection: object = None,
         group: object = None,
         before: Sequence[object] = (),
+        inside: object = None,
     ) -> GroupHandle:
         """Enqueue a flow in this app's database; see `Flow.enqueue`."""
-        return enqueue_flow(self._clients, flow, connection, group, before)
+        return enqueue_flow(self._clients, flow, connection, group, before, inside)

@@ -2,14 +2,14 @@
 
 import contextlib
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import Any, Final, Self, TypedDict
 
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import result_of
 from pgqueue.api.waiting import await_, wait
 from pgqueue.core import codec
 from pgqueue.core.composition import callback
-from pgqueue.core.errors import ConfigurationError, shown
+from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.group import Progress
 from pgqueue.core.offsets import Duration
 from pgqueue.db.statements import groups
@@ -24,6 +24,9 @@ class GroupWords(TypedDict, total=False):
     on_failure: object
     on_finish: object
     meta: dict[str, Any] | None
+
+
+_WORDS: Final = tuple(GroupWords.__annotations__)
 
 
 class GroupHandle:
@@ -228,6 +231,12 @@ def described(words: GroupWords) -> tuple[str | None, str | None]:
         NotSerializableError: `meta` cannot be stored.
     """
     given = dict(words)
+    for word in given:
+        if word not in _WORDS:
+            raise ConfigurationError(
+                f"unknown option {shown(word)} of a group{suggest(word, _WORDS)}; known are "
+                f"{', '.join(_WORDS)}"
+            )
     meta = given.pop("meta", None)
     if meta is not None and type(meta) is not dict:
         raise ConfigurationError(f"meta must be a dictionary; got {shown(meta)}")

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Callable
+from typing import Any
 
 from pgqueue.api.clients import Clients
 from pgqueue.core.errors import ConfigurationError
@@ -157,6 +158,18 @@ def _retention(
         )
     seconds = to_seconds(both, "retention")
     return seconds, seconds
+
+
+def check_configuration(**options: Any) -> None:
+    """Check what `Queues.configure` takes beside the name, without a database.
+
+    Raises:
+        ConfigurationError: a duration or a limit is wrong.
+    """
+    names = ("max_running", "rate", "max_pending")
+    _limits(*(options.pop(name, KEEP) for name in names))
+    kept = ("retention", "retention_succeeded", "retention_other")
+    _retention(*(options.get(name) for name in kept))
 
 
 def _limits(

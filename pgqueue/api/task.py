@@ -94,7 +94,8 @@ class BoundTask(Generic[P]):
             # In a chain, a flow or as a callback it may get more.
             if not self._signature.fits_with_results(args, kwargs):
                 raise
-            return replace(self._spec(args, kwargs, check=False), complaint=str(error))
+            spec = self._spec(args, kwargs, check=False)
+            return replace(spec, complaint=str(error), is_unique=bool(self._unique))
 
     def map(
         self, items: Iterable[object], *, name: str | None = None, **words: Unpack[GroupWords]
@@ -111,6 +112,7 @@ class BoundTask(Generic[P]):
 
     def _flow(self, items: Iterable[object], name: str | None, words: GroupWords) -> Flow:
         flow = Flow(name, **words)
+        flow._may_be_empty = True
         for item in items:
             flow.add(self._spec(item if isinstance(item, tuple) else (item,), {}))
         return flow
@@ -274,10 +276,10 @@ class Task(Generic[P, R]):
             words: of the group, as of `pgqueue.group`.
 
         Returns:
-            The group; its `results()` are in the order of the items.
+            The group; its `results()` are in the order of the items. Of no items it has ended.
 
         Raises:
-            PgQueueError: as in `enqueue`; or there are no items.
+            PgQueueError: as in `enqueue`.
         """
         return self._bound.map(items, name=name, **words)
 

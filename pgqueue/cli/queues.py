@@ -158,7 +158,7 @@ def _configure(words: Namespace) -> int:
 def _limit(word: str, name: str) -> int | str | None:
     if word == "none":
         return None
-    return word if name == "rate" or not word.isdecimal() else int(word)
+    return word if name == "rate" or not word.removeprefix("-").isdecimal() else int(word)
 
 
 def _facts(queue: QueueInfo) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pgqueue.cli.parser import Parser, duration, size, whole
 from pgqueue.core.errors import ConfigurationError, shown, suggest
 from pgqueue.core.queue_list import parse_queues
 from pgqueue.db import connections, schema
-from pgqueue.worker import logs
+from pgqueue.worker import logs, seed
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import run
 
@@ -136,6 +136,8 @@ def add(top: Parser) -> None:
 
 
 def _run(words: Namespace) -> int:
+    if words.is_program:
+        seed.plant()
     _configure_logging(words)
     queues = parse_queues(words.queues)
     given = {name: getattr(words, name) for name in _NUMBERS}

@@ -67,6 +67,24 @@ def real(name: str) -> str:
     return f"{_finder.names.get(first, first)}{dot}{rest}"
 
 
+class Name(str):
+    """The name of an app, equal to the other names of its package as well.
+
+    So `apps.is_installed("django_q")` holds, which other apps ask, while all else that Django does
+    by the name goes by the package's own.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and str.__eq__(self, real(str(other)))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 class _Finder(MetaPathFinder):
     """Find modules by their other names.
 

@@ -2,7 +2,9 @@
 
 Each job is claimed, run and finished by the SQL that workers use, and this process is registered as
 one, with a sign of life over a connection of its own: when it is killed its job goes back and is
-run by whoever comes next, and two at once never run the same job.
+run by whoever comes next, and two at once never run the same job. That sign keeps a job that takes
+long from being taken for lost; one that takes longer than it may gets JobTimeout, but nobody kills
+what does not end by it.
 
 Within a transaction of the caller's, as in a test, all of it is part of that transaction, and each
 job is a savepoint.
@@ -56,7 +58,7 @@ from pgqueue.worker.execution import (
 from pgqueue.worker.execution import (
     run as run_job,
 )
-from pgqueue.worker.slots import Slot
+from pgqueue.worker.limiting import Limit, limited
 
 #: Jobs that are looked up at once, at first and later.
 _AHEAD: Final = 10
@@ -275,7 +277,6 @@ class _Place:
         self._worker_id = worker_id
         self._inside = inside
         self._numbers = itertools.count(1)
-        self._slot = Slot(0, _loop, frozenset())
         self._atomic = Atomic(_loop)
         self._bench = Bench(None)
         self._said = Said()
@@ -352,19 +353,23 @@ class _Place:
     def _run(self, job: Prepared) -> Ending:
         if job.task.options.batch > 1:
             return self._bench.run_batch([job])[0]
+        limit = Limit(_loop, job.ticket.job_id)
         if self._inside:
-            return self._bench.run(job, self._worker_id, wrap=self._noting)
-        call = self._noting(self._slot.call)
+            return self._bench.run(
+                job, self._worker_id, wrap=lambda caller: self._noting(limited(limit, caller))
+            )
+        call = self._noting(limited(limit, limit.slot.call))
+
+        def context(connection: Any = None) -> Context | None:
+            return make_context(job, lambda: False, connection, sink=self._said, move=limit.move)
+
         if not job.task.options.atomic:
-            return run_job(job, self._context(job), call)
+            return run_job(job, context(), call)
 
         def body(connection: Any, wrap: Callable[[Caller], Caller]) -> Outcome:
-            return run_job(job, self._context(job, connection), wrap(call))
+            return run_job(job, context(connection), wrap(call))
 
-        return self._atomic.run(self._slot, job, self._worker_id, body)
-
-    def _context(self, job: Prepared, connection: Any = None) -> Context | None:
-        return make_context(job, lambda: False, connection, sink=self._said)
+        return self._atomic.run(limit.slot, job, self._worker_id, body)
 
     def _noting(self, call: Caller) -> Caller:
         def noting(job: Prepared, context: Context | None) -> object:

@@ -55,12 +55,12 @@ def checked(options: object) -> dict[str, object]:
     found: dict[str, object] = dict(checked_callbacks(options))
     group = getattr(options, "group", None)
     if group is not None:
-        found["group"] = _id(group, "group", "a group or its id")
+        found["group"] = to_id(group, "group", "a group or its id")
     after = getattr(options, "after", ())
     if after is not None and after != ():
         if not isinstance(after, Iterable) or isinstance(after, str):
             after = [after]
-        found["after"] = tuple(_id(one, "after", "jobs or their ids") for one in after)
+        found["after"] = tuple(to_id(one, "after", "jobs or their ids") for one in after)
     for name, words in (("run_if", RUN_IF), ("results", RESULTS)):
         value = getattr(options, name, None)
         if value is None:
@@ -81,7 +81,8 @@ def callbacks_of(options: object) -> dict[str, Callback]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _id(value: object, option: str, what: str) -> int:
+def to_id(value: object, option: str, what: str) -> int:
+    """Give the id of a group or a job, or raise ConfigurationError."""
     found = getattr(value, "id", value)
     if not isinstance(found, int) or isinstance(found, bool) or not 0 < found < 2**63:
         raise ConfigurationError(f"{option} must be {what}; got {shown(value)}")

@@ -42,7 +42,8 @@ class Context:
         timeout: longest run in seconds, or None.
         meta: the producer's own JSON object; empty without one.
         group_id: the group the job is a member of, to which it may add others; None for none.
-        deadline: when the timeout ends, by `time.monotonic()`, or None; `extend_timeout` moves it.
+        deadline: when the timeout ends, by `time.monotonic()`, or None; `extend_timeout` and
+            `shorten_timeout` move it.
     """
 
     job_id: int
@@ -60,7 +61,7 @@ class Context:
     atomic_connection: Any = field(default=None, repr=False)
     tell_progress: Callable[[float, str], None] | None = field(default=None, repr=False)
     tell_log: Callable[[str, str], None] | None = field(default=None, repr=False)
-    move_deadline: Callable[[float], float | None] | None = field(default=None, repr=False)
+    move_deadline: Callable[[float, bool], float | None] | None = field(default=None, repr=False)
     again: Again | None = field(default=None, repr=False)
 
     @property
@@ -207,8 +208,28 @@ class Context:
         Raises:
             ConfigurationError: it is no duration.
         """
+        return self._move(duration, nearer=False)
+
+    def shorten_timeout(self, duration: Duration) -> float | None:
+        """Have at most so much time left, counted from now; a limit that is nearer stays.
+
+        A job without a limit has one then: for a task that knows only from its arguments how long
+        it may take.
+
+        Args:
+            duration: in any form of duration.
+
+        Returns:
+            The seconds that are left now; None where no worker runs the job.
+
+        Raises:
+            ConfigurationError: it is no duration.
+        """
+        return self._move(duration, nearer=True)
+
+    def _move(self, duration: Duration, *, nearer: bool) -> float | None:
         seconds = to_seconds(duration, "duration")
-        moved = None if self.move_deadline is None else self.move_deadline(seconds)
+        moved = None if self.move_deadline is None else self.move_deadline(seconds, nearer)
         if moved is not None:
             # Finished otherwise, since nobody else may change it.
             object.__setattr__(self, "deadline", moved)

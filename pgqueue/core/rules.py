@@ -30,6 +30,9 @@ _NAMED: Final = {
     "yearly": "1 year",
 }
 _CALENDAR: Final = re.compile(r"([0-9]{1,5})\s*(d|days?|w|weeks?|mo|months?|y|years?)")
+_SPELLED: Final = re.compile(
+    r"([0-9]{1,9})\s*(?:(s)(?:ec(?:ond)?s?)?|(m)(?:in(?:ute)?s?)?|(h)(?:(?:ou)?rs?)?)"
+)
 _DAYS: Final = {"d": 1, "w": 7}
 _MONTHS: Final = {"m": 1, "y": 12}
 _MACROS: Final = {
@@ -62,7 +65,7 @@ def parse_zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 def parse_every(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> Interval | Calendar:
-    """Read an interval: `"90s"`, `"5m"`, `"1 day"`, `"3 months"`, `"daily"`.
+    """Read an interval: `"90s"`, `"5m"`, `"90 minutes"`, `"1 day"`, `"3 months"`, `"daily"`.
 
     Seconds, minutes and hours are spans of time; days and longer keep the time of day.
 
@@ -76,6 +79,8 @@ def parse_every(text: str, start: dt.datetime, zone: zoneinfo.ZoneInfo) -> Inter
         if unit in _DAYS:
             return Calendar(start=start, zone=zone, days=number * _DAYS[unit])
         return Calendar(start=start, zone=zone, months=number * _MONTHS[unit])
+    if (spelled := _SPELLED.fullmatch(plain)) is not None:
+        plain = f"{spelled[1]}{spelled[2] or spelled[3] or spelled[4]}"
     try:
         step = parse_offset(plain, "every")
     except ConfigurationError:

@@ -4,10 +4,12 @@ A connection of psycopg belongs to the event loop it was opened in, so each loop
 """
 
 import asyncio
+import contextlib
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -20,7 +22,7 @@ from pgqueue.core.states import JobState
 from pgqueue.db import callers, connections
 from pgqueue.db.async_ends import AsyncEnds
 from pgqueue.db.callers import Lender
-from pgqueue.db.client import Client
+from pgqueue.db.client import Client, where
 from pgqueue.db.statements import adding, jobs, queues, stats
 from pgqueue.db.statements.adding import Enqueued, JobSpec
 from pgqueue.db.statements.base import Statement
@@ -28,6 +30,9 @@ from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem, Pruned
 
 T = TypeVar("T")
+
+#: What is used instead of the lender's connection, inside `AsyncClient.outside`.
+_OUTSIDE: ContextVar[object] = ContextVar("_OUTSIDE", default=None)
 
 
 class _Own:
@@ -59,6 +64,8 @@ class AsyncClient:
 
     async def run(self, statement: Statement[T], connection: object = None) -> T:
         """Make one call; see `Client.run`."""
+        if connection is None:
+            connection = _OUTSIDE.get()
         if connection is not None:
             return await callers.arun(connection, statement)
         if (lender := self._lender) is not None:
@@ -94,6 +101,20 @@ class AsyncClient:
                 failure = connections.lost(error)
         raise failure
 
+    @contextlib.asynccontextmanager
+    async def outside(self) -> AsyncIterator[bool]:
+        """Make the calls of a block outside of the lender's transaction; see `Client.outside`."""
+        lender = self._lender
+        if lender is None or not await lender.aside(lender.in_transaction):
+            yield False
+            return
+        async with await self._connect() as mine:
+            token = _OUTSIDE.set(mine)
+            try:
+                yield True
+            finally:
+                _OUTSIDE.reset(token)
+
     async def close(self) -> None:
         """Close our connection of the running loop; the next call opens another."""
         own = self._of_this_loop()
@@ -117,7 +138,7 @@ class AsyncClient:
 
     async def _connect(self) -> psycopg.AsyncConnection[TupleRow]:
         # In a thread: an embedded server may have to be started.
-        dsn = await asyncio.to_thread(connections.resolve, self._dsn)
+        dsn = await asyncio.to_thread(where, self._dsn, self._lender)
         return await connections.aconnect(dsn)
 
     def _of_this_loop(self) -> _Own:
@@ -131,7 +152,7 @@ class AsyncClient:
                     theirs.ends.drop()
                 if other.is_closed() and theirs.connection is not None:
                     _finish([theirs.connection], self._pid)
-            own = self._own[loop] = _Own(AsyncEnds(self._open))
+            own = self._own[loop] = _Own(AsyncEnds(self._open, lent=self._lender is not None))
         return own
 
     async def enqueue(self, job: JobSpec, connection: object = None) -> int:

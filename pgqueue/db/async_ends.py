@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from pgqueue.core.errors import PgQueueError
-from pgqueue.db.ends import CHANNEL, LINGER, ids_of, notified
+from pgqueue.db.ends import CHANNEL, LINGER, LINGER_LENT, ids_of, notified
 
 #: Seconds between two attempts to connect.
 _AGAIN: Final = 1.0
@@ -20,10 +20,17 @@ class AsyncEnds:
 
     Args:
         connect: opens a connection.
+        lent: whether all other calls go over the connections of a framework.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[psycopg.AsyncConnection[TupleRow]]]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[psycopg.AsyncConnection[TupleRow]]],
+        *,
+        lent: bool = False,
+    ) -> None:
         self._connect = connect
+        self._lent = lent
         self._of_id: dict[int, list[asyncio.Event]] = {}
         self._opening = asyncio.Lock()
         self._connection: psycopg.AsyncConnection[TupleRow] | None = None
@@ -46,7 +53,9 @@ class AsyncEnds:
                 if not self._of_id[one]:
                     del self._of_id[one]
             if not self._of_id:
-                asyncio.get_running_loop().call_later(LINGER, self._linger, self._visits)
+                asyncio.get_running_loop().call_later(
+                    LINGER_LENT if self._lent else LINGER, self._linger, self._visits
+                )
 
     async def open(self) -> None:
         """Listen, unless that is so already, or failed just now."""
@@ -68,6 +77,7 @@ class AsyncEnds:
     def _linger(self, visits: int) -> None:
         if visits == self._visits and not self._of_id:
             self.drop()
+            self._tried = float("-inf")
 
     def drop(self) -> None:
         """Close the connection; the next who waits opens another."""

@@ -34,6 +34,9 @@ class Lender(Protocol):
     def connection(self) -> object:
         """Give the connection of this thread."""
 
+    def in_transaction(self) -> bool:
+        """Tell whether that is in a transaction: others do not see what was written over it."""
+
     async def aside(self, call: Callable[[], T]) -> T:
         """Make a call from a coroutine, where these connections may be used."""
 
@@ -214,10 +217,7 @@ def copy(connection: psycopg.Connection[Any], jobs: Iterable[JobSpec]) -> int:
                 target.write(text)
                 total += count
     except psycopg.Error as error:
-        # What the server says of a COPY quotes the line.
-        failure = translate(error, chained=False)
-        if failure is None:
-            raise
+        failure = translate(error, chained=False) or _without_line(error)
     else:
         return total
     raise failure
@@ -234,13 +234,17 @@ async def acopy(connection: psycopg.AsyncConnection[Any], jobs: Iterable[JobSpec
                 await target.write(text)
                 total += count
     except psycopg.Error as error:
-        # What the server says of a COPY quotes the line.
-        failure = translate(error, chained=False)
-        if failure is None:
-            raise
+        failure = translate(error, chained=False) or _without_line(error)
     else:
         return total
     raise failure
+
+
+def _without_line(error: psycopg.Error) -> psycopg.Error:
+    """Give the error of a COPY without the line that the server quotes in it; of the same class,
+    for the caller's own retry to know."""
+    _code, message, _hint = report(error)
+    return type(error)(message) if message else error
 
 
 async def _on_asyncpg(connection: Any, statement: Statement[Any]) -> Rows:

@@ -4,12 +4,15 @@ Our own is opened when first needed, shared by the threads of the process, looke
 use and opened again when it has died. A forked child gets one of its own.
 """
 
+import contextlib
 import os
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -28,6 +31,9 @@ from pgqueue.db.statements.jobs import CancelCounts, Match
 from pgqueue.db.statements.stats import Problem, Pruned
 
 T = TypeVar("T")
+
+#: What is used instead of the lender's connection, inside `Client.outside`.
+_OUTSIDE: ContextVar[object] = ContextVar("_OUTSIDE", default=None)
 
 
 class _Own:
@@ -54,6 +60,11 @@ class _Own:
             del connection
 
 
+def where(dsn: str | None, lender: Lender | None) -> str:
+    """Give where connections of our own go: to the database that the lender's go to."""
+    return connections.resolve(dsn if lender is None else lender.dsn())
+
+
 class Client:
     """Make calls of one database; safe to share between threads.
 
@@ -67,7 +78,7 @@ class Client:
         self._lender = lender
         self._own = [_Own()]
         weakref.finalize(self, _close_all, self._own)
-        self._ends = Ends(dsn)
+        self._ends = Ends(partial(where, dsn, lender), lent=lender is not None)
 
     @property
     def ends(self) -> Ends:
@@ -88,7 +99,7 @@ class Client:
             Exception: what the driver raises otherwise.
         """
         if connection is None and self._lender is not None:
-            connection = self._lender.connection()
+            connection = _OUTSIDE.get() or self._lender.connection()
         if connection is not None:
             return callers.run(connection, statement)
         own = self._of_this_process()
@@ -125,6 +136,23 @@ class Client:
                     raise
                 failure = connections.lost(error)
         raise failure
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[bool]:
+        """Make the calls of a block outside of the transaction that the lender's connection is in.
+
+        They go over a connection of our own then, opened for the block, and see what everybody
+        sees. Where it is in none, they are made as ever; the block is given which of it is so.
+        """
+        if self._lender is None or not self._lender.in_transaction():
+            yield False
+            return
+        with connections.connect(where(self._dsn, self._lender)) as mine:
+            token = _OUTSIDE.set(mine)
+            try:
+                yield True
+            finally:
+                _OUTSIDE.reset(token)
 
     def close(self) -> None:
         """Close our own connection; the next call opens another."""

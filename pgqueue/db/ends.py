@@ -9,7 +9,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 import psycopg
@@ -21,6 +21,9 @@ from pgqueue.db import connections
 CHANNEL: Final = "pgqueue_finished"
 #: Seconds for which the connection is kept when nobody waits.
 LINGER: Final = 10.0
+#: The same where a framework lends its connections. Its tests drop their database at the end, and
+#: DROP DATABASE waits for five seconds at most.
+LINGER_LENT: Final = 0.5
 #: Seconds a waiter gives the connection to come to be; then it looks now and then.
 _OPENING: Final = 5.0
 #: Seconds between two attempts to connect.
@@ -71,11 +74,13 @@ class Ends:
     """Wake threads when jobs end.
 
     Args:
-        dsn: where to listen; see `connections.resolve`.
+        where: gives the DSN of where to listen.
+        lent: whether all other calls go over the connections of a framework.
     """
 
-    def __init__(self, dsn: str | None) -> None:
-        self._dsn = dsn
+    def __init__(self, where: Callable[[], str], *, lent: bool = False) -> None:
+        self._where = where
+        self._lent = lent
         self._begin()
 
     def _begin(self) -> None:
@@ -136,13 +141,14 @@ class Ends:
     def _listen(self, stop: int) -> bool:
         """Listen until told to stop, or until nobody waits any more; gives whether that is so."""
         try:
-            with connections.connect(connections.resolve(self._dsn)) as connection:
+            with connections.connect(self._where()) as connection:
                 connection.execute(f"LISTEN {CHANNEL}")
                 self._listening.set()
                 self._watchers.wake_all()
                 idle = False
+                linger = LINGER_LENT if self._lent else LINGER
                 while True:
-                    ready = _is_readable([stop, connection.fileno()], LINGER)
+                    ready = _is_readable([stop, connection.fileno()], linger)
                     if stop in ready:
                         return True
                     for payload in notified(connection.pgconn):

@@ -14,6 +14,7 @@ from pgqueue.core.errors import (
     SchemaOutdatedError,
     from_sqlstate,
 )
+from pgqueue.db.status import UPGRADE
 
 _JOB = re.compile(r"\bjob ([0-9]+)\b")
 _MISSING = frozenset({"42P01", "3F000"})  # undefined table, invalid schema name
@@ -78,13 +79,10 @@ def _ours(code: str, message: str, hint: str | None) -> PgQueueError | None:
             "roll it back, or to a savepoint, before enqueueing"
         )
     elif code in _MISSING and "pgqueue" in message:
-        ours = SchemaMissingError(
-            "pgqueue is not installed in this database; run: python -m pgqueue schema upgrade"
-        )
+        ours = SchemaMissingError(f"pgqueue is not installed in this database; {UPGRADE}")
     elif code in _OUTDATED and ("pgqueue" in message or "jobs" in message):
         ours = SchemaOutdatedError(
-            f"this database has an older pgqueue than this program ({message}); "
-            "run: python -m pgqueue schema upgrade"
+            f"this database has an older pgqueue than this program ({message}); {UPGRADE}"
         )
     elif code.startswith("22"):
         # A value the server cannot read. The primary message names the value's type; the rest of

@@ -23,8 +23,11 @@ class StatementError(PgQueueError):
 
     @property
     def is_about_data(self) -> bool:
-        """Whether the values sent were at fault, so that sending fewer may help."""
-        return self.sqlstate[:2] in ("22", "23", "54")
+        """Whether the values sent were at fault, so that sending fewer may help.
+
+        Also what a trigger of the application's raises (P0).
+        """
+        return self.sqlstate[:2] in ("22", "23", "54", "P0")
 
     @property
     def may_pass(self) -> bool:

@@ -34,6 +34,7 @@ from pgqueue.db.status import SchemaStatus, read_status
 T = TypeVar("T")
 
 _ADVISORY_LOCK: Final = 0x70677175657565  # "pgqueue" in ASCII
+_FORCE: Final = "or force it: python -m pgqueue schema uninstall --force"
 _LOCK_TIMEOUT: Final = 2.0
 _ATTEMPTS: Final = 30
 # How the files are read must not depend on who runs them: names resolve to the system's own, text
@@ -307,7 +308,7 @@ def _refuse_in_use(cursor: psycopg.Cursor[TupleRow], tables: set[str]) -> None:
         alive = next(cursor)[0]
         if alive:
             raise SchemaError(
-                f"the schema is in use by {alive} live workers; stop them first, or use --force"
+                f"the schema is in use by {alive} live workers; stop them first, {_FORCE}"
             )
     counts: dict[str, int] = {}
     for state, count in _UNFINISHED.items():
@@ -316,7 +317,7 @@ def _refuse_in_use(cursor: psycopg.Cursor[TupleRow], tables: set[str]) -> None:
             counts[state] = next(cursor)[0]
     if any(counts.values()):
         left = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
-        raise SchemaError(f"unfinished jobs would be lost: {left}; let them finish, or use --force")
+        raise SchemaError(f"unfinished jobs would be lost: {left}; let them finish, {_FORCE}")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,8 @@ from pgqueue.db.sqlfiles import SchemaVersion
 #: What `psql -f` writes in place of a checksum.
 BY_PSQL: Final = "psql"
 
-_UPGRADE = "run: python -m pgqueue schema upgrade"
+#: What to do about a schema that is missing or old; migrations of Django call the same upgrader.
+UPGRADE: Final = "run: python -m pgqueue schema upgrade (in Django: manage.py migrate)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class SchemaStatus:
         match self.word:
             case "missing":
                 return SchemaMissingError(
-                    f"the pgqueue schema is not in this database; {_UPGRADE}", needed, None
+                    f"the pgqueue schema is not in this database; {UPGRADE}", needed, None
                 )
             case "unrecorded":
                 return SchemaModifiedError(
@@ -114,7 +115,7 @@ class SchemaStatus:
                 )
             case "outdated":
                 return SchemaOutdatedError(
-                    f"schema version {needed} is needed, the database has {found}; {_UPGRADE}",
+                    f"schema version {needed} is needed, the database has {found}; {UPGRADE}",
                     needed,
                     found,
                 )

@@ -9,9 +9,8 @@ from django.core import checks
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.recorder import MigrationRecorder
 
-from pgqueue.api.queues import Queues
+from pgqueue.api.queues import Queues, check_configuration
 from pgqueue.core.errors import PgQueueError, shown, suggest
-from pgqueue.core.offsets import to_seconds
 from pgqueue.core.options import check_queue
 from pgqueue.db import schema
 from pgqueue.django import conf
@@ -111,11 +110,10 @@ def _queues() -> Iterator[checks.CheckMessage]:
             check_queue(name)
             if not isinstance(options, Mapping):
                 raise ValueError(f"its settings must be a dictionary; got {shown(options)}")
-            for word, value in options.items():
+            for word in options:
                 if word not in words:
                     raise ValueError(f"there is no setting {shown(word)}{suggest(word, words)}")
-                if word.startswith("retention"):
-                    to_seconds(value, word)
+            check_configuration(**options)
         except ValueError as error:
             yield checks.Error(
                 f'PGQUEUE["QUEUES"][{shown(name)}]: {error}',

@@ -19,6 +19,11 @@ class DjangoLender:
         """Give the connection, in whatever transaction it is in."""
         return connections[conf.database()]
 
+    def in_transaction(self) -> bool:
+        """Tell whether that is in a transaction, as in `atomic()` and in a TestCase."""
+        wrapper = connections[conf.database()]
+        return wrapper.in_atomic_block or not wrapper.get_autocommit()
+
     async def aside(self, call: Callable[[], T]) -> T:
         """Make a call from a coroutine, in the thread where Django's connections are."""
         result: T = await sync_to_async(call, thread_sensitive=True)()

@@ -34,6 +34,12 @@ def _extend_timeout(self: Any, duration: Duration) -> float | None:
     return left
 
 
+def _shorten_timeout(self: Any, duration: Duration) -> float | None:
+    """Have at most so much time left; see `pgqueue.Context.shorten_timeout`."""
+    left: float | None = self.job.shorten_timeout(duration)
+    return left
+
+
 # Made so, since the class to inherit from is of Django or of its backport.
 PgTaskContext: Any = make_dataclass(
     "PgTaskContext",
@@ -47,6 +53,7 @@ PgTaskContext: Any = make_dataclass(
         "cancelled": property(_cancelled),
         "check_cancelled": _check_cancelled,
         "extend_timeout": _extend_timeout,
+        "shorten_timeout": _shorten_timeout,
     },
     frozen=True,
     slots=True,

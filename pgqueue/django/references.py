@@ -60,6 +60,8 @@ class Reference:
 def register() -> None:
     """Let arguments and results hold model instances."""
     tagged.register(tagged.OBJECT_TAG, models.Model, _write, _read)
+    # What was read may be passed on as it is: the arguments of a job to another one.
+    tagged.register(tagged.OBJECT_TAG, Reference, _write_reference, _read)
 
 
 def name_of(instance: models.Model) -> str:
@@ -112,6 +114,11 @@ def _write(instance: models.Model) -> dict[str, Any]:
     using = instance._state.db
     if using and using != router.db_for_write(type(instance)):
         held.append(using)
+    return {tagged.TAG: tagged.OBJECT_TAG, tagged.VALUE: held}
+
+
+def _write_reference(reference: Reference) -> dict[str, Any]:
+    held = [reference.label, reference.pk, *([reference.using] if reference.using else [])]
     return {tagged.TAG: tagged.OBJECT_TAG, tagged.VALUE: held}
 
 

@@ -345,11 +345,11 @@ class Child:
             lambda: job_id in self._cancelled,
             connection,
             sink=self._notes,
-            extend=partial(self._extend, slot, job),
+            move=partial(self._move, slot, job),
         )
         call: Caller = slot.call if wrap is None else wrap(slot.call)
         begun = monotonic()
-        if job.timeout is None:
+        if job.timeout is None and context is None:
             self._shared.enter(slot.number, job_id, begun, 0.0, -1.0)
             outcome = run(job, context, call)
         else:
@@ -358,33 +358,35 @@ class Child:
             failpoints.hit("child_after_fn")
         return outcome
 
-    def _extend(self, slot: Slot, job: Prepared, seconds: float) -> float | None:
-        """Let a job that has a limit have at least so many seconds from now."""
-        job_id = job.ticket.job_id
-        ends = slot.extend(job_id, monotonic() + seconds)
+    def _move(self, slot: Slot, job: Prepared, seconds: float, nearer: bool) -> float | None:
+        """Let a job have at least, or at most, so many seconds from now."""
+        ends = slot.move(job.ticket.job_id, monotonic() + seconds, nearer=nearer)
         if ends is not None:
-            after = delay_when_late(job)
-            self._shared.enter(
-                slot.number, job_id, slot.begun, ends, -1.0 if after is None else after
-            )
-            self._nudge_reader()
+            self._show_limit(slot, job, ends)
         return ends
+
+    def _show_limit(self, slot: Slot, job: Prepared, ends: float) -> None:
+        """Tell the supervisor, and the reader, when a job is to end."""
+        after = delay_when_late(job)
+        self._shared.enter(
+            slot.number, job.ticket.job_id, slot.begun, ends, -1.0 if after is None else after
+        )
+        self._nudge_reader()
 
     def _run_limited(
         self, slot: Slot, job: Prepared, context: Context | None, call: Caller, begun: float
     ) -> Outcome:
-        """Run a job that has a timeout: the reader raises JobTimeout in it when its time is over,
-        and the supervisor kills this process if that does not help."""
-        ends = begun + (job.timeout or 0.0)
+        """Run a job that has a timeout, or may get one: the reader raises JobTimeout in it when its
+        time is over, and the supervisor kills this process if that does not help."""
         slot.begun = begun
-        after = delay_when_late(job)
-        self._shared.enter(
-            slot.number, job.ticket.job_id, begun, ends, -1.0 if after is None else after
-        )
         outcome: Outcome | None = None
         try:
-            slot.limit(ends)
-            self._nudge_reader()
+            if job.timeout is None:
+                self._shared.enter(slot.number, job.ticket.job_id, begun, 0.0, -1.0)
+                slot.limit(None)
+            else:
+                slot.limit(begun + job.timeout)
+                self._show_limit(slot, job, begun + job.timeout)
             outcome = run(job, context, call)
             slot.settle()
         except JobTimeout as late:

@@ -30,14 +30,14 @@ def make_context(
     connection: object = None,
     *,
     sink: Sink | None = None,
-    extend: Callable[[float], float | None] | None = None,
+    move: Callable[[float, bool], float | None] | None = None,
 ) -> Context | None:
     """Make what a task with `context=True` gets as its first argument.
 
     Args:
         connection: of the transaction of an atomic task.
         sink: takes what the job says of itself.
-        extend: gives the job more time; see `Context.extend_timeout`.
+        move: gives the job more time, or less; see `Context.extend_timeout`, `shorten_timeout`.
     """
     if not job.task.options.context:
         return None
@@ -60,7 +60,7 @@ def make_context(
         atomic_connection=connection,
         tell_progress=None if sink is None else partial(sink.progress, ticket),
         tell_log=None if sink is None else partial(sink.log, ticket),
-        move_deadline=extend,
+        move_deadline=move,
         again=Again(job, connection),
     )
 

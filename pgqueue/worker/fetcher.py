@@ -17,7 +17,7 @@ from pgqueue.core.queue_list import QueueList
 from pgqueue.db import worker_calls
 from pgqueue.db.session import LISTENER_CAP, Session, StatementError
 from pgqueue.worker.children import ChildProcess
-from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.finisher import REFUSALS, Finisher, is_about_data
 from pgqueue.worker.pool import Pool
 from pgqueue.worker.stats import Stats
 from pgqueue.worker.trouble import Trouble
@@ -211,8 +211,8 @@ class Fetcher:
             )
             if answers:
                 fail(session, "finish_reply_lost")
-        except StatementError as error:
-            if not answers or not error.is_about_data:
+        except REFUSALS as error:
+            if not answers or not is_about_data(error):
                 self._finisher.put_back(answers)
                 # This one was not carried out; the one before may have been.
                 self._uncertain = resent

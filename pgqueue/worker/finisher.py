@@ -5,8 +5,9 @@ import logging
 import random
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Final, get_args
 
+from pgqueue.core.errors import DuplicateJobError, QueueFullError, RefusedJobError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session, StatementError
 from pgqueue.worker.children import Casualty
@@ -19,6 +20,15 @@ _MAX_BYTES = 8 << 20
 #: Seconds until an outcome is sent again whose row somebody holds.
 _AGAIN = 0.05
 _UNSTORABLE = "the result could not be stored; the server refused it"
+
+#: What the server may say of outcomes: it cannot store them, or refuses the job of a callback.
+Refusal = StatementError | RefusedJobError | QueueFullError | DuplicateJobError
+REFUSALS: Final = get_args(Refusal)
+
+
+def is_about_data(error: Refusal) -> bool:
+    """Tell whether the outcomes were at fault, so that sending fewer may help."""
+    return not isinstance(error, StatementError) or error.is_about_data
 
 
 class Finisher:
@@ -150,15 +160,16 @@ class Finisher:
         for job in answer.ids:
             if not await self._try(session, worker_id, batch_no, _only(answer, {job})):
                 log.error("job %d: %s", job, _UNSTORABLE)
-                await self._try(session, worker_id, batch_no, _unstorable(answer, job))
+                if not await self._try(session, worker_id, batch_no, _unstorable(answer, job)):
+                    log.error("job %d: nor could it be stored as failed; it stays running", job)
 
     async def _try(self, session: Session, worker_id: int, batch_no: int, answer: Answer) -> bool:
         try:
             reply = await worker_calls.work(
                 session, worker_id, batch_no, b"{}", 0, [answer.document], None, 0
             )
-        except StatementError as error:
-            if not error.is_about_data:
+        except REFUSALS as error:
+            if not is_about_data(error):
                 raise
             return False
         self.stored([answer], reply.refused, reply.again, resent=False)

@@ -1,6 +1,7 @@
 """How a worker writes its log: a line, or a JSON object, for each record."""
 
 import contextlib
+import json
 import logging
 import os
 
@@ -24,7 +25,11 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+        try:
+            return orjson.dumps(line).decode()
+        except TypeError:
+            # Text that is no Unicode, as the name of a file may be.
+            return json.dumps(line)
 
 
 class _Descriptor(logging.Handler):

@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Callable
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.worker import zygote
+from pgqueue.worker import seed, zygote
 from pgqueue.worker.children import ChildProcess, in_words, shared_memory
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.frames import Slots
+from pgqueue.worker.seed import Seed
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -60,7 +61,7 @@ class Nursery:
         self._on_ended = on_ended
         self._on_refused = on_refused
         self._on_lost = on_lost
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Seed | None = None
         self._control: socket.socket | None = None
         self._heard = bytearray()
         self._loaded: asyncio.Future[None] | None = None
@@ -87,6 +88,34 @@ class Nursery:
             ConfigurationError: the application cannot be imported.
             OSError: there is no room for another process.
         """
+        ours = self._wake_seed() or self._start_anew()
+        ours.setblocking(False)
+        self._control = ours
+        loop = asyncio.get_running_loop()
+        self._loaded = loop.create_future()
+        loop.add_reader(ours, self._hear)
+        try:
+            await self._loaded
+        except BaseException:
+            self.end(now=True)
+            raise
+
+    def _wake_seed(self) -> socket.socket | None:
+        planted = seed.take()
+        if planted is None:
+            return None
+        try:
+            planted.wake([*self._options, "--", *self._apps], dict(os.environ))
+        except OSError:
+            # Somebody has killed it; another can be started.
+            planted.control.close()
+            planted.kill()
+            planted.wait()
+            return None
+        self._process = planted
+        return planted.control
+
+    def _start_anew(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
@@ -103,16 +132,7 @@ class Nursery:
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
-        self._control = ours
-        loop = asyncio.get_running_loop()
-        self._loaded = loop.create_future()
-        loop.add_reader(ours, self._hear)
-        try:
-            await self._loaded
-        except BaseException:
-            self.end(now=True)
-            raise
+        return ours
 
     def fork(self) -> ChildProcess:
         """Ask for a child.

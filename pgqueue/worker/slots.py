@@ -41,7 +41,8 @@ class Slot:
         thread_id: of the thread that serves it.
         job_id: what runs in it; 0 for nothing.
         ahead: what it has taken from the inbox, and will run next.
-        begun: when the job began, where it has a limit.
+        begun: when the job began, where it may have a limit.
+        limitable: whether it is under way, and may be told when to end.
         ends: when the job's time is over.
         told: whether JobTimeout was raised in it, and may not have arrived yet.
         awaits: whether the job is on the event loop, or on its way there.
@@ -54,7 +55,7 @@ class Slot:
 
     __slots__ = (
         "_cancelled", "_loop", "ahead", "asked", "awaits", "begun", "ends", "guard", "interrupt",
-        "interrupting", "job_id", "late", "number", "thread_id", "told", "waits_for",
+        "interrupting", "job_id", "late", "limitable", "number", "thread_id", "told", "waits_for",
     )  # fmt: skip
 
     def __init__(self, number: int, loop: EventLoop, cancelled: Container[int]) -> None:
@@ -66,6 +67,7 @@ class Slot:
         self.job_id = 0
         self.ahead: deque[Ticket] = deque()
         self.begun = 0.0
+        self.limitable = False
         self.ends: float | None = None
         self.told = False
         self.awaits = False
@@ -84,17 +86,25 @@ class Slot:
         except IndexError:
             return None
 
-    def limit(self, ends: float) -> None:
-        """Let JobTimeout come from now on at any moment, once `ends` is past."""
+    def limit(self, ends: float | None) -> None:
+        """Let JobTimeout come from now on at any moment, once `ends` is past; None for no limit
+        yet."""
         with self.guard:
+            self.limitable = True
             self.ends = ends
 
-    def extend(self, job_id: int, ends: float) -> float | None:
-        """Let JobTimeout come later; give when, None for a job without a limit, or past it."""
+    def move(self, job_id: int, ends: float, *, nearer: bool) -> float | None:
+        """Let JobTimeout come later, or earlier; give when, None for a job that is past its limit,
+        or that has none and shall not have more time than it had."""
         with self.guard:
-            if self.ends is None or self.job_id != job_id:
+            if not self.limitable or self.job_id != job_id:
                 return None
-            self.ends = max(self.ends, ends)
+            if self.ends is None:
+                if not nearer or self.told or self.late:
+                    return None
+                self.ends = ends
+            else:
+                self.ends = min(self.ends, ends) if nearer else max(self.ends, ends)
             return self.ends
 
     def break_deadline(self, now: float) -> float | None:
@@ -140,8 +150,10 @@ class Slot:
         while True:
             try:
                 with self.guard:
+                    self.limitable = False
                     self.ends = None
                     self.told = False
+                    self.late = False
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread_id), None)
                 break
             except JobTimeout:

@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Sequence
 from types import FrameType
 
 from pgqueue.api.loading import is_from_inside, load_apps
@@ -195,8 +196,12 @@ class Zygote:
             os._exit(0)
 
 
-def main() -> None:
-    """Import the application and serve; started by the supervisor, not by people."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Import the application and serve; started by the supervisor, not by people.
+
+    Args:
+        arguments: None for those it was started with.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
@@ -206,7 +211,7 @@ def main() -> None:
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-json", action="store_true")
     parser.add_argument("apps", nargs="*")
-    words = parser.parse_args()
+    words = parser.parse_args(arguments)
     die_with_parent(words.parent)
     set_signals()
     control = socket.socket(fileno=words.fd)

@@ -29,9 +29,28 @@ BEGIN
         RETURN true;
     END IF;
     IF EXISTS (
-        SELECT FROM pgqueue.blocked_jobs AS b
-        WHERE b.reason = 'fair' AND b.queue <> ALL (v_paused)
-            AND (b.queue = ANY (waiting.queues) OR '*' = ANY (waiting.queues))
+        WITH RECURSIVE found AS (
+            (
+                SELECT b.queue
+                FROM pgqueue.blocked_jobs AS b
+                WHERE b.reason = 'fair'
+                ORDER BY b.queue
+                LIMIT 1
+            )
+            UNION ALL
+            SELECT (
+                SELECT b.queue
+                FROM pgqueue.blocked_jobs AS b
+                WHERE b.reason = 'fair' AND b.queue > f.queue
+                ORDER BY b.queue
+                LIMIT 1
+            )
+            FROM found AS f
+            WHERE f.queue IS NOT NULL
+        )
+        SELECT FROM found AS f
+        WHERE f.queue <> ALL (v_paused)
+            AND (f.queue = ANY (waiting.queues) OR '*' = ANY (waiting.queues))
     ) THEN
         RETURN true;
     END IF;

@@ -39,9 +39,10 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ007',
-            MESSAGE = format('queue %s must have at most %s jobs waiting; it is full',
+            MESSAGE = format(
+                'queue %s must have at most %s jobs waiting; with these it would have more',
                 quote_literal(v_full.name), v_full.max_pending),
-            HINT = 'enqueue again later, or raise its max_pending';
+            HINT = 'enqueue later, or fewer at once, or raise its max_pending';
     END IF;
 END
 $$;

@@ -31,6 +31,7 @@ AS $$
             'meta must be a JSON object, or left out; got ', jsonb_typeof(job.meta))
         WHEN job.priority IS NULL THEN
             'priority must be between -32768 and 32767; got null'
+        WHEN NOT isfinite(job.created_at) THEN 'created_at must be a time; got an infinite one'
         WHEN job.timeout <= interval '0' OR job.timeout > interval '365 days' THEN concat(
             'timeout must be above 0 and at most 365 days; got ', job.timeout)
         WHEN job.max_attempts < 1 THEN concat(

@@ -23,6 +23,7 @@ DECLARE
     v_bounded boolean;
     v_lines text[];
     v_keys record;
+    v_moved bigint[] := '{}';
     v_dropped jsonb;
     v_aside jsonb;
     v_groups record;
@@ -60,6 +61,7 @@ BEGIN
             UNION ALL
             SELECT u.id, false FROM unnest(v_keys.undecided) AS u (id)
         ) AS a;
+        v_moved := v_keys.moved;
         IF v_keys.dropped <> '{}' THEN
             DELETE FROM pgqueue.jobs AS j WHERE j.id = ANY (v_keys.dropped);
         END IF;
@@ -198,6 +200,9 @@ BEGIN
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
         (SELECT min(l.run_at) FROM later AS l)
     INTO v_queues, v_next;
+    FOR v_n IN 1..cardinality(v_moved) LOOP
+        PERFORM pgqueue.reschedule_waiting(v_moved[v_n], v_keys.moved_to[v_n], v_at);
+    END LOOP;
     IF v_lines IS NOT NULL THEN
         v_queues := ARRAY(SELECT DISTINCT q.name FROM unnest(v_queues || v_lines) AS q (name));
     END IF;

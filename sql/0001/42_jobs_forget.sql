@@ -69,11 +69,18 @@ BEGIN
     -- Last, since the moves write these too.
     IF EXISTS (SELECT FROM pgqueue.slots) THEN
         PERFORM pgqueue.release_slots(v_ids, 'q', clock_timestamp()),
-            pgqueue.release_slots(v_ids, 'k', clock_timestamp());
+            pgqueue.release_slots(v_ids, 'k', clock_timestamp(), true);
     END IF;
     IF v_kept IS NOT NULL THEN
+        -- What a producer holds counts as free, and is swept later: a finish that keeps nothing
+        -- deletes, too, and waits for nobody.
         DELETE FROM pgqueue.unique_keys AS u
-        WHERE u.job_id = ANY (v_ids) AND u.key <> ALL (v_kept);
+        WHERE u.ctid = ANY (ARRAY(
+            SELECT k.ctid
+            FROM pgqueue.unique_keys AS k
+            WHERE k.job_id = ANY (v_ids) AND k.key <> ALL (v_kept)
+            FOR UPDATE SKIP LOCKED
+        ));
     END IF;
     DELETE FROM pgqueue.job_errors AS e WHERE e.job_id = ANY (v_ids);
     DELETE FROM pgqueue.job_progress AS p WHERE p.job_id = ANY (v_ids);

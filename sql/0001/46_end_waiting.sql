@@ -55,7 +55,10 @@ BEGIN
     INTO v_ended, v_featured, v_features
     FROM ended AS e;
     IF v_ended IS NOT NULL THEN
-        PERFORM pgqueue.settle(v_ended, v_featured, v_features, end_waiting.at);
+        PERFORM pgqueue.settle(v_ended, v_featured, v_features & ~16, end_waiting.at);
+        IF (v_features & 16) <> 0 THEN
+            PERFORM pgqueue.release_slots(v_featured, 'k', end_waiting.at, true);
+        END IF;
     END IF;
     RETURN coalesce(v_ended, '{}');
 END

@@ -53,7 +53,7 @@ BEGIN
     END LOOP;
     IF v_held THEN
         -- It would keep others of its key waiting for as long as the group lasts, and itself.
-        PERFORM pgqueue.release_slots(ARRAY[hold_last.job_id], 'k', clock_timestamp());
+        PERFORM pgqueue.release_slots(ARRAY[hold_last.job_id], 'k', clock_timestamp(), true);
     END IF;
 END
 $$;

@@ -22,7 +22,11 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    IF v_row.held_until > unique_holder.at THEN
+    IF v_row.held_until > unique_holder.at AND NOT EXISTS (
+        -- Then somebody held the row just when its job ended, and it is left behind.
+        SELECT FROM pgqueue.finished_jobs AS f
+        WHERE f.job_id = v_row.job_id AND f.state IN ('cancelled', 'expired')
+    ) THEN
         RETURN v_row.job_id;
     END IF;
     IF NOT v_row.while_waiting THEN
@@ -74,6 +78,6 @@ COMMENT ON FUNCTION pgqueue.unique_holder(text, timestamptz) IS
 'Which job has a unique key. Internal.
 
 Args: key; at: the time it is.
-Returns: the job, or null where the key is free. Within a period (unique_for) it may be over, or
-deleted.
+Returns: the job, or null where the key is free. Within a period (unique_for) it may have succeeded
+or failed, or be deleted.
 Locks: the position row of a job that is unique only while it waits.';

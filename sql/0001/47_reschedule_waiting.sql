@@ -1,6 +1,7 @@
 -- Purpose: let a waiting job start at another time.
 -- Called by: take_unique_keys, for a duplicate that says on_duplicate = reschedule. Moves
--- scheduled_jobs and ready_jobs to each other or themselves; a blocked job stays where it is.
+-- scheduled_jobs and ready_jobs to each other or themselves, and blocked_jobs that wait for a turn
+-- to scheduled_jobs; a job that runs after others stays where it is.
 -- Locks: the position row, skipped where another holds it; those of ring.
 CREATE FUNCTION pgqueue.reschedule_waiting(
     job_id bigint,
@@ -32,8 +33,17 @@ BEGIN
             WHERE k.job_id = reschedule_waiting.job_id FOR UPDATE SKIP LOCKED))
         RETURNING r.queue, r.priority, r.job_id, r.attempt, r.lost, r.crashes, r.flags
     ),
+    -- One that waits for its turn leaves the line; one that runs after others goes on doing so.
+    blocked AS (
+        DELETE FROM pgqueue.blocked_jobs AS b
+        WHERE v_later AND b.ctid = ANY (ARRAY(
+            SELECT k.ctid FROM pgqueue.blocked_jobs AS k
+            WHERE k.job_id = reschedule_waiting.job_id AND k.reason IN ('concurrency', 'fair')
+            FOR UPDATE SKIP LOCKED))
+        RETURNING b.queue, b.priority, b.job_id, b.attempt, b.lost, b.crashes, b.flags
+    ),
     moved AS (
-        SELECT * FROM scheduled UNION ALL SELECT * FROM ready
+        SELECT * FROM scheduled UNION ALL SELECT * FROM ready UNION ALL SELECT * FROM blocked
     ),
     later AS (
         INSERT INTO pgqueue.scheduled_jobs
@@ -60,7 +70,7 @@ BEGIN
         IF v_later THEN
             -- A job that runs later does not hold its key.
             PERFORM pgqueue.release_slots(
-                ARRAY[reschedule_waiting.job_id], 'k', reschedule_waiting.at);
+                ARRAY[reschedule_waiting.job_id], 'k', reschedule_waiting.at, true);
         ELSE
             PERFORM pgqueue.hold_back(ARRAY[reschedule_waiting.job_id]);
         END IF;

@@ -132,13 +132,18 @@ BEGIN
             c.max_running, c.fair_key, c.rate
         FROM unnest(v_over) WITH ORDINALITY AS o (id, n)
         JOIN pgqueue.groups AS g ON g.id = o.id
+        -- With more the callback would be refused, and nobody could end the group.
+        CROSS JOIN LATERAL (
+            SELECT coalesce(octet_length(g.meta::text) > 1500000, false) AS is_large OFFSET 0
+        ) AS m
         CROSS JOIN LATERAL pgqueue.callback_jobs(
             g.callbacks,
             g.state,
             jsonb_build_object(
                 'group_id', g.id, 'name', g.name, 'state', g.state, 'total', g.total,
                 'succeeded', g.succeeded, 'failed', g.failed, 'cancelled', g.cancelled,
-                'skipped', g.skipped, 'meta', g.meta
+                'skipped', g.skipped, 'meta', CASE WHEN NOT m.is_large THEN g.meta END,
+                'meta_left_out', m.is_large
             )
         ) AS c
         WHERE g.callbacks IS NOT NULL

@@ -1,6 +1,9 @@
 -- Purpose: let the last jobs of groups go, when all others are over.
 -- Called by: apply_counts; set_last_job, for one that is the last no more. Moves blocked_jobs to
--- ready_jobs or scheduled_jobs. Locks: the position rows; those of ring.
+-- ready_jobs or scheduled_jobs. Locks: the position rows, skipping those that others hold; those of
+-- ring.
+-- Why a delta of nothing: whoever holds a row, as a program that changes the priority, may do so
+-- for hours, and no finish waits for that. The leader comes back as long as there are deltas.
 CREATE FUNCTION pgqueue.release_last(ids bigint[], at timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -13,7 +16,12 @@ DECLARE
 BEGIN
     WITH freed AS (
         DELETE FROM pgqueue.blocked_jobs AS b
-        WHERE b.job_id = ANY (release_last.ids) AND b.reason = 'group'
+        WHERE b.ctid = ANY (ARRAY(
+            SELECT k.ctid
+            FROM pgqueue.blocked_jobs AS k
+            WHERE k.job_id = ANY (release_last.ids) AND k.reason = 'group'
+            FOR UPDATE SKIP LOCKED
+        ))
         RETURNING b.*
     ),
     timed AS MATERIALIZED (
@@ -46,6 +54,11 @@ BEGIN
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
         (SELECT min(l.run_at) FROM later AS l)
     INTO v_queues, v_next;
+    INSERT INTO pgqueue.group_deltas (group_id)
+    SELECT j.group_id
+    FROM pgqueue.blocked_jobs AS b
+    JOIN pgqueue.jobs AS j ON j.id = b.job_id
+    WHERE b.job_id = ANY (release_last.ids) AND b.reason = 'group' AND j.group_id IS NOT NULL;
     PERFORM pgqueue.ring(v_queues);
     IF v_next < release_last.at + interval '2 s' THEN
         PERFORM pgqueue.ring_leader();
@@ -61,4 +74,5 @@ COMMENT ON FUNCTION pgqueue.release_last(bigint[], timestamptz) IS
 'Let the last jobs of groups go. Internal.
 
 Args: ids: the jobs; one that does not wait for its group is left alone; at: the time it is.
-Locks: the position rows, those of ring.';
+Locks: the position rows, skipping those that others hold, which the leader lets go later; those of
+ring.';

@@ -31,16 +31,14 @@ BEGIN
         SELECT u.key
         FROM pgqueue.unique_keys AS u
         WHERE u.key = ANY (v_keys)
-            AND coalesce(u.held_until <= sweep_unique_keys.at, true)
-            AND NOT pgqueue.is_live(u.job_id, u.while_waiting)
+            AND pgqueue.is_left(u.job_id, u.while_waiting, u.held_until, sweep_unique_keys.at)
         FOR UPDATE SKIP LOCKED
     ) AS u;
     -- Once more, now that they are ours: a key may have got another job meanwhile, which the first
     -- look could not see.
     DELETE FROM pgqueue.unique_keys AS u
     WHERE u.key = ANY (v_idle)
-        AND coalesce(u.held_until <= sweep_unique_keys.at, true)
-        AND NOT pgqueue.is_live(u.job_id, u.while_waiting);
+        AND pgqueue.is_left(u.job_id, u.while_waiting, u.held_until, sweep_unique_keys.at);
     GET DIAGNOSTICS sweep_unique_keys.swept = ROW_COUNT;
     sweep_unique_keys.reached := CASE
         WHEN cardinality(v_keys) < sweep_unique_keys.max_keys THEN ''

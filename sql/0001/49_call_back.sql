@@ -4,8 +4,8 @@
 -- Why exactly once: whoever ends a job does so by deleting its position row, which one transaction
 -- alone can; this is a part of that transaction.
 -- Why a queue may be overfilled: a callback that is refused would keep the job from ending.
--- Why a large result is left out: the arguments of a job may be 1 MiB, and a callback that is
--- refused would keep the job itself from ending.
+-- Why a large result is left out, and meta that is too large beside it: the arguments of a job may
+-- be 1 MiB, and a callback that is refused would keep the job itself from ending.
 CREATE FUNCTION pgqueue.call_back(ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -49,6 +49,13 @@ BEGIN
         WHERE f.job_id = j.id
         OFFSET 0
     ) AS f
+    CROSS JOIN LATERAL (
+        SELECT coalesce(octet_length(j.meta::text) > CASE
+            WHEN f.is_large THEN 1400000
+            ELSE 1400000 - coalesce(octet_length(f.result::text), 0)
+        END, false) AS is_large
+        OFFSET 0
+    ) AS m
     CROSS JOIN LATERAL pgqueue.callback_jobs(
         j.callbacks,
         f.state,
@@ -56,7 +63,8 @@ BEGIN
             'id', j.id, 'task', j.task, 'queue', j.queue, 'state', f.state, 'attempt', f.attempt,
             'result', CASE WHEN NOT f.is_large THEN f.result END,
             'result_left_out', coalesce(f.is_large, false),
-            'error', f.error, 'group_id', j.group_id, 'meta', j.meta
+            'error', f.error, 'group_id', j.group_id,
+            'meta', CASE WHEN NOT m.is_large THEN j.meta END, 'meta_left_out', m.is_large
         )
     ) AS c
     ORDER BY i.n, c.n;

@@ -8,6 +8,8 @@
 -- not in that one's snapshot. One that commits after this look has a job that is not yet over when
 -- it looks itself; it looks again 5, 25 and 125 ms later, by when this transaction has ended, or
 -- else with its slow look (wait_for).
+-- Why none is deleted where the transaction has one snapshot for all its statements: one that was
+-- tidied up since then would fail it, and with it what the caller has done.
 -- Why ids joined by commas: a notification may carry 8,000 bytes, and costs per piece.
 CREATE FUNCTION pgqueue.settle(
     ended bigint[],
@@ -41,20 +43,26 @@ BEGIN
         PERFORM pgqueue.release_slots(settle.featured, 'k', settle.at);
     END IF;
     IF v_ended IS NOT NULL AND EXISTS (SELECT FROM pgqueue.waiters) THEN
-        WITH gone AS (
-            DELETE FROM pgqueue.waiters AS w
-            WHERE w.ctid = ANY (ARRAY(
-                SELECT k.ctid
-                FROM unnest(v_ended) AS e (id)
-                CROSS JOIN LATERAL (
-                    SELECT w.ctid FROM pgqueue.waiters AS w WHERE w.job_id = e.id
-                    OFFSET 0
-                    FOR UPDATE SKIP LOCKED
-                ) AS k
-            ))
-            RETURNING w.job_id
-        )
-        SELECT array_agg(DISTINCT g.job_id) INTO settle.awaited FROM gone AS g;
+        IF current_setting('transaction_isolation') LIKE 'read%' THEN
+            WITH gone AS (
+                DELETE FROM pgqueue.waiters AS w
+                WHERE w.ctid = ANY (ARRAY(
+                    SELECT k.ctid
+                    FROM unnest(v_ended) AS e (id)
+                    CROSS JOIN LATERAL (
+                        SELECT w.ctid FROM pgqueue.waiters AS w WHERE w.job_id = e.id
+                        OFFSET 0
+                        FOR UPDATE SKIP LOCKED
+                    ) AS k
+                ))
+                RETURNING w.job_id
+            )
+            SELECT array_agg(DISTINCT g.job_id) INTO settle.awaited FROM gone AS g;
+        ELSE
+            SELECT array_agg(DISTINCT w.job_id) INTO settle.awaited
+            FROM pgqueue.waiters AS w
+            WHERE w.job_id = ANY (v_ended);
+        END IF;
         IF settle.awaited IS NOT NULL AND pg_notification_queue_usage() < 0.5 THEN
             PERFORM pg_notify('pgqueue_finished', string_agg(i.id::text, ','))
             FROM unnest(settle.awaited) WITH ORDINALITY AS i (id, n)

@@ -267,7 +267,10 @@ BEGIN
             IF v_limited THEN
                 PERFORM pgqueue.release_slots(v_moved, 'q', store_outcomes.at);
             END IF;
-            PERFORM pgqueue.ring(v_queues);
+            IF v_queues IS NOT NULL THEN
+                PERFORM pgqueue.park_paused(v_queues, store_outcomes.at);
+                PERFORM pgqueue.ring(v_queues);
+            END IF;
             IF v_soon THEN
                 PERFORM pgqueue.ring_leader();
             END IF;

@@ -1,7 +1,7 @@
 -- Purpose: enqueue jobs that run after each other, in one statement.
 -- Called by: people and programs. Writes groups, jobs (and, by its triggers, positions), and with
--- `before` job_dependencies and job_waits. Locks: the group, where one is given; the rows of
--- job_waits of `before`. Errors: PQ001, PQ003.
+-- `before` or `inside` job_dependencies and job_waits. Locks: the group, where one is given; the
+-- rows of job_waits of those that are to wait. Errors: PQ001, PQ003.
 -- Why the ids are drawn first, and given in an order in which every job comes after those it runs
 -- after: then the rows can name each other, and nothing can run in a circle.
 CREATE FUNCTION pgqueue.enqueue_flow(
@@ -11,6 +11,7 @@ CREATE FUNCTION pgqueue.enqueue_flow(
     meta jsonb DEFAULT NULL,
     group_id bigint DEFAULT NULL,
     before bigint[] DEFAULT NULL,
+    inside bigint DEFAULT NULL,
     OUT flow_id bigint,
     OUT job_ids bigint[]
 )
@@ -20,9 +21,9 @@ SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE
-    v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,run_at,expires_at,timeout,'
-        'max_attempts,meta,callbacks,name,after,run_if,results_as,concurrency_key,max_running,'
-        'fair_key,rate}';
+    v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,run_at,run_in,expires_at,'
+        'expires_in,timeout,max_attempts,meta,callbacks,name,after,run_if,results_as,'
+        'concurrency_key,max_running,fair_key,rate}';
     v_count integer;
     v_refusal text;
     v_names jsonb;
@@ -31,6 +32,8 @@ DECLARE
     v_places integer[];
     v_ids bigint[];
     v_last bigint[];
+    v_before bigint[] := enqueue_flow.before;
+    v_own boolean;
     v_waits integer;
 BEGIN
     IF jsonb_typeof(enqueue_flow.jobs) IS DISTINCT FROM 'array' THEN
@@ -141,11 +144,39 @@ BEGIN
         ORDER BY p.n);
     enqueue_flow.job_ids := v_ids;
     enqueue_flow.flow_id := enqueue_flow.group_id;
-    IF enqueue_flow.flow_id IS NULL THEN
+    IF enqueue_flow.inside IS NOT NULL THEN
+        IF NOT EXISTS (
+            SELECT FROM pgqueue.running_jobs AS r WHERE r.job_id = enqueue_flow.inside)
+        THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PQ003',
+                MESSAGE = format(
+                    'inside must name a job that runs; job %s does not', enqueue_flow.inside),
+                HINT = 'give the context of the running job; let jobs that wait run after others '
+                    'with after or before';
+        END IF;
+        enqueue_flow.flow_id := coalesce(enqueue_flow.flow_id, (
+            SELECT j.group_id FROM pgqueue.jobs AS j WHERE j.id = enqueue_flow.inside));
+        SELECT array_agg(w.job_id) INTO v_before
+        FROM (
+            SELECT w.job_id
+            FROM pgqueue.job_waits AS w
+            WHERE NOT w.late
+                AND w.job_id = ANY (v_before || ARRAY(
+                    SELECT d.child_id FROM pgqueue.job_dependencies AS d
+                    WHERE d.parent_id = enqueue_flow.inside))
+            ORDER BY w.job_id
+            FOR UPDATE
+        ) AS w
+        WHERE w.job_id <> ALL (coalesce(enqueue_flow.before, '{}'));
+        v_before := enqueue_flow.before || v_before;
+    END IF;
+    v_own := enqueue_flow.flow_id IS NULL;
+    IF v_own THEN
         enqueue_flow.flow_id := pgqueue.create_group(enqueue_flow.name, enqueue_flow.callbacks,
             enqueue_flow.meta);
     END IF;
-    IF enqueue_flow.before IS NOT NULL THEN
+    IF v_before IS NOT NULL THEN
         -- They wait for the last jobs, which no other runs after.
         v_last := ARRAY(
             SELECT i.id
@@ -155,11 +186,11 @@ BEGIN
         SELECT count(*) INTO v_waits
         FROM (
             SELECT FROM pgqueue.job_waits AS w
-            WHERE w.job_id = ANY (enqueue_flow.before) AND NOT w.late
+            WHERE w.job_id = ANY (v_before) AND NOT w.late
             ORDER BY w.job_id
             FOR UPDATE
         ) AS w;
-        IF v_waits <> (SELECT count(DISTINCT b.id) FROM unnest(enqueue_flow.before) AS b (id)) THEN
+        IF v_waits <> (SELECT count(DISTINCT b.id) FROM unnest(v_before) AS b (id)) THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'PQ003',
                 MESSAGE = 'before must name jobs of a flow that still wait for others',
@@ -174,8 +205,10 @@ BEGIN
     OVERRIDING SYSTEM VALUE
     SELECT
         v_ids[r.n], r.task, coalesce(r.args, '[]'), coalesce(r.kwargs, '{}'),
-        coalesce(r.queue, 'default'), coalesce(r.priority, 0), r.run_at, r.expires_at, r.timeout,
-        r.max_attempts, r.meta, r.callbacks, enqueue_flow.flow_id,
+        coalesce(r.queue, 'default'), coalesce(r.priority, 0),
+        coalesce(r.run_at, clock_timestamp() + make_interval(secs => r.run_in)),
+        coalesce(r.expires_at, clock_timestamp() + make_interval(secs => r.expires_in)),
+        r.timeout, r.max_attempts, r.meta, r.callbacks, enqueue_flow.flow_id,
         CASE WHEN jsonb_typeof(r.after) = 'array' AND r.after <> '[]' THEN ARRAY(
             SELECT v_ids[
                 CASE WHEN jsonb_typeof(a.ref) = 'string'
@@ -189,46 +222,50 @@ BEGIN
         -- In the target list, where it stays a hashed look-up.
         CASE
             WHEN r.n IN (SELECT p.n FROM unnest(v_parents) AS p (n)) THEN true
-            WHEN enqueue_flow.before IS NOT NULL THEN true
+            WHEN v_before IS NOT NULL THEN true
         END,
         r.concurrency_key, r.max_running, r.fair_key, r.rate
     FROM ROWS FROM (
         jsonb_to_recordset(enqueue_flow.jobs) AS (
             task text, args jsonb, kwargs jsonb, queue text, priority smallint,
-            run_at timestamptz, expires_at timestamptz, timeout interval, max_attempts smallint,
-            meta jsonb, callbacks jsonb, after jsonb, run_if text, results_as text,
-            concurrency_key text, max_running integer, fair_key text, rate text
+            run_at timestamptz, run_in double precision, expires_at timestamptz,
+            expires_in double precision, timeout interval, max_attempts smallint, meta jsonb,
+            callbacks jsonb, after jsonb, run_if text, results_as text, concurrency_key text,
+            max_running integer, fair_key text, rate text
         )
     ) WITH ORDINALITY AS r (
-        task, args, kwargs, queue, priority, run_at, expires_at, timeout, max_attempts, meta,
-        callbacks, after, run_if, results_as, concurrency_key, max_running, fair_key, rate, n
+        task, args, kwargs, queue, priority, run_at, run_in, expires_at, expires_in, timeout,
+        max_attempts, meta, callbacks, after, run_if, results_as, concurrency_key, max_running,
+        fair_key, rate, n
     );
     IF v_last IS NOT NULL THEN
         INSERT INTO pgqueue.job_dependencies (parent_id, child_id)
         SELECT l.id, b.id
         FROM unnest(v_last) AS l (id)
-        CROSS JOIN (SELECT DISTINCT b.id FROM unnest(enqueue_flow.before) AS b (id)) AS b;
+        CROSS JOIN (SELECT DISTINCT b.id FROM unnest(v_before) AS b (id)) AS b;
         UPDATE pgqueue.job_waits AS w
         SET remaining = w.remaining + cardinality(v_last)
-        WHERE w.job_id = ANY (enqueue_flow.before);
+        WHERE w.job_id = ANY (v_before);
     END IF;
-    IF enqueue_flow.group_id IS NULL THEN
+    IF v_own THEN
         UPDATE pgqueue.groups AS g SET closed_at = g.created_at WHERE g.id = enqueue_flow.flow_id;
     END IF;
 END
 $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue_flow(
-    jsonb, text, jsonb, jsonb, bigint, bigint[]
+    jsonb, text, jsonb, jsonb, bigint, bigint[], bigint
 ) IS
 'Enqueue jobs that run after each other in this transaction, in one statement.
 
 Args: jobs: a JSON array of objects whose keys are columns of pgqueue.jobs, and name: what others of
 the array call it; after: an array of names, or of places counted from 0, of those it runs after;
-name, callbacks, meta: of the group that is made for them, as pgqueue.create_group; group_id: a
-group for them instead, which may be the one of the running job; before: jobs of a flow that still
-wait, and from now on for the last of these too.
+run_in and expires_in, in seconds, count from now; name, callbacks, meta: of the group that is made
+for them, as pgqueue.create_group; group_id: a group for them instead; before: jobs of a flow that
+still wait, and from now on for the last of these too; inside: a job that runs: they join its
+group, if it has one, and the jobs behind it in its flow wait for them too.
 Returns: flow_id: the group; job_ids: in the order of the array.
 Errors: PQ001 for a job that could never run, for jobs that wait for each other in a circle, which
-is named, or a group that has ended; PQ003 for a job of before that does not wait any more.
+is named, or a group that has ended; PQ003 for a job of before that does not wait any more, or one
+of inside that does not run.
 Locks: the group that was given, as an INSERT into it; the rows of job_waits of before.';

@@ -37,10 +37,23 @@ BEGIN
                 set_last_job.group_id, set_last_job.job_id),
             HINT = 'enqueue it with this group_id';
     END IF;
+    -- It would run as soon as those are over.
+    IF EXISTS (
+        SELECT FROM pgqueue.jobs AS j
+        WHERE j.id = set_last_job.job_id AND cardinality(j.after) > 0
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ001',
+            MESSAGE = format('the last job of group %s must not run after others; job %s does',
+                set_last_job.group_id, set_last_job.job_id),
+            HINT = 'leave its after out: it runs after all others of the group';
+    END IF;
     UPDATE pgqueue.groups AS g
     SET last_job_id = set_last_job.job_id
     WHERE g.id = set_last_job.group_id;
     IF v_before <> set_last_job.job_id OR set_last_job.job_id IS NULL THEN
+        -- Whom the leader would let go later, but for its being the last no more.
+        PERFORM FROM pgqueue.blocked_jobs AS b WHERE b.job_id = v_before FOR UPDATE;
         PERFORM pgqueue.release_last(ARRAY[v_before], set_last_job.at);
     END IF;
     IF set_last_job.job_id IS NOT NULL THEN
@@ -57,5 +70,5 @@ closed. One that runs already is left alone.
 
 Args: group_id; job_id: the member, or null for none any more; at: the time it is.
 Returns: nothing.
-Errors: PQ001 when the job is no member; PQ002 when there is no such group.
+Errors: PQ001 when the job is no member, or runs after others; PQ002 when there is no such group.
 Locks: the group, FOR UPDATE: it waits for transactions that are adding members.';

@@ -1,7 +1,8 @@
 -- Purpose: take one certain job for a worker, where that one is wanted and not whatever is next.
 -- Called by: programs that run the jobs of a queue in an order of their own, and people.
 -- Moves the job from ready_jobs, or from scheduled_jobs when it is due or early, to running_jobs;
--- an expired one to finished_jobs. For queues with limits writes slots, rate_takes and offers.
+-- an expired one to finished_jobs. For queues with limits writes slots, rate_takes and offers; for
+-- keys with a rate, key_takes (take_rates).
 -- Locks: advisory (70677105, worker) exclusive until the end of the transaction; the row of the
 -- job, passing by when somebody else holds it; for a queue with limits advisory (70677107, hash of
 -- the queue), tried.
@@ -106,6 +107,9 @@ BEGIN
     END IF;
     IF (v_place.flags & 8) <> 0 THEN
         PERFORM pgqueue.release_unique_keys(ARRAY[take_job.job_id], take_job.at);
+    END IF;
+    IF (v_place.flags & 64) <> 0 THEN
+        PERFORM pgqueue.take_rates(ARRAY[take_job.job_id], take_job.at);
     END IF;
     RETURN concat(
         '[', take_job.job_id, ',', v_place.attempt + 1, ',', v_place.lost, ',',

@@ -28,6 +28,7 @@ DECLARE
     v_ended bigint[];
     v_id bigint;
     v_state text;
+    v_refusal text;
 BEGIN
     IF num_nonnulls(cancel_matching.task, cancel_matching.args, cancel_matching.kwargs,
         cancel_matching.queue, cancel_matching.unique_key, cancel_matching.concurrency_key,
@@ -37,6 +38,18 @@ BEGIN
             ERRCODE = 'PQ004',
             MESSAGE = 'cancel_matching must be told what to match: task, args, kwargs, queue, '
                 'unique_key, concurrency_key, older_than or group_id';
+    END IF;
+    -- These would match nothing, or all.
+    v_refusal := CASE
+        WHEN jsonb_typeof(cancel_matching.args) <> 'array' THEN concat(
+            'args must be a JSON array; got ', jsonb_typeof(cancel_matching.args))
+        WHEN jsonb_typeof(cancel_matching.kwargs) <> 'object' THEN concat(
+            'kwargs must be a JSON object; got ', jsonb_typeof(cancel_matching.kwargs))
+        WHEN cancel_matching.older_than < interval '0' THEN concat(
+            'older_than must not be negative; got ', cancel_matching.older_than)
+    END;
+    IF v_refusal IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PQ004', MESSAGE = v_refusal;
     END IF;
     IF cancel_matching.group_id IS NOT NULL THEN
         WITH RECURSIVE inside AS (
@@ -76,6 +89,8 @@ BEGIN
         SELECT i.id FROM unnest(v_ids) AS i (id) WHERE i.id <> ALL (v_ended)
         INTERSECT
         SELECT j.id FROM pgqueue.jobs AS j WHERE j.id = ANY (v_ids)
+        -- In one order, so that two who ask for the same jobs do not wait for each other.
+        ORDER BY 1
     LOOP
         v_state := pgqueue.cancel(v_id, cancel_matching.reason, cancel_matching.at);
         cancel_matching.asked := cancel_matching.asked + (v_state = 'running')::integer;
@@ -95,5 +110,5 @@ Args: task, args, kwargs, queue, unique_key, concurrency_key: as their jobs have
 as values; older_than: enqueued at least so long ago; reason: a line for people, or null; at: the
 time it is; group_id: only members of this group, and of the groups in it.
 Returns: cancelled: how many were waiting; asked: how many are running and were asked to stop.
-Errors: PQ004 when nothing is given.
+Errors: PQ004 when nothing is given, or what could match nothing.
 Locks: the position rows, skipping those that a worker is just taking.';

@@ -1,7 +1,7 @@
 -- Purpose: run the jobs of a group again that did not succeed, and those that did not run for it.
 -- Called by: people and programs. Moves finished_jobs to ready_jobs (retry) and to blocked_jobs;
--- writes job_waits, group_deltas, groups. Locks: the group, FOR UPDATE; the jobs, as retry; rows of
--- job_waits. Errors: PQ002.
+-- writes job_waits, group_deltas, groups. Locks: the group and those inside it, in their order, FOR
+-- UPDATE; the jobs, as retry; rows of job_waits. Errors: PQ002.
 -- Why the way down (job_dependencies) and not jobs.after: a running job may have put others before
 -- one that waits.
 CREATE FUNCTION pgqueue.retry_group(
@@ -18,9 +18,19 @@ DECLARE
     v_blocked bigint[];
     v_remaining integer[];
     v_counts record;
+    v_inside bigint[];
+    v_keyed bigint[];
+    v_id bigint;
+    v_taken integer := 0;
 BEGIN
-    PERFORM FROM pgqueue.groups AS g WHERE g.id = retry_group.group_id FOR UPDATE;
-    IF NOT FOUND THEN
+    WITH RECURSIVE inside (id) AS (
+        SELECT retry_group.group_id
+        UNION
+        SELECT g.id FROM inside AS i JOIN pgqueue.groups AS g ON g.parent_id = i.id
+    )
+    SELECT array_agg(i.id) INTO v_inside FROM inside AS i;
+    PERFORM FROM pgqueue.groups AS g WHERE g.id = ANY (v_inside) ORDER BY g.id FOR UPDATE;
+    IF NOT EXISTS (SELECT FROM pgqueue.groups AS g WHERE g.id = retry_group.group_id) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ002',
             MESSAGE = format('there is no group %s', retry_group.group_id),
@@ -66,13 +76,33 @@ BEGIN
     ) AS e
     WHERE w.job_id = e.child_id AND NOT w.late;
     -- Before the others wait for them: it adds to what waits for them already.
+    v_keyed := ARRAY(
+        SELECT a.id
+        FROM unnest(v_all) AS a (id)
+        CROSS JOIN LATERAL (
+            SELECT j.unique_key FROM pgqueue.jobs AS j WHERE j.id = a.id OFFSET 0
+        ) AS j
+        WHERE j.unique_key IS NOT NULL
+            AND a.id NOT IN (SELECT b.id FROM unnest(v_blocked) AS b (id))
+    );
     PERFORM pgqueue.retry(a.id, at => retry_group.at)
     FROM (
-        SELECT a.id, a.id IN (SELECT b.id FROM unnest(v_blocked) AS b (id)) AS is_blocked
+        SELECT
+            a.id,
+            a.id IN (SELECT b.id FROM unnest(v_blocked) AS b (id)) AS is_blocked,
+            a.id IN (SELECT k.id FROM unnest(v_keyed) AS k (id)) AS has_key
         FROM unnest(v_all) AS a (id)
         OFFSET 0
     ) AS a
-    WHERE NOT a.is_blocked;
+    WHERE NOT a.is_blocked AND NOT a.has_key;
+    FOREACH v_id IN ARRAY v_keyed LOOP
+        BEGIN
+            PERFORM pgqueue.retry(v_id, at => retry_group.at);
+        EXCEPTION WHEN SQLSTATE 'PQ006' THEN
+            -- Another job has its key by now: it stays as it is, and keeps no other back.
+            v_taken := v_taken + 1;
+        END;
+    END LOOP;
     WITH gone AS (
         DELETE FROM pgqueue.finished_jobs AS f WHERE f.job_id = ANY (v_blocked) RETURNING f.*
     ),
@@ -108,15 +138,20 @@ BEGIN
         PERFORM pgqueue.reopen_groups(retry_group.group_id, 0, v_counts.failed,
             v_counts.cancelled, 0);
     END IF;
-    RETURN cardinality(v_all);
+    RETURN cardinality(v_all) - v_taken + (
+        SELECT coalesce(sum(pgqueue.retry_group(g.id, retry_group.at)), 0)
+        FROM pgqueue.groups AS g
+        WHERE g.parent_id = retry_group.group_id
+    );
 END
 $$;
 
 COMMENT ON FUNCTION pgqueue.retry_group(bigint, timestamptz) IS
 'Run the jobs of a group again that failed, expired or were cancelled, and only these. In a flow
-those that did not run because of them wait for them again. The group ends anew.
+those that did not run because of them wait for them again. So with the groups inside it. The group
+ends anew. A job whose unique_key another job has by now stays as it is.
 
 Args: group_id; at: the time it is.
 Returns: how many jobs.
 Errors: PQ002 when there is no such group.
-Locks: the group, FOR UPDATE; the jobs, as pgqueue.retry.';
+Locks: the group and those inside it, FOR UPDATE; the jobs, as pgqueue.retry.';

@@ -20,7 +20,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     );
     IF v_ids <> '{}' THEN
-        PERFORM pgqueue.hold_back(v_ids), pgqueue.release_slots(v_ids, 'k', park.at);
+        PERFORM pgqueue.hold_back(v_ids), pgqueue.release_slots(v_ids, 'k', park.at, true);
     END IF;
 END
 $$;

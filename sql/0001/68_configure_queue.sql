@@ -17,6 +17,17 @@ BEGIN
             ERRCODE = 'PQ004',
             MESSAGE = 'a retention must not be negative';
     END IF;
+    -- Beyond the calendar no job could be written down as over; an infinite one is within it.
+    IF EXISTS (
+        SELECT
+        FROM unnest(ARRAY[configure_queue.retention_succeeded, configure_queue.retention_other])
+            AS r (retention)
+        WHERE isfinite(r.retention) AND r.retention > interval '36525 days'
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PQ004',
+            MESSAGE = 'a retention must be at most 100 years';
+    END IF;
     INSERT INTO pgqueue.queues AS q (name, retention_succeeded, retention_other)
     VALUES (
         configure_queue.queue, configure_queue.retention_succeeded,
@@ -33,4 +44,4 @@ COMMENT ON FUNCTION pgqueue.configure_queue(text, interval, interval) IS
 
 Args: queue; retention_succeeded: for succeeded jobs, zero deletes them at once, null means 7 days;
 retention_other: for failed, cancelled and expired ones, null means 30 days.
-Errors: PQ004 for a bad name or a negative retention.';
+Errors: PQ004 for a bad name, or a retention that is negative or above 100 years.';

@@ -11,8 +11,9 @@ BEGIN
     IF limit_key.key IS NULL OR limit_key.max_running < 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'PQ004',
-            MESSAGE = 'key must be text and max_running a whole number from 0 on, or null for what '
-                'the jobs say';
+            MESSAGE = CASE WHEN limit_key.key IS NULL THEN 'key must be text; got null'
+                ELSE concat('max_running must be a whole number from 0 on, or null for what the '
+                    'jobs say; got ', limit_key.max_running) END;
     END IF;
     IF limit_key.rate IS NOT NULL AND pgqueue.rate_jobs(limit_key.rate) IS NULL THEN
         RAISE EXCEPTION USING

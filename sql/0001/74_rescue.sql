@@ -148,7 +148,10 @@ BEGIN
                 pgqueue.release_slots(v_rated, 'k', rescue.at);
         END IF;
         PERFORM pgqueue.settle(v_ended, v_featured, v_features, rescue.at);
-        PERFORM pgqueue.ring(v_queues);
+        IF v_queues IS NOT NULL THEN
+            PERFORM pgqueue.park_paused(v_queues, rescue.at);
+            PERFORM pgqueue.ring(v_queues);
+        END IF;
         rescue.jobs_rescued := rescue.jobs_rescued + v_count;
         IF NOT EXISTS (
             SELECT FROM pgqueue.running_jobs AS r WHERE r.worker_id = v_worker.id

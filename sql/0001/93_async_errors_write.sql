@@ -1,7 +1,8 @@
 -- Purpose: write failures down, change and delete them through the view of django-async.
 -- Fired by: INSERT, UPDATE and DELETE on async_errors, once a row. Writes job_errors.
 -- Why from 32768: attempts never get that far, so that what is written by hand has numbers of its
--- own. Locks: the job, so that two do not get the same. Errors: PQ002, PQ004.
+-- own. Locks: the job, so that two do not get the same, and so that prune passes by what somebody
+-- is changing. Errors: PQ002, PQ004.
 CREATE FUNCTION pgqueue.async_errors_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
@@ -9,7 +10,9 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM FROM pgqueue.jobs AS j WHERE j.id = OLD.job_id FOR NO KEY UPDATE;
+    ELSE
         PERFORM FROM pgqueue.async_jobs AS a WHERE a.id = NEW.job_id;
         IF NOT FOUND THEN
             RAISE EXCEPTION USING

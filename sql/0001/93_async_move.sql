@@ -1,7 +1,7 @@
 -- Purpose: make a job a member of another group, or of none.
 -- Called by: the triggers of async_jobs and async_groups. Writes jobs, groups and group_deltas;
 -- writes the position of the job anew (flags).
--- Locks: the job and its position row; the groups. Errors: PQ001, PQ003.
+-- Locks: the job; the groups; its position row. Errors: PQ001, PQ003.
 -- Why a group is closed when it gets a member: it ends by itself then, and django-async never adds
 -- to one that has begun to end.
 CREATE FUNCTION pgqueue.async_move(
@@ -26,6 +26,14 @@ BEGIN
     IF NOT FOUND OR v_from IS NOT DISTINCT FROM async_move.group_id THEN
         RETURN;
     END IF;
+    -- The groups first, as in set_last_job.
+    PERFORM
+    FROM pgqueue.groups AS g
+    WHERE g.id IN (v_from, async_move.group_id)
+    ORDER BY g.id
+    FOR KEY SHARE;
+    -- Held from here on, so that no worker takes it in between, as the member that it was.
+    PERFORM pgqueue.django_future_place(async_move.job_id);
     SELECT o.state INTO v_state FROM pgqueue.job_overview AS o WHERE o.id = async_move.job_id;
     IF v_state = 'running' THEN
         RAISE EXCEPTION USING

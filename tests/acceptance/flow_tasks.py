@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pgqueue import Context, Flow, default_app, task
+from pgqueue import Context, Flow, task
 from tests.acceptance.tasks import note, pass_gate
 
 
@@ -37,16 +37,8 @@ def gated(number: int) -> int:
 @task(context=True)
 def split(context: Context, count: int) -> int:
     """Put more jobs between itself and those that run after it."""
-    query = f"SELECT child_id FROM pgqueue.job_dependencies WHERE parent_id = {context.job_id}"
-    behind = [row[0] for row in default_app().clients.sync.run(_rows(query))]
     flow = Flow()
     for number in range(count):
         flow.add(add.job(number))
-    flow.enqueue(group=context.group_id, before=behind)
+    flow.enqueue(inside=context)
     return count
-
-
-def _rows(query: str) -> Any:
-    from pgqueue.db.statements.base import Statement
-
-    return Statement(text=query, params={}, decode=list)  # type: ignore[arg-type]

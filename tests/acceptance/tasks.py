@@ -520,6 +520,22 @@ def extend_nothing(context: Context) -> float | None:
     return context.extend_timeout("1m")
 
 
+@task(context=True)
+def take_less(context: Context) -> None:
+    """Say how long it may take, and take longer."""
+    assert context.remaining() is None
+    assert (context.shorten_timeout("1h") or 0) > 3_000
+    assert (context.shorten_timeout(1) or 9) < 2
+    assert (context.shorten_timeout("1m") or 9) < 2, "a limit that is nearer stays"
+    time.sleep(60)
+
+
+@task(context=True)
+async def atake_less(context: Context) -> None:
+    context.shorten_timeout(1)
+    await asyncio.sleep(60)
+
+
 @task
 def stubborn(number: int) -> str:
     """Go on until a gate opens, whatever is asked meanwhile."""

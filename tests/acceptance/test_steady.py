@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.support import Jobs, children, closed_gate, descendants, figures, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import RunningWorker, StartWorker
@@ -98,7 +100,7 @@ POISON = """
 CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.result = '"poison"' THEN
-        RAISE EXCEPTION 'no such thing here' USING ERRCODE = '22023';
+        RAISE EXCEPTION 'no such thing here' USING ERRCODE = '{code}';
     END IF;
     RETURN NEW;
 END
@@ -108,8 +110,10 @@ FOR EACH ROW EXECUTE FUNCTION poison();
 """
 
 
-def test_a_result_that_the_server_refuses(jobs: Jobs, worker: StartWorker) -> None:
-    jobs.query(POISON)
+@pytest.mark.parametrize("code", ["22023", "P0001", "PQ001"])
+def test_a_result_that_the_server_refuses(jobs: Jobs, worker: StartWorker, code: str) -> None:
+    """As a trigger of the application's does, or one of ours that a callback meets."""
+    jobs.query(POISON.replace("{code}", code))
     with jobs.connection.transaction():
         ids = jobs.add_many(50, "echo", "well")
         bad = jobs.add("echo", "poison")

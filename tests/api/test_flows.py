@@ -1,6 +1,7 @@
 """Groups, chains and flows from Python: what is refused where it is written, and what is sent."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,14 @@ def one(value: int, more: int = 0) -> int:
 
 @task(name="flows.none")
 def none() -> None: ...
+
+
+@task(name="flows.alike", unique=True)
+def alike(value: int) -> None: ...
+
+
+@task(name="flows.soon", expires="7d")
+def soon(value: int = 0) -> None: ...
 
 
 @task(name="flows.told", queue="calls")
@@ -64,7 +73,7 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
     first, second, third = (flow.add(one.job(n)) for n in range(3))
     with pytest.raises(BadArgumentsError, match="missing a required argument: 'value'"):
         flow.add(one.job())
-    with pytest.raises(BadArgumentsError, match="results of 3 jobs before; say results='list'"):
+    with pytest.raises(BadArgumentsError, match="results of the 3 jobs before; say results='list'"):
         flow.add(one.job(), after=[first, second, third])
     with pytest.raises(BadArgumentsError, match="at most 0 positional"):
         flow.add(none.job(), after=first, results="args")
@@ -74,8 +83,23 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
         flow.add(none.job(), after=[7])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match="run_if must be one of"):
         flow.add(none.job(), after=first, run_if="fail")
-    with pytest.raises(ConfigurationError, match="must have no unique key"):
-        flow.add(none.using(unique_key="a").job())
+    for alone in (none.using(unique_key="a").job(), alike.job(1), alike.job()):  # type: ignore[call-arg]
+        with pytest.raises(ConfigurationError, match="must have no unique key"):
+            flow.add(alone, after=first)
+    with pytest.raises(ConfigurationError, match="no after= of its own; got a job of flows"):
+        flow.add(none.using(after=[1]).job())
+    with pytest.raises(ConfigurationError, match="after must name jobs of this flow"):
+        flow.add(none.job(), after=Flow().add(none.job()))
+    for wrong in ({"group": "x"}, {"before": ["x"]}, {"inside": "x"}):
+        with pytest.raises(ConfigurationError, match=f"{next(iter(wrong))} must be"):
+            flow.enqueue(**wrong)  # type: ignore[arg-type]
+    for make in (Flow, group):
+        with pytest.raises(ConfigurationError, match="'on_fnish' of a group; did you mean"):
+            make(on_fnish=none)  # type: ignore[operator]
+    named = Flow("x")
+    named.add(none.job())
+    with pytest.raises(ConfigurationError, match="must have no name, callbacks or meta"):
+        named.enqueue(inside=1)
     flow.add(none.job(), name="a", after="b")
     with pytest.raises(ConfigurationError, match="names in a flow must differ; got 'a' twice"):
         flow.add(none.job(), name="a")
@@ -87,6 +111,28 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
     for call in (default_app().enqueue_many, default_app().copy_many):
         with pytest.raises(BadArgumentsError, match="missing a required argument: 'value'"):
             call([one.job()])  # type: ignore[call-arg]
+
+
+def test_one_for_each_of_nothing_is_a_group_that_has_ended(db: Database) -> None:
+    made = one.map([], name="none", on_finish=told, on_failure="some.task")
+    assert (made.job_ids, made.results(timeout=0)) == ((), [])
+    assert (made.progress().state, made.progress().name) == ("succeeded", "none")
+    assert rows(db, "task") == [("flows.told",)]
+
+    async def main() -> list[object]:
+        return await (await one.amap([])).aresults(timeout=0)
+
+    assert asyncio.run(main()) == []
+
+
+def test_times_of_members_count_from_now(db: Database) -> None:
+    chain(soon.using(run_at="1h", timeout=5).job(), none.job()).enqueue()
+    soon.map([1])
+    hours = "round(extract(epoch FROM {} - created_at) / 3600)::integer"
+    columns = f"{hours.format('run_at')}, {hours.format('expires_at')}, timeout"
+    assert rows(db, columns) == [
+        (1, 169, dt.timedelta(seconds=5)), (None, None, None), (None, 168, None),
+    ]  # fmt: skip
 
 
 def test_a_circle_is_named(db: Database) -> None:

@@ -86,6 +86,8 @@ def test_limits(cli: Cli, app: PgQueue) -> None:
     cli(*words, "--rate", "none", "--max-pending", "5")
     [queue] = app.queues.list()
     assert (queue.max_running, queue.rate, queue.max_pending) == (20, None, 5)
+    below = sentence(cli(*words, "--max-running", "-3", code=2))
+    assert "max_running must be between 0 and" in below
     assert "max_running must be a whole number" in sentence(
         cli(*words, "--max-running", "many", code=2)
     )

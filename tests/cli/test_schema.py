@@ -94,7 +94,7 @@ def test_uninstall_is_careful(db: Database, cli: Cli) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_missing_schema(bare_db: Database, cli_of: Cli, command: list[str]) -> None:
     said = sentence(cli_of(*command, code=4, dsn=bare_db.dsn))
-    assert said.endswith("run: python -m pgqueue schema upgrade")
+    assert said.endswith("run: python -m pgqueue schema upgrade (in Django: manage.py migrate)")
 
 
 def test_a_worker_meets_another_schema(db: Database, run: Cli) -> None:

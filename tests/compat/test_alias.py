@@ -1,6 +1,7 @@
 """A package under its old name: the same modules, the same classes."""
 
 import importlib
+import operator
 import os
 import pickle
 import subprocess
@@ -84,6 +85,7 @@ def test_an_app_is_installed_by_its_old_name(old_market: None) -> None:
     names = ["old_market" if name == MARKET else name for name in settings.INSTALLED_APPS]
     with override_settings(INSTALLED_APPS=names):
         assert apps.get_app_config("market").name == MARKET
+        assert not apps.is_installed("old_market")
         assert apps.get_model("market.Order") is importlib.import_module("old_market.models").Order
 
 
@@ -108,6 +110,7 @@ seen = 0
 for old, package in FACADES.items():
     if not apps.is_installed(package):
         continue
+    assert apps.is_installed(old) and not apps.is_installed(old + "s")
     own = importlib.import_module(package)
     assert importlib.import_module(old) is own
     own.install_as()
@@ -151,3 +154,17 @@ def test_the_facades_are_themselves_by_their_old_names(bare_db: Database) -> Non
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 40
     assert bare_db.execute("SELECT count(*) FROM pgqueue.jobs") == [(0,)]
+
+
+def test_the_name_of_an_app_is_equal_to_its_other_names(old_market: None) -> None:
+    name = alias.Name(MARKET)
+    for same in (MARKET, "old_market"):
+        # Whichever of the two is asked.
+        assert [same].count(name) == [name].count(same) == 1
+        assert not operator.ne(name, same)
+    for other in ("market", 3):
+        assert [other].count(name) == [name].count(other) == 0
+    assert {name: 1}[MARKET] == 1
+    alias.uninstall("old_market")
+    assert name != "old_market"
+    alias.install(MARKET, "old_market")

@@ -346,3 +346,88 @@ def test_signs_of_life_go_on_after_an_error_of_the_server(
         eventually(lost.is_set)
     finally:
         one.stop()
+
+
+def test_a_job_that_takes_long_stays_ours(
+    market: Database, here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes: its signs of life go on, so that rescue leaves it."""
+    from pgqueue.compat import pulse
+
+    monkeypatch.setattr(pulse, "_FIRST", 0.01)
+    monkeypatch.setattr(pulse, "_EVERY", 0.01)
+    beat = "SELECT max(heartbeat_at) FROM pgqueue.workers"
+    job_id = enqueue("wait_for", 1)
+    seen: list[Any] = []
+
+    def watch() -> None:
+        with market.connect() as gate:
+            gate.execute("SELECT pg_advisory_lock(1)")
+            ready.set()
+            eventually(lambda: states(market) == {job_id: ("running", 1)})
+            for _ in range(3):
+                # As if the lease had passed since the last one.
+                market.execute(
+                    "UPDATE pgqueue.workers SET heartbeat_at = heartbeat_at - interval '50 s'"
+                )
+                before = market.execute(beat)
+                eventually(lambda: market.execute(beat) > before)  # noqa: B023
+                seen.extend(market.execute("SELECT jobs_rescued FROM pgqueue.rescue()"))
+
+    ready = threading.Event()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    ready.wait()
+    ran = here.run(["old"])
+    watcher.join()
+    assert [(one.job_id, one.state) for one in ran] == [(job_id, "succeeded")]
+    assert seen == [(0,)] * 3
+
+
+@pytest.mark.parametrize("name", ["nap", "count"])
+def test_a_job_that_takes_longer_than_it_may_fails(market: Database, here: Any, name: str) -> None:
+    before = signal.getsignal(signal.SIGURG)
+    enqueue(name, timeout=1, max_attempts=1)
+    enqueue("order", "1")
+    [late, other] = here.run(["old"])
+    assert (late.state, type(late.error).__name__) == ("failed", "JobTimeout")
+    assert other.state == "succeeded"
+    [(kind, message)] = market.execute("SELECT kind, message FROM pgqueue.job_errors")
+    assert (kind, "the limit of 1 seconds was passed" in message) == ("pgqueue.JobTimeout", True)
+    assert signal.getsignal(signal.SIGURG) == before
+
+
+def test_a_coroutine_that_takes_longer_than_it_may_fails(market: Database, here: Any) -> None:
+    from pgqueue.api.decorating import registry
+    from tests.compat.project.market.tasks import doze
+
+    registry.add(doze)
+    doze.using(max_attempts=1).enqueue()
+    assert [one.state for one in here.run(["old"])] == ["failed"]
+    [(message,)] = market.execute("SELECT message FROM pgqueue.job_errors")
+    assert "the limit of 1 seconds was passed" in message
+
+
+def test_what_an_atomic_job_wrote_before_its_limit_is_undone(here: Any) -> None:
+    enqueue("order_and_nap", "1", kind="oldest", timeout=1, max_attempts=1)
+    assert [one.state for one in here.run(["old"])] == ["failed"]
+    assert orders() == []
+
+
+def test_a_limit_holds_in_a_transaction_and_in_another_thread(here: Any) -> None:
+    from django.db import connection, transaction
+
+    enqueue("nap", timeout=1, max_attempts=1)
+    with transaction.atomic():
+        assert [one.state for one in here.run(["old"])] == ["failed"]
+    enqueue("count", timeout=1, max_attempts=1)
+    seen: list[str] = []
+
+    def run() -> None:
+        seen.extend(one.state for one in here.run(["old"]))
+        connection.close()
+
+    other = threading.Thread(target=run)
+    other.start()
+    other.join()
+    assert seen == ["failed"]

@@ -80,27 +80,29 @@ def expand(field: str, low: int, high: int) -> set[int]:
 def by_minutes(
     expression: str, zone: ZoneInfo, begin: dt.datetime, end: dt.datetime
 ) -> list[dt.datetime]:
-    """Go through all wall-clock minutes, as slow and plain as can be."""
+    """Go through all wall-clock minutes, as plain as can be."""
     minutes, hours, days, months, weekdays = expression.split()
     fits_days = expand(days, 1, 31)
     both = days.startswith("*") or weekdays.startswith("*")
-    wanted = [expand(minutes, 0, 59), expand(hours, 0, 23), expand(months, 1, 12)]
+    fits_minutes, fits_hours = expand(minutes, 0, 59), expand(hours, 0, 23)
+    fits_months = expand(months, 1, 12)
     fits_weekdays = {day % 7 for day in expand(weekdays, 0, 7 if weekdays != "*" else 6)}
-    wall = begin.replace(tzinfo=None) - dt.timedelta(days=2)
     found: set[dt.datetime] = set()
-    while wall < end.replace(tzinfo=None) + dt.timedelta(days=2):
-        in_days, in_weekdays = wall.day in fits_days, wall.isoweekday() % 7 in fits_weekdays
+    day = begin.replace(tzinfo=None) - dt.timedelta(days=2)
+    while day < end.replace(tzinfo=None) + dt.timedelta(days=2):
+        in_days, in_weekdays = day.day in fits_days, day.isoweekday() % 7 in fits_weekdays
         fits = in_days and in_weekdays if both else in_days or in_weekdays
-        if fits and all(
-            value in allowed
-            for value, allowed in zip((wall.minute, wall.hour, wall.month), wanted, strict=True)
-        ):
-            first = wall.replace(tzinfo=zone)
+        # No minute of a day is looked at that is out of the question anyhow.
+        walk = itertools.product(range(24), range(60)) if fits and day.month in fits_months else ()
+        for hour, minute in walk:
+            if hour not in fits_hours or minute not in fits_minutes:
+                continue
+            first = day.replace(hour=hour, minute=minute, tzinfo=zone)
             second = first.replace(fold=1)
             found.add(first.astimezone(dt.UTC))
             if hours == "*" and first.utcoffset() > second.utcoffset():  # type: ignore[operator]
                 found.add(second.astimezone(dt.UTC))
-        wall += dt.timedelta(minutes=1)
+        day += dt.timedelta(days=1)
     return sorted(instant for instant in found if begin <= instant < end)
 
 

@@ -21,6 +21,24 @@ def test_intervals_in_any_form(given: Any, text: str) -> None:
     assert (found.kind, found.text) == ("every", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90 minutes", 5400), ("1 minute", 60), ("5 min", 300), ("30 seconds", 30), ("45sec", 45),
+        ("12 hours", 43_200), ("1 hour", 3600), ("2 hrs", 7200), ("1 H", 3600), ("7s", 7),
+    ],
+)  # fmt: skip
+def test_units_that_are_spelled_out(text: str, seconds: int) -> None:
+    step = dt.timedelta(seconds=seconds)
+    assert every(text).preview(2, NOW) == [NOW + step, NOW + 2 * step]
+
+
+@pytest.mark.parametrize("text", ["5 hutes", "minutes", "0 minutes", "1.5 hours", "2 m 3 s"])
+def test_units_that_there_are_not(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="every must be an interval"):
+        every(text)
+
+
 def test_kinds() -> None:
     assert cron("@daily").kind == "cron"
     assert rrule("FREQ=DAILY").kind == "rrule"

@@ -531,6 +531,33 @@ def test_a_refused_copy_shows_no_arguments(db: Database) -> None:
     assert SECRET not in all_text(caught.value)
 
 
+_CLASH = """
+    CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'somebody was faster' USING ERRCODE = '40001';
+    END
+    $$;
+    CREATE TRIGGER clash BEFORE INSERT ON pgqueue.jobs FOR EACH ROW EXECUTE FUNCTION clash();
+"""
+
+
+def test_a_copy_that_clashes_shows_no_arguments(db: Database) -> None:
+    """Its error stays the driver's, for the caller's own retry to know, but for the line in it."""
+    db.execute(_CLASH)
+    with pytest.raises(psycopg.errors.SerializationFailure, match="somebody was faster") as caught:
+        callers.copy(db.connect(), [SPEC])
+    assert SECRET not in all_text(caught.value)
+    assert caught.value.sqlstate == "40001"
+
+    async def run() -> None:
+        async with await psycopg.AsyncConnection.connect(db.dsn) as connection:
+            await callers.acopy(connection, [SPEC])
+
+    with pytest.raises(psycopg.errors.SerializationFailure, match="somebody was faster") as caught:
+        asyncio.run(run())
+    assert SECRET not in all_text(caught.value)
+
+
 def test_copy_needs_psycopg(db: Database) -> None:
     refused = pytest.raises(ConfigurationError, match="needs a psycopg Connection")
     with engine_of(db) as engine, engine.connect() as connection, refused:

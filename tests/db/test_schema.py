@@ -51,7 +51,8 @@ CREATE DOMAIN pgqueue.word AS text CHECK (VALUE <> '');
 VERSION = """INSERT INTO pgqueue.schema_versions (version, sha256, breaking)
 VALUES ({}, 'psql', false) ON CONFLICT (version) DO NOTHING;
 """
-UPGRADE = "run: python -m pgqueue schema upgrade"
+UPGRADE = "run: python -m pgqueue schema upgrade (in Django: manage.py migrate)"
+FORCE = "or force it: python -m pgqueue schema uninstall --force"
 
 
 @pytest.fixture
@@ -482,12 +483,12 @@ def test_uninstalling_leaves_nothing(db: Database) -> None:
     [
         (
             "INSERT INTO pgqueue.workers (name) VALUES ('w')",
-            "the schema is in use by 1 live workers; stop them first, or use --force",
+            f"the schema is in use by 1 live workers; stop them first, {FORCE}",
         ),
         (
             "SELECT pgqueue.enqueue(task => 't'); "
             "SELECT pgqueue.enqueue(task => 't', run_at => now() + '1 hour')",
-            "unfinished jobs would be lost: 1 ready, 1 scheduled; let them finish, or use --force",
+            f"unfinished jobs would be lost: 1 ready, 1 scheduled; let them finish, {FORCE}",
         ),
     ],
 )

@@ -302,3 +302,18 @@ def test_an_instance_of_another_database(project: Database, other_db: Database, 
     reference = tasks.pay.enqueue(order).info().args[0]
     assert reference.using == "other"
     assert reference.fetch().total == 7
+
+
+def test_what_was_read_of_an_instance_is_passed_on(project: Database, tasks: Any) -> None:
+    from pgqueue.cli.values import to_json
+    from pgqueue.django.models import Job
+    from tests.django_app.store.models import Order
+
+    order = Order.objects.create()
+    first = tasks.pay.enqueue(order)
+    [reference] = first.info().args
+    again = tasks.pay.enqueue(reference)
+    assert again.info().args == (reference,)
+    assert [one.pk for one in Job.objects.for_object(order)] == [again.id, first.id]
+    # As `pgqueue jobs show` writes it.
+    assert to_json(reference) == {"$t": "model", "v": ["store.order", str(order.pk)]}

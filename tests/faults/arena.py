@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 
@@ -19,16 +19,19 @@ from tests.acceptance.support import descendants, is_running
 from tests.faults.history import VARIABLE, History
 from tests.faults.producers import Producer
 from tests.faults.scenarios import Scenario
+from tests.fixtures import warm
+from tests.fixtures.warm import Forked
 from tests.helpers import ROOT, eventually
 
 APP = "tests.faults.tasks"
+PROGRAM = ("-m", "pgqueue")
 
 
 class Worker:
     """One worker process (a supervisor with its zygote and children) that the campaign started."""
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", log_path: Path, again: dict[str, Any]
+        self, process: "Forked | subprocess.Popen[bytes]", log_path: Path, again: dict[str, Any]
     ) -> None:
         self.process = process
         self.log_path = log_path
@@ -131,7 +134,7 @@ class Arena:
         self.workers: list[Worker] = []
         self.gone: list[Worker] = []
         self.producers: list[Producer] = []
-        self.program: tuple[str, ...] = ("-m", "pgqueue")
+        self.program: tuple[str, ...] = PROGRAM
         self.facts: dict[str, Any] = {}
         #: Seconds until all workers were heard again after each fault that was waited for.
         self.back: list[float] = []
@@ -177,13 +180,9 @@ class Arena:
         again = {"options": options, "dsn": dsn, "env": env, "app": app}
         log_path = self.directory / f"worker-{number:04}.log"
         with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    sys.executable, *self.program, "worker", "--app", app,
-                    *self.scenario.options, *options,
-                ],
-                cwd=ROOT,
-                env={
+            process = self._start(
+                ["worker", "--app", app, *self.scenario.options, *options],
+                {
                     **os.environ,
                     "PYTHONUNBUFFERED": "1",
                     "PYTHONPATH": os.fspath(ROOT),
@@ -193,14 +192,26 @@ class Arena:
                     **self.scenario.env,
                     **(env or {}),
                 },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
+                log,
+            )
         worker = Worker(process, log_path, again)
         self.workers.append(worker)
         return worker
+
+    def _start(
+        self, words: list[str], environment: dict[str, str], log: IO[bytes]
+    ) -> "Forked | subprocess.Popen[bytes]":
+        if self.program == PROGRAM:
+            return warm.start(words, env=environment, log=log)
+        return subprocess.Popen(
+            [sys.executable, *self.program, *words],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def replace(self, worker: Worker) -> Worker:
         """Start another in the place of one that ended, in the same way."""
@@ -292,7 +303,7 @@ class Arena:
 
     def _has_jobs(self) -> bool:
         with contextlib.suppress(psycopg.OperationalError):
-            return bool(self.execute("SELECT FROM pgqueue.jobs LIMIT 1"))
+            return bool(self.execute("SELECT 1 FROM pgqueue.jobs LIMIT 1"))
         return False
 
     def pause(self, least: float, most: float) -> None:

@@ -16,10 +16,10 @@ and after it is over how it ended: committed, rolled back, or unknown. The shape
 | `function` | calls `pgqueue.enqueue` instead of INSERT |
 """
 
+import contextlib
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -31,6 +31,7 @@ import psycopg
 
 from tests.faults.history import History
 from tests.faults.tasks import MOST, MOST_OTHERS, PREFIX, TASK_OF
+from tests.fixtures import warm
 from tests.helpers import ROOT
 
 SHAPES: Mapping[str, int] = {"one": 50, "many": 10, "rollback": 7, "savepoint": 5, "function": 5}
@@ -65,45 +66,33 @@ class Producer:
             "number": number, "seed": seed, "history": os.fspath(history), "jobs": jobs,
             "mix": dict(mix), "shapes": dict(shapes or SHAPES),
         }  # fmt: skip
-        with log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.producers", json.dumps(told)],
-                cwd=ROOT,
+        reading, writing = os.pipe()
+        self._orders = os.fdopen(writing, "wb", buffering=0)
+        with log_path.open("ab") as log, os.fdopen(reading, "rb") as orders:
+            self.process = warm.start(
+                [json.dumps(told)],
                 env={**os.environ, "PGQUEUE_FAULTS_PRODUCER": dsn, "PYTHONPATH": os.fspath(ROOT)},
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                log=log,
+                module="tests.faults.producers",
+                stdin=orders.fileno(),
             )
 
     def grant(self, jobs: int) -> None:
         """Allow it to have written so many jobs in all."""
-        try:
-            assert self.process.stdin is not None
-            self.process.stdin.write(b"%d\n" % jobs)
-            self.process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._orders.write(b"%d\n" % jobs)
 
     def finish(self, timeout: float = 120) -> int:
         """Let it write the rest; give its exit code."""
         self.grant(self.jobs)
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
+        self._orders.close()
         return self.process.wait(timeout)
 
     def kill(self) -> None:
         """Send SIGKILL, and wait for its end."""
         self.process.kill()
         self.process.wait()
-        if self.process.stdin is not None:
-            try:
-                self.process.stdin.close()
-            except BrokenPipeError:
-                pass
+        self._orders.close()
 
 
 class _Writing:

@@ -42,7 +42,7 @@ METHODS = {
     """,
     "Context": """
         areschedule cancelled check_cancelled connection extend_timeout log planned_at progress
-        remaining reschedule schedule
+        remaining reschedule schedule shorten_timeout
     """,
 }
 

@@ -138,6 +138,19 @@ def test_a_paused_backlog_costs_nothing(c: Connection) -> None:
     assert c.execute("SELECT pgqueue.waiting()").fetchone() == (False,)
 
 
+def test_a_paused_backlog_of_fair_keys_costs_nothing(c: Connection) -> None:
+    taker = Taker(c, "*")
+    factories.jobs(c, 20_000, queue="aaa", fair_key="k")
+    c.execute("SELECT pgqueue.pause('aaa')")
+    for query in ("SELECT pgqueue.waiting()", "SELECT pgqueue.waiting('{aaa}')"):
+        looks = [cost(c, query, {"id": taker.worker_id}) for _ in range(8)]
+        assert min(looks).buffers < 40, query
+        assert c.execute(query).fetchone() == (False,)
+    factories.job(c, queue="zzz", fair_key="k")
+    asked = "SELECT pgqueue.waiting(), pgqueue.waiting('{zzz}'), pgqueue.waiting('{aaa}')"
+    assert c.execute(asked).fetchone() == (True, True, False)
+
+
 def test_looking_in_vain_is_cheap(c: Connection, taker: Taker) -> None:
     assert taker.cost_of_taking(100, full_scan=True).buffers < 12
 

@@ -308,6 +308,42 @@ def test_a_running_job_puts_others_before_those_behind_it(c: Connection, worker:
         flow(c, {}, group_id=group, before=[ids[0]])
 
 
+def test_a_flow_inside_a_running_job_stands_before_those_behind_it(
+    c: Connection, worker: int
+) -> None:
+    ids = flow(c, {}, {}, {"after": [0, 1]}, {"after": [0]}, {"after": [2]})
+    work(c, worker, max_jobs=1)
+    # One behind it is gone, and one of no flow is not held up.
+    one(c, "SELECT pgqueue.cancel(%s)", ids[3])
+    stranger = factories.job(c, after=[ids[0]])
+    more = flow(c, {"run_in": 0}, {"after": [0], "expires_in": 60}, inside=ids[0])
+    assert column(c, "SELECT DISTINCT group_id FROM pgqueue.jobs WHERE id = ANY (%s)", more) == (
+        column(c, "SELECT id FROM pgqueue.groups")
+    )
+    ok(c, worker, ids[0])
+    c.execute("SELECT pgqueue.advance()")
+    assert states(c, [stranger]) == ["ready"]
+    for job in (ids[1], *more):
+        assert states(c, [ids[2]]) == ["blocked"]
+        run(c, worker, job)
+    assert states(c, [ids[2], ids[4]]) == ["ready", "blocked"]
+    with refused(
+        "PQ003",
+        f"inside must name a job that runs; job {ids[0]} does not",
+        "give the context of the running job; let jobs that wait run after others with after or "
+        "before",
+    ):
+        flow(c, {}, inside=ids[0])
+
+
+def test_a_flow_inside_a_job_of_no_group_has_one_of_its_own(c: Connection, worker: int) -> None:
+    job = factories.running(c, worker)
+    (other,) = flow(c, {}, inside=job)
+    assert one(c, "SELECT state FROM pgqueue.group_overview") == "closed"
+    run(c, worker, other)
+    assert one(c, "SELECT state FROM pgqueue.group_overview") == "succeeded"
+
+
 # Size
 
 

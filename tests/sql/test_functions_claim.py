@@ -230,6 +230,13 @@ def test_max_bytes_ends_a_batch(c: Connection) -> None:
     assert (row.job_ids, row.drained) == (ids[3:], True)
 
 
+def test_max_bytes_counts_meta_as_well(c: Connection) -> None:
+    long = json.dumps({"told": "".join(chr(0x4E00 + 7919 * n % 20000) for n in range(500))})
+    jobs = [factories.job(c, meta=long) for _ in range(4)]
+    row = work(c, factories.worker(c), max_bytes=3500)
+    assert (row.job_ids, row.drained) == (jobs[:2], False)
+
+
 def test_max_bytes_never_holds_up_the_first_job(c: Connection) -> None:
     large, small = factories.job(c, args=json.dumps(["x" * 5000])), factories.job(c)
     row = work(c, factories.worker(c), max_bytes=1)

@@ -358,6 +358,17 @@ def test_settings_of_a_queue_are_replaced_as_a_whole(c: Connection) -> None:
     assert one(c, query) == (None, 2 * SECOND, True)
 
 
+@pytest.mark.parametrize("which", ["retention_succeeded", "retention_other"])
+def test_a_retention_that_leaves_the_calendar_is_refused(c: Connection, which: str) -> None:
+    """No job of that queue could be written down as over."""
+    call = f"SELECT pgqueue.configure_queue('mail', {which} => %s)"
+    c.execute(call, ("36525 days",))
+    with refused("PQ004", "a retention must be at most 100 years"):
+        c.execute(call, ("200000000 days",))
+    with refused("PQ004", "a retention must not be negative"):
+        c.execute(call, ("-1 s",))
+
+
 NAME = 'queue must be a name of 1 to 200 bytes and not "*"; got '
 
 

@@ -110,6 +110,27 @@ def test_a_large_result_does_not_keep_a_job_from_ending(c: Connection, worker: i
     assert (told["result"], told["result_left_out"]) == (None, True)
 
 
+def test_large_meta_does_not_keep_a_job_from_ending(c: Connection, worker: int) -> None:
+    """Of what a producer may say and a task return, together more than arguments may be."""
+    meta = json.dumps({"told": "y" * 1_200_000})
+    job = factories.running(c, worker, callbacks=CALLBACK, flags=514, meta=meta)
+    tell(c, worker, job, "succeeded", result="x" * 500_000)
+    told = one(c, "SELECT args -> 0 FROM pgqueue.jobs WHERE task = 'good'")
+    assert (told["meta"], told["meta_left_out"]) == (None, True)
+    assert (len(told["result"]), told["result_left_out"]) == (500_000, False)
+
+
+def test_large_meta_does_not_keep_a_group_from_ending(c: Connection, worker: int) -> None:
+    meta = json.dumps({"told": "y" * 1_572_700})
+    group = one(c, "SELECT pgqueue.create_group('g', %s, %s)", CALLBACK, meta)
+    job = factories.job(c, group_id=group)
+    c.execute("SELECT pgqueue.close_group(%s)", (group,))
+    work(c, worker)
+    ok(c, worker, job)
+    told = one(c, "SELECT args -> 0 FROM pgqueue.jobs WHERE task = 'good'")
+    assert (told["meta"], told["meta_left_out"], told["total"]) == (None, True, 1)
+
+
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [
@@ -302,6 +323,46 @@ def test_groups_inside_groups(c: Connection, worker: int) -> None:
     assert column(c, "SELECT id FROM pgqueue.groups") == []
 
 
+def test_who_retries_a_group_retries_those_inside(c: Connection, worker: int) -> None:
+    outer = group(c)
+    inner = group(c, None, parent_id=outer)
+    deepest = group(c, None, parent_id=inner)
+    groups = (outer, inner, deepest)
+    jobs = [factories.job(c, group_id=one_of) for one_of in groups]
+    assert one(c, "SELECT pgqueue.cancel_group(%s)", outer) == 3
+    c.execute("SELECT pgqueue.advance()")
+    assert [one(c, OVERVIEW, one_of)[0] for one_of in groups] == ["cancelled"] * 3
+    assert one(c, "SELECT pgqueue.retry_group(%s)", outer) == 3
+    assert [one(c, OVERVIEW, one_of)[0] for one_of in groups] == ["closed"] * 3
+    assert set(jobs) < set(work(c, worker).job_ids)
+    ok(c, worker, *jobs)
+    c.execute("SELECT pgqueue.advance()")
+    assert [one(c, OVERVIEW, one_of)[0] for one_of in groups] == ["succeeded"] * 3
+    assert fired(c) == ["end", "good", "end"]
+
+
+def test_a_member_whose_key_is_taken_keeps_no_other_from_being_retried(
+    c: Connection, worker: int
+) -> None:
+    g = group(c)
+    taken, twin, free = (factories.job(c, group_id=g, unique_key=key) for key in "abc")
+    other = factories.job(c, group_id=g)
+    work(c, worker)
+    for job in (taken, twin, free, other):
+        tell(c, worker, job, "failed")
+    late = factories.job(c, group_id=g, unique_key="b")
+    c.execute("SELECT pgqueue.cancel(%s)", (late,))
+    close(c, g)
+    factories.job(c, unique_key="a")
+    assert one(c, "SELECT pgqueue.retry_group(%s)", g) == 3
+    assert [factories.state(c, job) for job in (taken, twin, free, other, late)] == [
+        "failed", "ready", "ready", "ready", "cancelled",
+    ]  # fmt: skip
+    work(c, worker, 2)
+    ok(c, worker, twin, free, other, batch_no=2)
+    assert one(c, OVERVIEW, g) == ("failed", 5, 0, 0, 3, 1, 1, 0)
+
+
 def test_cancelling_a_group_ends_what_waits_and_asks_what_runs(c: Connection, worker: int) -> None:
     g = group(c)
     running = factories.running(c, worker, group_id=g, flags=256)
@@ -404,7 +465,8 @@ def test_a_full_queue_keeps_no_job_from_ending(c: Connection, worker: int) -> No
     ok(c, worker, job)
     assert fired(c) == ["good", "end", "good", "end"]
     with refused(
-        "PQ007", "queue 'default' must have at most 1 jobs waiting; it is full",
-        "enqueue again later, or raise its max_pending",
+        "PQ007",
+        "queue 'default' must have at most 1 jobs waiting; with these it would have more",
+        "enqueue later, or fewer at once, or raise its max_pending",
     ):  # fmt: skip
         factories.job(c)

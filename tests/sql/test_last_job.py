@@ -156,3 +156,14 @@ def test_one_that_is_just_made_ready_waits_all_the_same(
     c.execute("SELECT pgqueue.close_group(%s)", (of,))
     assert take(c, worker, 2) == [last]
     ok(c, worker, last, batch_no=2)
+
+
+def test_one_that_runs_after_others_cannot_be_the_last(c: Connection, worker: int) -> None:
+    """It would run as soon as these are over, whatever is left of the group."""
+    of = group(c)
+    first, other = (factories.job(c, group_id=of) for _ in range(2))
+    last = factories.job(c, group_id=of, after=[first])
+    message = f"the last job of group {of} must not run after others; job {last} does"
+    with refused("PQ001", message, "leave its after out: it runs after all others of the group"):
+        c.execute("SELECT pgqueue.set_last_job(%s, %s)", (of, last))
+    assert other

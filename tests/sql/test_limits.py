@@ -92,9 +92,7 @@ def test_a_limit_can_be_changed_while_they_wait(c: Connection) -> None:
     assert work(c, worker).job_ids == []
     ok(c, worker, ids[2])
     assert work(c, worker).job_ids == ids[3:]
-    message = (
-        "key must be text and max_running a whole number from 0 on, or null for what the jobs say"
-    )
+    message = "max_running must be a whole number from 0 on, or null for what the jobs say; got -1"
     with refused("PQ004", message):
         c.execute("SELECT pgqueue.limit_key('k', -1)")
 
@@ -464,8 +462,8 @@ def test_a_full_queue_refuses_more(c: Connection) -> None:
     worker = factories.worker(c)
     limit(c, "mail", max_pending=3)
     factories.jobs(c, 3, queue="mail")
-    message = "queue 'mail' must have at most 3 jobs waiting; it is full"
-    hint = "enqueue again later, or raise its max_pending"
+    message = "queue 'mail' must have at most 3 jobs waiting; with these it would have more"
+    hint = "enqueue later, or fewer at once, or raise its max_pending"
     with refused("PQ007", message, hint):
         factories.job(c, queue="mail")
     factories.job(c)
@@ -622,3 +620,10 @@ def test_jobs_are_cancelled_by_what_they_are(c: Connection) -> None:
     )
     with refused("PQ004", message):
         one(c, match + "(reason => 'all of them')")
+    for bad, message in (
+        ("args => '{\"a\": 1}'", "args must be a JSON array; got object"),
+        ("kwargs => '[]'", "kwargs must be a JSON object; got array"),
+        ("older_than => '-1 day'", "older_than must not be negative; got -1 days"),
+    ):
+        with refused("PQ004", message):
+            one(c, f"{match}({bad})")

@@ -49,6 +49,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"meta": '["SECRET"]'}, META + "array"),
     ({"meta": '"SECRET"'}, META + "string"),
     ({"priority": None}, "priority must be between -32768 and 32767; got null"),
+    ({"created_at": "infinity"}, "created_at must be a time; got an infinite one"),
+    ({"created_at": "-infinity"}, "created_at must be a time; got an infinite one"),
     ({"timeout": "0"}, TIMEOUT + "00:00:00"),
     ({"timeout": "-1 s"}, TIMEOUT + "-00:00:01"),
     ({"timeout": "366 days"}, TIMEOUT + "366 days"),

@@ -178,3 +178,14 @@ def test_a_sign_of_life_is_one_and_no_more(c: Connection) -> None:
     found = one(c, "SELECT heartbeat_at, is_leader, has_lock FROM pgqueue.workers")
     assert found == (later, False, False)
     assert one(c, "SELECT pgqueue.keep_alive(%s)", w + 1) is False
+
+
+def test_it_counts_for_the_rate_of_its_key(c: Connection) -> None:
+    w = worker(c)
+    jobs = [enqueue(c, concurrency_key="k", rate="1/h") for _ in range(2)]
+    c.execute("SELECT pgqueue.admit('{k}', %s)", [AT])
+    assert take(c, w, jobs[0]) is not None
+    ok(c, w, jobs[0], at=AT)
+    assert column(c, "SELECT n FROM pgqueue.key_takes") == [1]
+    c.execute("SELECT pgqueue.admit('{k}', %s)", [AT])
+    assert take(c, w, jobs[1], 2) is None

@@ -254,13 +254,101 @@ def test_a_running_job_is_not_replaced(c: Connection) -> None:
     assert states(c) == {old: "running"}
 
 
-def test_replacing_within_one_statement_keeps_the_last(c: Connection) -> None:
-    c.execute(
-        "INSERT INTO pgqueue.jobs (task, unique_key, on_duplicate)"
-        " SELECT 't', 'k', 'replace' FROM generate_series(1, 3)"
-    )
-    assert list(states(c).values()) in (["ready"], ["cancelled", "ready"])
-    assert keys(c) == {"k": max(states(c))}
+def bulk(c: Connection, way: str, rows: list[tuple[str, str, str | None, str | None]]) -> None:
+    """Enqueue jobs with one statement: of each the arguments, key, on_duplicate and run_at."""
+    columns = "args, unique_key, on_duplicate, run_at"
+    if way == "copy":
+        with (
+            c.cursor() as cursor,
+            cursor.copy(f"COPY pgqueue.jobs (task, {columns}) FROM stdin") as copy,
+        ):
+            for row in rows:
+                copy.write_row(("t", *row))
+        return
+    if way == "insert":
+        values = ", ".join(["('t', %s::jsonb, %s, %s, %s::timestamptz)"] * len(rows))
+        c.execute(f"INSERT INTO pgqueue.jobs (task, {columns}) VALUES {values}", sum(rows, ()))
+        return
+    names = columns.split(", ")
+    jobs = [{"task": "t", **dict(zip(names, row, strict=True))} for row in rows]
+    for job in jobs:
+        job["args"] = json.loads(job["args"] or "")
+    c.execute("SELECT pgqueue.enqueue_many(%s)", (json.dumps(jobs),))
+
+
+WAYS = pytest.mark.parametrize("way", ["insert", "copy", "enqueue_many"])
+
+
+@WAYS
+def test_replacing_within_one_statement_keeps_the_last(c: Connection, way: str) -> None:
+    (old,) = insert(c, "b")
+    rows = [(f"[{n}]", key, "replace", None) for n in range(4) for key in ("a", "b")]
+    bulk(c, way, [("[9]", "c", "ignore", None), *rows, ("[8]", "c", "replace", None)])
+    assert [state for state in states(c).values() if state != "cancelled"] == ["ready"] * 3
+    assert states(c)[old] == "cancelled"
+    assert dict(c.execute(
+        "SELECT j.unique_key, j.args -> 0 FROM pgqueue.ready_jobs JOIN pgqueue.jobs AS j"
+        " ON j.id = job_id"
+    ).fetchall()) == {"a": 3, "b": 3, "c": 8}  # fmt: skip
+    assert set(keys(c).values()) == set(column(c, "SELECT job_id FROM pgqueue.ready_jobs"))
+
+
+@pytest.mark.parametrize("line", [
+    {"concurrency_key": "line"},
+    {"concurrency_key": "line", "rate": "1/h"},
+    {"fair_key": "line"},
+])  # fmt: skip
+def test_a_job_in_a_line_is_rescheduled_too(c: Connection, line: dict[str, str]) -> None:
+    worker = factories.worker(c)
+    first = factories.job(c, **line)
+    (job,) = insert(c, args="[1]", **line)
+    assert work(c, worker, max_jobs=1).job_ids == [first]
+    insert(c, args="[2]", on_duplicate="reschedule", run_at=AT, **line)
+    assert states(c)[job] == "scheduled"
+    other = factories.job(c, **line)
+    ok(c, worker, first)
+    if "rate" not in line:
+        assert work(c, worker, 2).job_ids == [other]
+        ok(c, worker, other, batch_no=2)
+    insert(c, args="[3]", on_duplicate="reschedule", **line)
+    assert states(c)[job] != "scheduled"
+    if "rate" not in line:
+        assert work(c, worker, 3).job_ids == [job]
+
+
+@WAYS
+def test_rescheduling_within_one_statement(c: Connection, way: str) -> None:
+    (old,) = insert(c, "b", args="[7]", run_at="2030-01-01")
+    times = ("2039-01-01", "2040-01-01", str(AT))
+    rows = [
+        (f"[{n}]", key, "reschedule", at) for n, at in enumerate(times) for key in ("a", "b", "c")
+    ]
+    bulk(c, way, [*rows, ("[5]", "c", "reschedule", None)])
+    assert c.execute(
+        "SELECT j.unique_key, j.args -> 0, s.run_at FROM pgqueue.scheduled_jobs AS s"
+        " JOIN pgqueue.jobs AS j ON j.id = s.job_id ORDER BY 1"
+    ).fetchall() == [("a", 0, AT), ("b", 7, AT)]
+    assert one(c, "SELECT j.args -> 0 FROM pgqueue.ready_jobs JOIN pgqueue.jobs AS j ON id = job_id"
+               ) == 0  # fmt: skip
+    assert keys(c)["b"] == old
+
+
+@WAYS
+def test_an_error_within_one_statement(c: Connection, way: str) -> None:
+    with refused(
+        "PQ006",
+        "unique_key must be held by no other job; another job of the statement has it",
+        "enqueue one of them, or say what is to become of the others with on_duplicate",
+    ):
+        bulk(c, way, [("[1]", "k", "error", None), ("[2]", "k", "error", None)])
+    assert states(c) == {}
+
+
+def test_a_job_that_another_of_its_statement_replaces_is_its_duplicate(c: Connection) -> None:
+    jobs = json.dumps([{"task": "t", "unique_key": "k", "on_duplicate": "replace"}] * 3)
+    found = c.execute("SELECT * FROM pgqueue.enqueue_each(%s)", (jobs,)).fetchall()
+    (live,) = states(c)
+    assert found == [(live, True), (live, True), (live, False)]
 
 
 def test_reschedule(c: Connection) -> None:
@@ -464,6 +552,34 @@ def test_an_undecided_job_runs_where_the_other_was_rolled_back(
     assert one(c, "SELECT pgqueue.settle_unique_keys()") == 1
     assert states(c) == {job: "ready" if run_at is None else "scheduled"}
     assert keys(c) == {"k": job}
+
+
+def test_the_period_of_a_cancelled_job_is_over_though_somebody_held_its_key(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (job,) = insert(c, unique_for="1 h")
+    work(c, worker)
+    insert(writer, on_duplicate="reschedule")
+    tell(c, worker, job, "cancelled")
+    writer.commit()
+    assert keys(c) == {"k": job}
+    (following,) = insert(c)
+    assert keys(c) == {"k": following}
+    c.execute("SELECT pgqueue.cancel(%s)", (following,))
+
+
+def test_the_key_of_a_cancelled_job_is_swept_before_its_period_is_over(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (job,) = insert(c, unique_for="1 h")
+    work(c, worker)
+    insert(writer, on_duplicate="reschedule")
+    tell(c, worker, job, "cancelled")
+    writer.commit()
+    assert one(c, "SELECT swept FROM pgqueue.sweep_unique_keys()") == 1
+    assert keys(c) == {}
 
 
 def _somebody_waits(c: Connection) -> bool:

@@ -184,3 +184,21 @@ def test_two_who_tidy_up_do_not_wait_for_each_other(db: Database) -> None:
     assert one(c, later, AT) == 0
     other.commit()
     eventually(lambda: one(c, WAITERS) == 0)
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_finish_with_one_snapshot_heeds_no_waiter_who_went_away(
+    db: Database, ear: Ear, isolation: str
+) -> None:
+    """As of an atomic task that ran for longer than somebody waited for it."""
+    c, atomic = db.connect(), db.connect(autocommit=False)
+    worker = factories.worker(c)
+    job = factories.running(c, worker)
+    c.execute("SELECT pgqueue.wait_for(%s, 10, %s)", ([job], AT))
+    atomic.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+    atomic.execute("SELECT FROM pgqueue.jobs")
+    c.execute("SELECT pgqueue.tidy(%s + interval '11 s')", (AT,))
+    finish = "SELECT pgqueue.finish_atomic(%s, 1, %s, 1)"
+    assert one(atomic, finish, worker, job) == "stored"
+    atomic.commit()
+    assert ear.heard() == [job]

@@ -42,3 +42,15 @@ def test_the_supervisor_sees_the_new_limit() -> None:
         child._socket.settimeout(20)
         assert max(limits) == 60
         assert child.quit() == 0
+
+
+def test_less_time_is_taken_when_asked_for() -> None:
+    with Host(threads=2) as child:
+        child.send(line(1, "take_less"), line(2, "atake_less"), line(3, "noop"))
+        ends = child.wait(1, 2, 3)
+        assert [end.get("kind") for end in ends] == [
+            "pgqueue.JobTimeout",
+            "pgqueue.JobTimeout",
+            None,
+        ], ends
+        assert child.quit() == 0

@@ -1,12 +1,13 @@
 """Enqueue jobs, take them back, and look after them."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
-from pgqueue.compat import paths
+from pgqueue.compat import coroutines, paths
 from pgqueue.compat.django_async import plain, running, stats, utils
 from pgqueue.compat.django_async.addresses import data_link
 from pgqueue.compat.django_async.models import OPEN, Error, Group, Job, identity_of
@@ -41,7 +42,14 @@ def schedule(
         TypeError: an argument is not JSON, or an option is wrong.
         ValidationError: jobs of the group are over.
     """
+    coroutines.refuse("schedule()", "await sync_to_async(schedule)(…) there")
     words = _words(more, options)
+    for what, value, kind in (("args", args, list | tuple), ("kwargs", kwargs, Mapping)):
+        if value and not isinstance(value, kind):
+            raise TypeError(
+                f"{what} must be a {'list or tuple' if what == 'args' else 'dictionary'}; got a "
+                f"value of type {type(value).__name__}"
+            )
     name = utils.full_name(function)
     paths.check(utils.real_path(name))
     group = words["group"] or None

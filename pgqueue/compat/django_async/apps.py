@@ -6,14 +6,14 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.compat import retention
+from pgqueue.compat import alias, retention
 from pgqueue.compat.django_async import running
 
 
 class AsyncConfig(AppConfig):
     """The app; its label is the one that permissions and addresses of the admin have."""
 
-    name = "pgqueue.compat.django_async"
+    name = alias.Name("pgqueue.compat.django_async")
     label = "async"
     verbose_name = _("Async")
     default_auto_field = "django.db.models.BigAutoField"

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from pgqueue.compat import here
 from pgqueue.compat.django_async import plain, running
-from pgqueue.compat.django_async.base import AsyncModel
+from pgqueue.compat.django_async.base import AsyncManager, AsyncModel
+from pgqueue.compat.locking import LockingQuerySet
 from pgqueue.core.errors import JobStateError
 from pgqueue.django import conf
 from pgqueue.django.models import Job as NativeJob
@@ -178,6 +179,8 @@ class Job(AsyncModel):
 
     #: What the row held when it was read, by name of the column.
     _held: dict[str, Any] | None = None
+
+    objects = AsyncManager.from_queryset(LockingQuerySet)()
 
     class Meta:
         managed = False

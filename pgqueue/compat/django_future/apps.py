@@ -6,14 +6,14 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.compat import pickles, retention, serving
+from pgqueue.compat import alias, pickles, retention, serving
 from pgqueue.compat.django_future import conf, running
 
 
 class DjangoFutureConfig(AppConfig):
     """The app, under the label that admin addresses, permissions and rows know."""
 
-    name = "pgqueue.compat.django_future"
+    name = alias.Name("pgqueue.compat.django_future")
     label = "django_future"
     verbose_name = _("Django future")
     default_auto_field = "django.db.models.BigAutoField"

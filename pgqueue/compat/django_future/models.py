@@ -1,6 +1,7 @@
 """The model of django-future, over a view of the queue: jobs in its words, saved and deleted."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -9,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.compat import serving
+from pgqueue.compat import coroutines, serving
 from pgqueue.compat.django_future import conf, running
 from pgqueue.compat.django_future.fields import (
     ArgumentsField,
@@ -18,6 +19,7 @@ from pgqueue.compat.django_future.fields import (
     task_of,
 )
 from pgqueue.compat.django_future.utils import parse_timedelta, to_moment, to_time
+from pgqueue.compat.locking import LockingQuerySet
 from pgqueue.django import conf as queue
 
 __all__ = ["ScheduledJob", "schedule_job"]
@@ -79,7 +81,7 @@ class ScheduledJob(models.Model):
     error = models.TextField(_("error"), blank=True, null=True)
     return_value = models.TextField(_("return value"), blank=True, null=True)
 
-    objects = ScheduledJobManager()
+    objects = ScheduledJobManager.from_queryset(LockingQuerySet)()
 
     #: What was read or written last, by name of the field.
     _held: dict[str, Any] | None = None
@@ -255,11 +257,15 @@ def schedule_job(
     Raises:
         AssertionError: `callable_name` is no text, or empty.
         KeyError, ValueError: an offset is none.
+        TypeError: `kwargs` is no dictionary.
         PathNotAllowedError: what is named may not be run.
         django.db.IntegrityError: `expires` is empty; a job needs an end.
     """
     if not callable_name or not isinstance(callable_name, str):
         raise AssertionError(callable_name)
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs must be a dictionary; got a value of type {type(kwargs).__name__}")
+    coroutines.refuse("schedule_job()", "await sync_to_async(schedule_job)(…) there")
     start = to_time(date, timezone.now(), "date")
     job = ScheduledJob(callable_name=callable_name, time_slot_start=start)
     if expires:
@@ -267,6 +273,7 @@ def schedule_job(
     if content_object is not None:
         job.content_object = content_object
     job.args = args
-    job.kwargs = {} if kwargs is None else kwargs
+    words: Any = {} if kwargs is None else dict(kwargs)
+    job.kwargs = words
     job.save()
     return job

@@ -4,6 +4,7 @@ import importlib
 
 from django.apps import AppConfig
 
+from pgqueue.compat import alias
 from pgqueue.compat.django_q import checks
 from pgqueue.compat.django_q.conf import Conf
 
@@ -11,7 +12,7 @@ from pgqueue.compat.django_q.conf import Conf
 class DjangoQConfig(AppConfig):
     """The app, under the label that admin addresses, permissions and rows know."""
 
-    name = "pgqueue.compat.django_q"
+    name = alias.Name("pgqueue.compat.django_q")
     label = "django_q"
     default_auto_field = "django.db.models.BigAutoField"
 

@@ -1,16 +1,14 @@
 """Enqueue a task, or the first of a chain; or run it here and now."""
 
-import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from pgqueue.api.adding import add
 from pgqueue.api.default import default_app
-from pgqueue.compat import paths
+from pgqueue.compat import coroutines, paths
 from pgqueue.compat.django_q import packages, running, saving
 from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.brokers.orm import ORM
@@ -19,6 +17,7 @@ from pgqueue.compat.django_q.humanhash import humanize, uuid
 from pgqueue.compat.django_q.models import Schedule
 from pgqueue.compat.django_q.signals import pre_enqueue
 from pgqueue.compat.django_q.signing import SignedPackage
+from pgqueue.core.errors import ConfigurationError, shown
 from pgqueue.django import conf
 
 #: Keywords of a call that are options; all others are arguments of the function.
@@ -26,6 +25,11 @@ OPTIONS: Final = (
     "hook", "group", "save", "sync", "cached", "ack_failure", "iter_count", "iter_cached", "chain",
     "chain_stop", "broker", "cluster", "timeout",
 )  # fmt: skip
+#: What to do in a coroutine.
+_INSTEAD: Final = (
+    "await aasync_task(), aasync_iter(), aasync_chain() or aschedule() of django_q.tasks there, or "
+    "sync_to_async() of the function that does it"
+)
 _EXISTS: Final = (
     "SELECT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.meta ? 'pgqueue_keys'"
     " AND j.meta -> 'pgqueue_keys' ? %s)"
@@ -60,7 +64,15 @@ def described(
 
     Args:
         task_id: the id that it gets; None for a new one.
+
+    Raises:
+        ConfigurationError: there is no function in it.
     """
+    if not callable(func) and not (isinstance(func, str) and func.strip()):
+        raise ConfigurationError(
+            "what a task calls must be a function, or its dotted path such as 'shop.tasks.send'; "
+            f"got {shown(func)}"
+        )
     keywords = dict(kwargs)
     options = dict(keywords.pop("q_options", None) or {})
     name, made = uuid() if task_id is None else (humanize(task_id), task_id)
@@ -89,6 +101,7 @@ def described(
 
 def put(task: dict[str, Any], broker: Broker) -> str:
     """Tell of a task that is described, and enqueue it, or run it; gives its id."""
+    refuse_in_coroutine(task, broker)
     pre_enqueue.send(sender=running.SENDER, task=task)
     if task.get("sync"):
         return run_here(task, broker)
@@ -98,6 +111,16 @@ def put(task: dict[str, Any], broker: Broker) -> str:
         made = broker.enqueue(SignedPackage.dumps(task))
     logger.info("Enqueued [%s] %s", broker.list_key, made)
     return str(task["id"])
+
+
+def refuse_in_coroutine(task: Mapping[str, Any], broker: Broker) -> None:
+    """Pass, but in a coroutine, where what is to be done with a task needs the database.
+
+    Raises:
+        SynchronousOnlyOperation: it does.
+    """
+    if not task.get("cached") if task.get("sync") else is_ours(broker):
+        coroutines.refuse("enqueueing a task", _INSTEAD)
 
 
 def is_ours(broker: Broker) -> bool:
@@ -114,7 +137,7 @@ def run_here(task: dict[str, Any], broker: Broker) -> str:
         Exception: what the function has raised; then nothing is kept.
     """
     task["cluster"] = broker.list_key
-    error = running.execute(task)
+    error = running.execute_within(packages.limit(task, Conf.at(broker.list_key)), task)
     if error is not None and not running.is_missing(error):
         raise error
     saving.refuse_unstorable(task)
@@ -146,6 +169,8 @@ def async_chain(
     Raises:
         Exception: as `async_task`.
     """
+    if not chain:
+        raise ConfigurationError("a chain must have at least one function; got none")
     found = group or uuid()[1]
     options = {
         "group": found,
@@ -178,22 +203,6 @@ def is_known(task_id: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def check_literals(text: str) -> None:
-    """Pass where a schedule will be able to read its arguments.
-
-    Raises:
-        ValidationError: there is something in them that is no literal.
-    """
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        raise ValidationError(
-            "arguments of a schedule must be literals: text, numbers, None, and lists, tuples, "
-            "sets and dictionaries of these; pass what identifies the others, as an id",
-            code="literals",
-        ) from None
-
-
 def _link(chain: list[Any], options: Mapping[str, Any], task_id: str | None = None) -> None:
     first, *rest = chain
     link = first if isinstance(first, tuple | list) else (first,)
@@ -221,6 +230,7 @@ def schedule(func: Any, *args: Any, **kwargs: Any) -> Schedule:
         ValidationError: it could not be.
         PathNotAllowedError: the function may not be run by a job.
     """
+    coroutines.refuse("schedule()", _INSTEAD)
     words = {
         "schedule_type": Schedule.ONCE,
         "repeats": -1,
@@ -244,7 +254,5 @@ def schedule(func: Any, *args: Any, **kwargs: Any) -> Schedule:
         words["hook"] = paths.path_of(hook)
     made = Schedule(func=path, args=str(args), kwargs=str(kwargs), **words)
     made.full_clean()
-    for literals in (made.args, made.kwargs):
-        check_literals(literals)
     made.save()
     return made

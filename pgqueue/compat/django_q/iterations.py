@@ -11,7 +11,7 @@ from pgqueue.compat import pickles
 from pgqueue.compat.django_q import packages, running, saving
 from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.conf import Conf, logger
-from pgqueue.compat.django_q.enqueueing import described
+from pgqueue.compat.django_q.enqueueing import described, refuse_in_coroutine
 from pgqueue.compat.django_q.humanhash import humanize, uuid
 from pgqueue.compat.django_q.signals import pre_enqueue
 from pgqueue.core import codec
@@ -68,6 +68,7 @@ def async_iter(func: Any, args_iter: Sequence[Any], **kwargs: Any) -> str:
         "started": sample["started"],
         **{key: sample[key] for key in ("iter_cached", "save", "sync") if key in sample},
     }
+    refuse_in_coroutine(sample, broker)
     for task, _is_tuple in members:
         pre_enqueue.send(sender=running.SENDER, task=task)
     if sample.get("sync") or not items:
@@ -139,7 +140,8 @@ def _run(
     results, args, success = [], [], True
     for task, is_tuple in members:
         task["cluster"] = broker.list_key
-        error = running.execute(task)
+        limit = packages.limit(task, Conf.at(broker.list_key))
+        error = running.execute_within(limit, task)
         if error is not None and not running.is_missing(error):
             raise error
         saving.refuse_unstorable(task)

@@ -18,11 +18,11 @@ from pgqueue.compat import paths, pickles
 from pgqueue.compat.django_q.conf import ClusterConf, Conf
 from pgqueue.compat.django_q.fields import with_rows
 from pgqueue.compat.django_q.humanhash import humanize
-from pgqueue.compat.django_q.signing import SignedPackage
+from pgqueue.compat.django_q.signing import BadSignature, SignedPackage
 from pgqueue.compat.django_q.utils import get_func_repr
 from pgqueue.compat.serving import name_for, path_in
 from pgqueue.core import codec
-from pgqueue.core.errors import ConfigurationError
+from pgqueue.core.errors import ConfigurationError, DecodeError, shown
 from pgqueue.core.options import MAX_ATTEMPTS, EnqueueOptions
 from pgqueue.db.statements.adding import JobSpec
 
@@ -122,15 +122,24 @@ def read(payload: str) -> dict[str, Any]:
 
     Raises:
         BadSignature: it is neither.
+        DecodeError: it cannot be read.
     """
     if not payload.startswith("{"):
         task: dict[str, Any] = SignedPackage.loads(payload)
         return task
     row: Any = codec.loads(payload)
-    return task_of(
-        row["task"], 0, row["args"], row["kwargs"],
-        {PREFIX: row["options"]}, dt.datetime.fromisoformat(row["started"]),
-    )  # fmt: skip
+    try:
+        found = task_of(
+            row["task"], 0, row["args"], row["kwargs"],
+            {PREFIX: row["options"]}, dt.datetime.fromisoformat(row["started"]),
+        )  # fmt: skip
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DecodeError):
+            raise
+        raise BadSignature("it is neither signed nor a task of this queue") from None
+    if row.get("timeout") is not None:
+        found["timeout"] = row["timeout"]
+    return found
 
 
 def keys_of(task: Mapping[str, Any]) -> list[str]:
@@ -165,8 +174,14 @@ def next_id(task_id: str) -> str:
 
 
 def limit(task: Mapping[str, Any], conf: ClusterConf) -> float | None:
-    """Give the longest run of a task in seconds; None for no limit."""
+    """Give the longest run of a task in seconds; None for no limit.
+
+    Raises:
+        ConfigurationError: its timeout is no number.
+    """
     found = task.get("timeout", conf.TIMEOUT)
+    if found is not None and not isinstance(found, int | float):
+        raise ConfigurationError(f"timeout must be a number of seconds; got {shown(found)}")
     return None if found is None or found <= 0 else float(found)
 
 
@@ -192,7 +207,11 @@ def redelivers(conf: ClusterConf) -> bool:
 
 
 def _path(func: Any) -> str | None:
-    """Give the dotted path of a function; None for a callable that has none."""
+    """Give the dotted path of a function; None for an object that can be called and pickled.
+
+    Raises:
+        ConfigurationError: it is a lambda, or was defined in another function.
+    """
     if isinstance(func, str):
         return func
     if inspect.ismethod(func) and not isinstance(func.__self__, type):
@@ -200,6 +219,8 @@ def _path(func: Any) -> str | None:
     try:
         return paths.path_of(func)
     except (ConfigurationError, AttributeError):
+        if inspect.isfunction(func) or isinstance(func, type):
+            raise
         return None
 
 

@@ -79,13 +79,7 @@ def result_group(
     """
     if _is_cached(cached):
         return result_group_cached(group_id, failures, wait, count)
-    return _group(
-        group_id,
-        lambda: Task.get_result_group(group_id, failures) or None,
-        lambda: Task.get_group_count(group_id),
-        wait,
-        count,
-    )
+    return _saved_group(Task.get_result_group, group_id, failures, wait, count)
 
 
 def result_group_cached(
@@ -96,10 +90,8 @@ def result_group_cached(
     broker: Broker | None = None,
 ) -> Any:
     """Give the results of a group from the cache; see `result_group`."""
-    tasks = _cached_group(group_id, wait, count, broker)
-    if tasks is None:
-        return None
-    return [task["result"] for task in tasks if task["success"] or failures]
+    tasks = _cached_group(group_id, failures, wait, count, broker)
+    return None if tasks is None else [task["result"] for task in tasks]
 
 
 def fetch_group(
@@ -112,13 +104,7 @@ def fetch_group(
     """Give the tasks of a group that have run; None where there are none. See `result_group`."""
     if _is_cached(cached):
         return fetch_group_cached(group_id, failures, wait, count)
-    return _group(
-        group_id,
-        lambda: Task.get_task_group(group_id, failures) or None,
-        lambda: Task.get_group_count(group_id),
-        wait,
-        count,
-    )
+    return _saved_group(Task.get_task_group, group_id, failures, wait, count)
 
 
 def fetch_group_cached(
@@ -129,10 +115,8 @@ def fetch_group_cached(
     broker: Broker | None = None,
 ) -> Any:
     """Give the tasks of a group from the cache; see `result_group`."""
-    tasks = _cached_group(group_id, wait, count, broker)
-    if tasks is None:
-        return None
-    return [saving.row_of(task) for task in tasks if task["success"] or failures]
+    tasks = _cached_group(group_id, failures, wait, count, broker)
+    return None if tasks is None else [saving.row_of(task) for task in tasks]
 
 
 def count_group(group_id: str, failures: bool = False, cached: Any = _BY_CONF) -> int | None:
@@ -212,6 +196,18 @@ def _group(
     return waiting.for_group(look, group_id, wait)
 
 
+def _saved_group(
+    rows: Callable[[str, bool], Any], group_id: str, failures: bool, wait: int, count: int | None
+) -> Any:
+    return _group(
+        group_id,
+        lambda: rows(group_id, failures) or None,
+        lambda: Task.get_group_count(group_id),
+        wait,
+        count,
+    )
+
+
 def _cached(task_id: str, wait: int, broker: Broker | None) -> dict[str, Any] | None:
     found = broker or get_broker()
     key = f"{found.list_key}:{task_id}"
@@ -219,7 +215,7 @@ def _cached(task_id: str, wait: int, broker: Broker | None) -> dict[str, Any] | 
 
 
 def _cached_group(
-    group_id: str, wait: int, count: int | None, broker: Broker | None
+    group_id: str, failures: bool, wait: int, count: int | None, broker: Broker | None
 ) -> list[dict[str, Any]] | None:
     found = broker or get_broker()
 
@@ -230,7 +226,7 @@ def _cached_group(
     tasks: list[dict[str, Any]] | None = _group(
         group_id, look, lambda: count_group_cached(group_id, broker=found), wait, count
     )
-    return tasks
+    return tasks and [task for task in tasks if task["success"] or failures]
 
 
 def _index(group_id: str, broker: Broker) -> str:

@@ -15,10 +15,10 @@ from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.conf import Conf, logger
 from pgqueue.compat.django_q.enqueueing import go_on
 from pgqueue.compat.django_q.signals import post_spawn
-from pgqueue.compat.django_q.signing import BadSignature, SignedPackage
+from pgqueue.compat.django_q.signing import BadSignature
 from pgqueue.compat.serving import serve
 from pgqueue.core import codec
-from pgqueue.core.errors import DecodeError, NotSerializableError
+from pgqueue.core.errors import ConfigurationError, DecodeError, NotSerializableError
 from pgqueue.core.options import MAX_ATTEMPTS
 from pgqueue.core.outcome import Cancel, TaskControl
 from pgqueue.django import conf
@@ -78,7 +78,7 @@ def run(context: Any, /, *args: Any, **kwargs: Any) -> Any:
         raise
     if context.attempt - context.lost > 1:
         _notice(context, task, broker)
-    return _work(context, task, broker)
+    return _work(context, task, broker, context.timeout)
 
 
 def _notice(context: Any, task: dict[str, Any], broker: Broker) -> None:
@@ -86,22 +86,30 @@ def _notice(context: Any, task: dict[str, Any], broker: Broker) -> None:
     too long."""
     if task.get("iter_count") is not None or saving.is_kept(task, broker):
         return
+    found = _last_error(context.job_id)
+    if found:
+        _failed(dict(task), broker, found)
+
+
+def _last_error(job_id: int) -> str:
     with connections[conf.database()].cursor() as cursor:
-        cursor.execute(_LAST_ERROR, [context.job_id])
+        cursor.execute(_LAST_ERROR, [job_id])
         found = cursor.fetchone()
-    if found is not None:
-        _failed(dict(task), broker, str(found[0]))
+    return str(found[0]) if found else ""
 
 
-def _work(context: Any, task: dict[str, Any], broker: Broker) -> Any:
+def _work(context: Any, task: dict[str, Any], broker: Broker, timeout: float | None) -> Any:
     """Run a task, keep what came out, and go on with its chain.
+
+    Args:
+        timeout: that it is held to, in seconds.
 
     Raises:
         Exception: what its function has raised.
     """
     task["cluster"] = context.queue
     task["ack_id"] = context.job_id
-    error = running.execute(task, context.timeout)
+    error = running.execute(task, timeout)
     # The limit was for the function; what came out of it is not to be lost by it.
     context.extend_timeout(_SAVING)
     if error is None:
@@ -136,9 +144,10 @@ def _keep(task: dict[str, Any], broker: Broker) -> None:
 
 
 def _package(context: Any, text: str) -> Any:
-    """Run a signed package, as the old broker took them in.
+    """Run a package as the old broker took them in: a signed one, or a copy of a row of OrmQ.
 
-    Its job cannot know how often the task inside may be tried; so that is seen to here.
+    Its job cannot know how often the task inside may be tried, and how long it may take; so that is
+    seen to here.
 
     Raises:
         Cancel: it was not signed here.
@@ -146,17 +155,31 @@ def _package(context: Any, text: str) -> Any:
         Exception: what its function has raised.
     """
     try:
-        task = SignedPackage.loads(text)
+        task = packages.read(text)
     except (BadSignature, DecodeError) as error:
         logger.error("package %s is not opened: %s", context.job_id, error)
         raise Cancel("the package was not signed with the SECRET_KEY of this project") from None
+    broker = get_broker(context.queue)
     most = packages.attempts(task, Conf.at(context.queue))
+    number = context.attempt - context.lost
+    if number > 1:
+        _notice(context, task, broker)
+    if number > most:
+        # Its process was killed, and could not say that it was the last time.
+        raise _SpentError(_last_error(context.job_id))
     try:
-        return _work(context, task, get_broker(context.queue))
+        timeout = packages.limit(task, Conf.at(context.queue))
+    except ConfigurationError as error:
+        _failed(task, broker, str(error))
+        raise Cancel(str(error)) from None
+    if timeout is not None:
+        context.shorten_timeout(timeout)
+    try:
+        return _work(context, task, broker, timeout)
     except TaskControl:
         raise
     except (Exception, SystemExit) as error:
-        if context.attempt - context.lost < most:
+        if number < most:
             raise
         raise _SpentError(f"{type(error).__name__}: {error}") from error
 
@@ -181,7 +204,7 @@ def _ended(context: Any, told: Mapping[str, Any]) -> None:
     args, kwargs, meta = read
     try:
         if name == packages.PACKAGE:
-            task = SignedPackage.loads(args[0])
+            task = packages.read(args[0])
         else:
             task = packages.task_of(name, job_id, args, kwargs, meta, found[3])
     except Exception:

@@ -16,6 +16,7 @@ from pgqueue.compat.django_q.signals import post_execute, post_execute_in_worker
 from pgqueue.compat.django_q.utils import get_func_repr
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import TaskControl
+from pgqueue.worker.limiting import Limit
 
 SENDER = "django_q"
 
@@ -60,6 +61,18 @@ def execute(task: dict[str, Any], timeout: float | None = None) -> BaseException
     # Whoever listens must not make what has had its effects run again.
     post_execute_in_worker.send_robust(sender=SENDER, func=function, task=task)
     return found
+
+
+def execute_within(timeout: float | None, task: dict[str, Any]) -> BaseException | None:
+    """Call the function of a task in a process that is no worker's, and hold it to a limit.
+
+    Args:
+        timeout: in seconds; None for no limit.
+        task: as a dictionary; see `execute`.
+    """
+    if timeout is None:
+        return execute(task)
+    return Limit().run(timeout, lambda: execute(task, timeout))
 
 
 def tell(task: dict[str, Any]) -> None:

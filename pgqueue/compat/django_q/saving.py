@@ -89,7 +89,7 @@ def row_of(task: Mapping[str, Any]) -> Task:
     return Task(
         id=task["id"],
         name=task["name"],
-        func=get_func_repr(task["func"]),
+        func=get_func_repr(task["func"]) or "",
         hook=get_func_repr(hook),
         args=task["args"],
         kwargs=task["kwargs"],

@@ -5,7 +5,6 @@ A row has a waiting job for its next run, which its table sees to; a worker that
 from it.
 """
 
-import ast
 import logging
 import time
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 from django.db import connections, transaction
 from django.db.models import DateTimeField, Func, Q
 
+from pgqueue.compat.django_q import literals
 from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.enqueueing import async_task
@@ -30,6 +30,13 @@ _MOST_STEPS: Final = 10_000_000
 #: Seconds between two looks, of one process, for schedules without a waiting job.
 _ARM_EVERY: Final = 600.0
 _armed: Final = [float("-inf")]
+#: A job of whose schedule another waits by now, since that was changed, is not needed any more.
+_WAITS: Final = (
+    "SELECT EXISTS (SELECT FROM pgqueue.django_q_schedules AS s WHERE s.id = %s"
+    " AND s.repeats <> 0 AND s.next_run <= clock_timestamp()"
+    " AND NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = s.job_id AND j.id <> %s"
+    " AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)))"
+)
 
 
 def scheduler(broker: Broker | None = None) -> None:
@@ -56,6 +63,8 @@ def tick(context: Any, schedule_id: int) -> None:
         Snooze: this cluster runs no schedules, another may; or it cannot run, and is looked at
             again, since the cause may have gone, as a setting or a lock.
     """
+    if not _waits_for(context.job_id, schedule_id):
+        return
     if not Conf.at(context.queue).SCHEDULER:
         raise Snooze("30s")
     made = fire(schedule_id, get_broker(context.queue))
@@ -64,6 +73,13 @@ def tick(context: Any, schedule_id: int) -> None:
         rearm()
     if made is None and _due().filter(pk=schedule_id, error__isnull=False).exists():
         raise Snooze("60s")
+
+
+def _waits_for(job_id: int, schedule_id: int) -> bool:
+    """Tell whether a job is the one that a schedule has; false also for one that is not due."""
+    with connections[conf.database()].cursor() as cursor:
+        cursor.execute(_WAITS, [schedule_id, job_id])
+        return bool(cursor.fetchone()[0])
 
 
 def rearm(home: str | None = None) -> int:
@@ -100,34 +116,13 @@ def fire(schedule_id: int, broker: Broker | None = None) -> str | None:
             return None
 
 
-def arguments(row: Schedule) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Read the arguments of a schedule: literals, and `x=1, y=2`.
-
-    Raises:
-        ValueError: they are something else.
-    """
-    args: Any = ()
-    if row.args:
-        args = _literal(row.args, "args")
-        args = args if isinstance(args, tuple) else (args,)
-    kwargs: Any = {}
-    if row.kwargs:
-        try:
-            kwargs = _literal(row.kwargs, "kwargs")
-        except ValueError:
-            kwargs = _named(row.kwargs)
-    if not isinstance(kwargs, dict):
-        raise ValueError("kwargs must be a dictionary of literals, or x=1, y=2")
-    return args, dict(kwargs)
-
-
 def _due() -> Any:
     clock = Func(function="clock_timestamp", output_field=DateTimeField())
     return Schedule.objects.exclude(repeats=0).filter(next_run__lte=clock)
 
 
 def _fire(row: Schedule, broker: Broker | None) -> str:
-    args, kwargs = arguments(row)
+    args, kwargs = literals.arguments(row.args, row.kwargs)
     options = dict(kwargs.pop("q_options", None) or {})
     if row.intended_date_kwarg:
         kwargs[row.intended_date_kwarg] = row.next_run.isoformat()
@@ -171,20 +166,3 @@ def _next(row: Schedule) -> Any:
         if Conf.CATCH_UP or found > localtime():
             return found
     raise ValueError("the schedule has no next run")
-
-
-def _literal(text: str, what: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{what} must be literals of Python") from None
-
-
-def _named(text: str) -> dict[str, Any]:
-    try:
-        call: Any = ast.parse(f"f({text})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
-            raise ValueError
-        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError("kwargs must be a dictionary of literals, or x=1, y=2") from None

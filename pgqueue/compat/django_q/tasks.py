@@ -1,5 +1,11 @@
 """What applications call: enqueue a task, many, or a chain; make a schedule; look what came out."""
 
+from pgqueue.compat.django_q.asynchronous import (
+    aasync_chain,
+    aasync_iter,
+    aasync_task,
+    aschedule,
+)
 from pgqueue.compat.django_q.enqueueing import async_chain, async_task, schedule
 from pgqueue.compat.django_q.iterations import async_iter
 from pgqueue.compat.django_q.models import Schedule, Task
@@ -27,6 +33,10 @@ __all__ = [
     "Iter",
     "Schedule",
     "Task",
+    "aasync_chain",
+    "aasync_iter",
+    "aasync_task",
+    "aschedule",
     "async_chain",
     "async_iter",
     "async_task",

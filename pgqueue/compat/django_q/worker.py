@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from pgqueue.compat import here
-from pgqueue.compat.django_q import running
+from pgqueue.compat.django_q import packages, running
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.signals import post_spawn
 from pgqueue.core.errors import JobStateError
@@ -27,9 +27,8 @@ def worker(
     Args:
         task_queue: with `get`.
         result_queue: with `put`.
-        timer: whose `value` is -2 at the end where it has run enough of them; nothing limits the
-            time that they take here.
-        timeout: not needed.
+        timer: whose `value` is -2 at the end where it has run enough of them.
+        timeout: of tasks that say nothing of it; None for that of the setting.
 
     Raises:
         Exception: what a task with `sync` has raised.
@@ -37,7 +36,9 @@ def worker(
     post_spawn.send(sender=running.SENDER, proc_name=current_process().name)
     for count, task in enumerate(iter(task_queue.get, "STOP"), 1):
         if not _run_job(task):
-            error = running.execute(task)
+            own = {} if timeout is None else {"timeout": timeout}
+            limit = packages.limit({**own, **task}, Conf.at(task.get("cluster")))
+            error = running.execute_within(limit, task)
             if error is not None and task.get("sync"):
                 raise error
         result_queue.put(task)

@@ -118,6 +118,7 @@ def run(words: argparse.Namespace) -> int:
             raise problem
         kinds = module.kinds(alias=alias, salts=words.salt, without_values=words.without_values)
         report = _move(words, kinds, alias, getattr(module, "during", contextlib.nullcontext))
+        report.elsewhere = getattr(module, "stays", list)()
     except Error as error:
         for one in {alias, conf.database()}:
             driver = connections[one].connection
@@ -130,7 +131,8 @@ def run(words: argparse.Namespace) -> int:
         # What the server said, as for every command.
         raise failures.translate(error) or error.__cause__ or error from None
     _tell(words, report)
-    return Exit.FAILED if report.refused or report.kept else Exit.OK
+    is_left = report.refused or report.kept or any(stay.count for stay in report.elsewhere)
+    return Exit.FAILED if is_left else Exit.OK
 
 
 def _library(word: str) -> str:
@@ -228,6 +230,9 @@ def _tell(words: argparse.Namespace, report: Report) -> None:
             note(f"{tally.lossy} of {tally.table} without values that could not be read")
         if tally.deleted:
             note(f"{tally.deleted} rows were deleted from {tally.table}")
+    for stay in report.stays:
+        if stay.count != 0:
+            note(str(stay))
     if report.kept:
         note(report.kept)
     if not report.applied:

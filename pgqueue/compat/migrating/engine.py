@@ -26,7 +26,19 @@ _UNREADABLE: Final = (
 
 
 class RefusedRow(Exception):
-    """Say why a row is not moved; no values are in the message."""
+    """Say why a row is not moved; no values are in the message.
+
+    Args:
+        why: it is not.
+        what: it is, several of them in words, where all of its kind are refused; empty else.
+        do: what to do about them.
+    """
+
+    def __init__(self, why: str, *, what: str = "", do: str = "") -> None:
+        super().__init__(f"{why}; {do}" if do else why)
+        self.why = why
+        self.what = what
+        self.do = do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +206,9 @@ class Mover:
                 good.append((row, kind.read(row)))
             except RefusedRow as why:
                 tally.refuse(row[kind.key], str(why))
+                if why.what:
+                    alike = (why.what, why.why, why.do)
+                    tally.alike[alike] = tally.alike.get(alike, 0) + 1
             except _UNREADABLE as error:
                 # Only its type: its message may hold values of the row.
                 tally.refuse(row[kind.key], f"it cannot be read ({type(error).__name__})")

@@ -13,15 +13,17 @@ from django.utils import timezone
 
 from pgqueue.api.default import default_app
 from pgqueue.compat import paths
-from pgqueue.compat.django_q import packages, scheduler
+from pgqueue.compat.django_q import literals, packages
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.models import Schedule, Task
-from pgqueue.compat.migrating import plain
+from pgqueue.compat.migrating import elsewhere, plain
 from pgqueue.compat.migrating.engine import Kind, Moved, RefusedRow, Row
 from pgqueue.core.errors import PgQueueError
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.django import conf
 
+#: Tasks that wait in no table.
+stays: Final = elsewhere.stays
 #: Where a value stood that could not be read.
 LEFT_OUT: Final = "(not moved: its pickle was not signed)"
 
@@ -113,8 +115,9 @@ def _read_waiting(row: Row, names: Sequence[str]) -> Moved:
         raise RefusedRow("it is signed, and is no task")
     if task.get("iter_count"):
         raise RefusedRow(
-            "it is one of an async_iter(), whose other results the old cluster has in its cache; "
-            "let the old cluster finish it"
+            "the results of the others of an async_iter() are in the cache of the old cluster",
+            what="members of async_iter()",
+            do="let the old cluster finish them, or call async_iter() anew and delete them",
         )
     try:
         spec = packages.job_of(task, str(row["key"]))
@@ -136,7 +139,7 @@ def _read_schedule(row: Row) -> Moved:
     if held["repeats"] != 0 and held["next_run"] is not None:
         # One that is over runs nothing, and is moved as it stands.
         try:
-            args, _ = scheduler.arguments(Schedule(**held))
+            args, _ = literals.arguments(held["args"], held["kwargs"])
         except ValueError as error:
             raise RefusedRow(str(error)) from None
         try:

@@ -18,7 +18,6 @@ from pgqueue.db.statements.base import Rows, Statement, as_int, as_moment, first
 #: it holds the text, the parsed value and the rows at the same time.
 MAX_MANY_BYTES: Final = 200 * 1024 * 1024
 
-
 #: Gives the concurrency key and the fair key, by how many results stand before the arguments.
 Keys: TypeAlias = Callable[[int], tuple[str | None, str | None]]
 _OF_CALLBACKS: Final = (
@@ -42,6 +41,7 @@ class JobSpec:
             empty for nothing; None where nobody can tell.
         concurrency_key: in whose line it runs; None for no such limit.
         fair_key: in whose turn it is taken; None for no turns.
+        is_unique: whether its task makes a unique key from arguments, which may not be known yet.
         keys: gives these two keys when so many results stand before its arguments; None where they
             do not depend on arguments.
     """
@@ -56,6 +56,7 @@ class JobSpec:
     fair_key: str | None = field(default=None, repr=False)
     complaint: str = field(default="", repr=False)
     complain: Callable[[int], str] | None = field(default=None, repr=False, compare=False)
+    is_unique: bool = False
     keys: Keys | None = field(default=None, repr=False, compare=False)
 
     def as_callback(self) -> dict[str, Any]:

@@ -23,6 +23,12 @@ T = TypeVar("T")
 
 _ID: Final = "CAST(CAST(%(id)s AS text) AS bigint)"
 
+_CREATE: Final = (
+    "pgqueue.create_group(name => CAST(%(name)s AS text),"
+    " callbacks => CAST(CAST(%(callbacks)s AS text) AS jsonb),"
+    " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
+    " parent_id => CAST(CAST(%(parent)s AS text) AS bigint))"
+)
 _PROGRESS: Final = (
     "SELECT o.id, o.name, o.state, o.total, o.waiting, o.running, o.succeeded, o.failed,"
     " o.cancelled, o.skipped, o.remaining_seconds, EXTRACT(EPOCH FROM o.created_at),"
@@ -39,18 +45,22 @@ def create_group(
         callbacks: JSON, as `pgqueue.jobs.callbacks`.
         meta: JSON.
     """
+    params = {"name": name, "callbacks": callbacks, "meta": meta}
     return Statement(
-        text="SELECT pgqueue.create_group(name => CAST(%(name)s AS text),"
-        " callbacks => CAST(CAST(%(callbacks)s AS text) AS jsonb),"
-        " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
-        " parent_id => CAST(CAST(%(parent)s AS text) AS bigint))",
-        params={
-            "name": name,
-            "callbacks": callbacks,
-            "meta": meta,
-            "parent": None if parent is None else str(parent),
-        },
+        text="SELECT " + _CREATE,
+        params={**params, "parent": None if parent is None else str(parent)},
         decode=first_int,
+    )
+
+
+def empty_group(
+    name: str | None, callbacks: str | None, meta: str | None
+) -> Statement[tuple[int, list[int]]]:
+    """Make a group without jobs, which ends with that; gives what `enqueue_flow` gives."""
+    return Statement(
+        text="SELECT g.id, pgqueue.close_group(g.id) FROM " + _CREATE + " AS g (id)",  # noqa: S608
+        params={"name": name, "callbacks": callbacks, "meta": meta, "parent": None},
+        decode=lambda rows: (first_int(rows), []),
     )
 
 
@@ -132,6 +142,7 @@ def enqueue_flow(
     meta: str | None = None,
     group: int | None = None,
     before: Sequence[int] = (),
+    inside: int | None = None,
 ) -> Statement[tuple[int, list[int]]]:
     """Enqueue jobs that run after each other; gives the group and the ids in order.
 
@@ -141,6 +152,7 @@ def enqueue_flow(
         meta: JSON, likewise.
         group: the group they join instead.
         before: jobs that wait for these too.
+        inside: a running job, whose group they join and behind which others wait for them.
     """
     return Statement(
         text="SELECT f.flow_id, CAST(f.job_ids AS text) FROM pgqueue.enqueue_flow("
@@ -148,7 +160,8 @@ def enqueue_flow(
         " callbacks => CAST(CAST(%(callbacks)s AS text) AS jsonb),"
         " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
         " group_id => CAST(CAST(%(group)s AS text) AS bigint),"
-        " before => CAST(CAST(%(before)s AS text) AS bigint[])) AS f",
+        " before => CAST(CAST(%(before)s AS text) AS bigint[]),"
+        " inside => CAST(CAST(%(inside)s AS text) AS bigint)) AS f",
         params={
             "jobs": "[" + ",".join(items) + "]",
             "name": name,
@@ -156,6 +169,7 @@ def enqueue_flow(
             "meta": meta,
             "group": None if group is None else str(group),
             "before": "{" + ",".join(map(str, before)) + "}" if before else None,
+            "inside": None if inside is None else str(inside),
         },
         decode=_flow,
     )

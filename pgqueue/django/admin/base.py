@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from pgqueue.api.default import default_app
 from pgqueue.db.statements.base import Statement
+from pgqueue.django.admin.show import zone
 from pgqueue.django.router import LABEL
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class QueuePage(admin.ModelAdmin):
                 "opts": self.opts,
                 "media": self.media,
                 "crumbs_are_list": django.VERSION >= (6, 1),
+                "zone": zone(),
                 **context,
             },
         )

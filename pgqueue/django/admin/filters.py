@@ -8,11 +8,11 @@ from django.contrib.admin import ListFilter
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.api.decorating import registry
 from pgqueue.db.statements import browsing
 from pgqueue.db.statements.browsing import Names
 from pgqueue.django.admin import search
 from pgqueue.django.admin.base import ask
+from pgqueue.django.admin.discovery import known_tasks
 from pgqueue.django.admin.show import number
 from pgqueue.django.models.jobs import State
 
@@ -136,7 +136,7 @@ class TaskFilter(NameFilter):
 
     def known(self) -> list[str]:
         """Give the tasks of the newest jobs, and those that this process knows."""
-        return sorted({*self.names.tasks, *registry.names()})[:1000]
+        return sorted({*self.names.tasks, *known_tasks().names()})[:1000]
 
 
 class GroupFilter(NameFilter):

@@ -16,6 +16,7 @@ from pgqueue.django import conf
 from pgqueue.django.admin import acts, search
 from pgqueue.django.admin.base import may
 from pgqueue.django.admin.filters import JobFilter, facts
+from pgqueue.django.admin.show import number
 from pgqueue.django.models import Job
 
 #: The parameter that says where the page begins.
@@ -49,6 +50,10 @@ class JobList(ChangeList):
             if isinstance(spec, JobFilter):
                 chosen |= spec.search()
         self.wish = search.wish(self.query, chosen)
+        if self.wish.is_broken:
+            messages.warning(
+                request, _("What begins as JSON is looked for in arguments, and this is no JSON.")
+            )
         if self.wish.needs_payload and not may(request, "view_job_payload"):
             messages.warning(request, _("To search in arguments you must be allowed to see them."))
             self.wish = search.Wish(search=None)
@@ -69,7 +74,8 @@ class JobList(ChangeList):
         self.first_page = self.get_query_string() if self.after else None
         # Shown only by what says "all of them": so many an act takes at once.
         self.result_count = acts.MOST if self.next_page or self.after else len(rows)
-        self.estimate = facts(request)[0]["all"] if not self.wish.is_narrow else None
+        count = facts(request)[0]["all"]
+        self.estimate = number(count) if count and not self.wish.is_narrow else None
         self.full_result_count = None
         self.show_full_result_count = False
         self.show_admin_actions = True

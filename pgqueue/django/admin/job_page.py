@@ -1,5 +1,6 @@
 """The page of one job: what it is, where it stands, what went wrong, what can be done."""
 
+import datetime as dt
 from typing import Any, Final
 
 from django.contrib import messages
@@ -13,12 +14,13 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from pgqueue.core.tagged import OBJECTS
 from pgqueue.django import conf
 from pgqueue.django.admin import payload
 from pgqueue.django.admin.acts import ACTS
 from pgqueue.django.admin.base import may
 from pgqueue.django.admin.job_list import rows_of
-from pgqueue.django.admin.show import badge, bar, moment, span
+from pgqueue.django.admin.show import badge, bar, span, whole
 from pgqueue.django.admin.ties import ties_of
 from pgqueue.django.models import FinishedJob, JobError, JobLog, Worker
 
@@ -68,7 +70,7 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
         progress=bar(job.fraction, job.progress_note)
         if job.fraction is not None and job.state != "succeeded"
         else None,
-        facts=[*_facts(job, _worker(job)), *ties_of(job, request)],
+        facts=[*_facts(job, _worker(job)), *ties_of(job, request, page.admin_site)],
         lines=_lines(job) if shows_payload else (),
         shows_payload=shows_payload,
         payload=_payload(job) if shows_payload else (),
@@ -107,7 +109,8 @@ def _read(object_id: str) -> Any:
     # As text: what no parser reads is still to be looked at.
     texts = {f"{name}_text": Cast(name, TextField()) for name in ("args", "kwargs", "meta")}
     planned = {name: KT(f"meta__pgqueue__{name}") for name in ("schedule", "planned_at")}
-    return rows_of([int(object_id)]).annotate(**texts, **planned).first()
+    given = {"objects_text": KT(f"meta__{OBJECTS}")}
+    return rows_of([int(object_id)]).annotate(**texts, **planned, **given).first()
 
 
 def _worker(job: Any) -> Any:
@@ -125,17 +128,17 @@ def _payload(job: Any) -> list[tuple[str, str]]:
         if job.state == "succeeded"
         else None
     )
-    names = payload.parameters(job.task)
     found = [
-        (_("Arguments"), job.args_text, names),
-        (_("Keyword arguments"), job.kwargs_text, ()),
-        (_("Meta"), job.meta_text, ()),
-        (_("Result"), result, ()),
+        (_("Arguments"), payload.pretty(job.args_text, payload.parameters(job.task))),
+        (_("Keyword arguments"), payload.pretty(job.kwargs_text)),
+        # The names of the rows stand among the facts.
+        (_("Meta"), payload.pretty(job.meta_text, without=(OBJECTS,))),
+        (_("Result"), payload.pretty(result)),
     ]
     return [
-        (title, payload.pretty(text, given))
-        for title, text, given in found
-        if text not in (None, "[]", "{}") or title == _("Arguments")
+        (title, text)
+        for title, text in found
+        if text not in ("", "[]", "{}") or title == _("Arguments")
     ]
 
 
@@ -143,26 +146,29 @@ def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
     """List what is known, label and value; what is not known is left out."""
     started, ended = job.started_at, job.finished_at
     due = job.due_at if job.state == "scheduled" else job.run_at
+    if due is not None and started is not None and due > started:
+        # Somebody let it run before its time.
+        due = None
     waited = started - max(job.created_at, job.run_at or job.created_at) if started else None
     facts: list[tuple[str, Any]] = [
         (_("Task"), _to_list(job, "task")),
         (_("Queue"), _to_list(job, "queue")),
         (_("Priority"), str(job.current_priority)),
         (_("Attempts"), _attempts(job)),
-        (_("Enqueued"), moment(job.created_at)),
+        (_("Enqueued"), whole(job.created_at)),
     ]
     if due is not None:
-        facts.append((_("Due"), moment(due)))
+        facts.append((_("Due"), whole(due)))
     if job.expires_at is not None:
-        facts.append((_("Expires"), moment(job.expires_at)))
+        facts.append((_("Expires"), whole(job.expires_at)))
     if job.timeout is not None:
         facts.append((_("Timeout"), span(job.timeout)))
     if started is not None:
-        facts.append((_("Started"), moment(started)))
-        if job.attempt == 1 and waited is not None:
+        facts.append((_("Started"), whole(started)))
+        if job.attempt == 1 and waited is not None and waited >= dt.timedelta(0):
             facts.append((_("Waited"), span(waited)))
     if ended is not None:
-        facts.append((_("Ended"), moment(ended)))
+        facts.append((_("Ended"), whole(ended)))
         if started is not None:
             facts.append((_("Took"), span(ended - started)))
     if worker is not None:
@@ -170,7 +176,7 @@ def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
     if job.state in ("scheduled", "blocked"):
         facts.append((_("Waits because"), reason_of(job)))
     if job.stop_asked_at is not None and job.state == "running":
-        facts.append((_("Asked to stop"), moment(job.stop_asked_at)))
+        facts.append((_("Asked to stop"), whole(job.stop_asked_at)))
     return facts
 
 

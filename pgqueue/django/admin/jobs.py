@@ -24,7 +24,7 @@ from pgqueue.django.admin import filters, job_page
 from pgqueue.django.admin.acts import ACTS, BY_NAME, MOST, Act
 from pgqueue.django.admin.base import QueuePage, may, note
 from pgqueue.django.admin.job_list import JobList
-from pgqueue.django.admin.show import NONE, badge, bar, cut, moment, span
+from pgqueue.django.admin.show import NONE, badge, bar, cut, moment, span, zone
 from pgqueue.django.models import Job
 
 
@@ -100,6 +100,7 @@ class JobAdmin(QueuePage):
                 "title": gettext("Jobs"),
                 "may_see_payload": may(request, "view_job_payload"),
                 "most": MOST,
+                "zone": zone(),
                 **(extra_context or {}),
             },
         )
@@ -251,13 +252,13 @@ class JobAdmin(QueuePage):
         if job.state == "running":
             if job.stop_asked_at:
                 return gettext("asked to stop")
-            return bar(job.fraction, job.progress_note) if job.fraction is not None else ""
+            return bar(job.fraction, job.progress_note) if job.fraction is not None else NONE
         if job.error:
             text = job.error if job.shows_payload else job_page.kind_of(job.error)
             return format_html('<span class="pgq-error">{}</span>', cut(text))
         if job.state in ("scheduled", "blocked"):
             return job_page.reason_of(job)
-        return ""
+        return NONE
 
 
 def _is_id(text: str) -> bool:

@@ -2,12 +2,16 @@
 
 import inspect
 import json
+import re
+import secrets
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from pgqueue.api.decorating import registry
+from pgqueue.core import tagged
 from pgqueue.django import conf
+from pgqueue.django.admin.discovery import known_tasks
 
 #: What is shown in the place of a secret.
 HIDDEN: Final = "••••••"
@@ -15,12 +19,13 @@ HIDDEN: Final = "••••••"
 MOST: Final = 64 * 1024
 
 
-def pretty(text: str | None, names: tuple[str, ...] = ()) -> str:
-    """Indent JSON, its secrets hidden.
+def pretty(text: str | None, names: tuple[str, ...] = (), *, without: Iterable[str] = ()) -> str:
+    """Indent JSON, its secrets hidden, its tagged values as people write them.
 
     Args:
         text: the JSON; None for none.
         names: of the values of an array, where they have some, as positional arguments do.
+        without: keys of an object that are not for people.
     """
     if text is None:
         return ""
@@ -31,7 +36,11 @@ def pretty(text: str | None, names: tuple[str, ...] = ()) -> str:
                 HIDDEN if at < len(names) and is_secret(names[at]) else one
                 for at, one in enumerate(value)
             ]
-        shown = json.dumps(_without_secrets(value), indent=2, ensure_ascii=False)
+        if isinstance(value, dict):
+            value = {key: one for key, one in value.items() if key not in without}
+        tags = _Tags()
+        shown = json.dumps(tags.taken_out(_without_secrets(value)), indent=2, ensure_ascii=False)
+        shown = tags.put_back(shown)
     except (RecursionError, ValueError):
         # Too deep, or a number too long: then it is not known what of it is a secret.
         return str(_("%(size)s bytes of JSON that cannot be shown") % {"size": len(text)})
@@ -49,9 +58,9 @@ def is_secret(name: str) -> bool:
 
 def parameters(task: str | None) -> tuple[str, ...]:
     """Give the names of a task's positional parameters, where this process knows the task."""
-    if task is None or task not in registry:
+    if task is None or task not in known_tasks():
         return ()
-    found = registry.get(task)
+    found = known_tasks().get(task)
     try:
         taken = list(inspect.signature(found.function).parameters.values())
     except (TypeError, ValueError):
@@ -69,3 +78,39 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_secrets(one) for one in value]
     return value
+
+
+class _Tags:
+    """Take tagged values out of JSON before it is indented, and put words in their places."""
+
+    def __init__(self) -> None:
+        # Nothing that is shown can be taken for the mark: nobody knows it.
+        self._mark = secrets.token_hex(12)
+        self._words: list[str] = []
+
+    def taken_out(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            if (words := _words_of(value)) is not None:
+                self._words.append(words)
+                return f"{self._mark}{len(self._words) - 1}"
+            return {key: self.taken_out(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self.taken_out(one) for one in value]
+        return value
+
+    def put_back(self, shown: str) -> str:
+        if not self._words:
+            return shown
+        return re.sub(f'"{self._mark}([0-9]+)"', lambda found: self._words[int(found[1])], shown)
+
+
+def _words_of(value: dict[str, Any]) -> str | None:
+    """Say a tagged value that holds no other: `shop.order 42`, `decimal 1.50`."""
+    if value.keys() != {tagged.TAG, tagged.VALUE}:
+        return None
+    tag, held = value[tagged.TAG], value[tagged.VALUE]
+    if not isinstance(tag, str):
+        return None
+    if tag == tagged.OBJECT_TAG and isinstance(held, list) and held:
+        return " ".join(one if isinstance(one, str) else json.dumps(one) for one in held)
+    return f"{tag} {held}" if isinstance(held, str) else None

@@ -1,4 +1,4 @@
-"""The rule of a schedule in words, in the language that is active as far as there are some."""
+"""The rule of a schedule in words, in the language that is active."""
 
 import contextlib
 import datetime as dt
@@ -9,36 +9,20 @@ from typing import Final
 from cronsim import CronSim, CronSimError
 from django.utils import formats, timezone
 from django.utils.dates import MONTHS, WEEKDAYS
-from django.utils.text import get_text_list
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from pgqueue.core.errors import ConfigurationError
-from pgqueue.core.rules import parse_cron, parse_zone
+from pgqueue.core.recurrence import Calendar, Interval
+from pgqueue.core.rules import parse_cron, parse_every, parse_zone
+from pgqueue.django.admin.cron_words import cron_parts
+from pgqueue.django.admin.words import clock, each, listed, which
 
 #: More times of a day than these are not read out.
 _MOST_TIMES: Final = 6
-_EACH: Final = {
-    "YEARLY": ngettext_lazy("every year", "every %(count)d years", "count"),
-    "MONTHLY": ngettext_lazy("every month", "every %(count)d months", "count"),
-    "WEEKLY": ngettext_lazy("every week", "every %(count)d weeks", "count"),
-    "DAILY": ngettext_lazy("every day", "every %(count)d days", "count"),
-    "HOURLY": ngettext_lazy("every hour", "every %(count)d hours", "count"),
-    "MINUTELY": ngettext_lazy("every minute", "every %(count)d minutes", "count"),
-    "SECONDLY": ngettext_lazy("every second", "every %(count)d seconds", "count"),
-}
 #: Those that have a time of day.
 _OF_DAYS: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-_WHICH: Final = {
-    1: gettext_lazy("the first %(what)s"),
-    2: gettext_lazy("the second %(what)s"),
-    3: gettext_lazy("the third %(what)s"),
-    4: gettext_lazy("the fourth %(what)s"),
-    5: gettext_lazy("the fifth %(what)s"),
-    -1: gettext_lazy("the last %(what)s"),
-    -2: gettext_lazy("the last but one %(what)s"),
-}
 _KNOWN: Final = frozenset(
     {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYMONTH", "BYMONTHDAY", "BYDAY", "BYSETPOS"}
     | {"BYHOUR", "BYMINUTE", "BYSECOND"}
@@ -56,19 +40,55 @@ def in_words(kind: str, rule: str, zone: str, starts_at: dt.datetime | None = No
     text = rule
     if kind in ("once", "at"):
         return str(_("once"))
-    if kind == "cron":
-        # What SQL has written no worker may be able to read.
-        with contextlib.suppress(ConfigurationError, CronSimError, LookupError, ValueError):
-            expression = parse_cron(rule, parse_zone("UTC")).expression
-            text = str(CronSim(expression, timezone.now()).explain())
-    elif kind == "every":
-        # "daily" and the like are words already.
-        text = rule if rule.isalpha() else _("every %(interval)s") % {"interval": rule}
-    elif kind == "rrule":
-        with contextlib.suppress(ConfigurationError, LookupError, ValueError):
-            start = None if starts_at is None else starts_at.astimezone(parse_zone(zone))
+    # What SQL has written no worker may be able to read.
+    with contextlib.suppress(ConfigurationError, CronSimError, LookupError, ValueError):
+        start = None if starts_at is None else starts_at.astimezone(parse_zone(zone))
+        if kind == "cron":
+            text = _cron(rule)
+        elif kind == "every":
+            if isinstance(step := parse_every(rule, timezone.now(), parse_zone("UTC")), Interval):
+                # No clock on a wall has a say in it.
+                return _span(step) or str(_("every %(interval)s") % {"interval": rule})
+            text = " ".join(_steps(step, start))
+        elif kind == "rrule":
             text = " ".join(_parts(rule, start))
     return f"{text} ({zone})"
+
+
+def _cron(rule: str) -> str:
+    expression = parse_cron(rule, parse_zone("UTC")).expression
+    try:
+        return " ".join(cron_parts(expression))
+    except LookupError:
+        if not (get_language() or "en").startswith("en"):
+            raise
+        # It finds words for everything, in this language only.
+        return CronSim(expression, timezone.now()).explain()
+
+
+def _span(rule: Interval) -> str:
+    """Say an interval; nothing where it is no whole number of seconds."""
+    seconds, left = divmod(rule.step, dt.timedelta(seconds=1))
+    if left:
+        return ""
+    for length, frequency in ((3600, "HOURLY"), (60, "MINUTELY")):
+        if not seconds % length:
+            return each(frequency, seconds // length)
+    return each("SECONDLY", seconds)
+
+
+def _steps(rule: Calendar, start: dt.datetime | None) -> Iterator[str]:
+    """Say an interval of the calendar, which has its time of day from its start."""
+    years, months = divmod(rule.months, 12)
+    weeks, days = divmod(rule.days, 7)
+    if rule.months:
+        yield each("MONTHLY", rule.months) if months else each("YEARLY", years)
+    else:
+        yield each("DAILY", rule.days) if days else each("WEEKLY", weeks)
+    if start is not None:
+        if weeks and not days:
+            yield _("on %(days)s") % {"days": WEEKDAYS[start.weekday()]}
+        yield _("at %(times)s") % {"times": clock(start.time())}
 
 
 def _parts(rule: str, start: dt.datetime | None) -> Iterator[str]:
@@ -85,14 +105,14 @@ def _parts(rule: str, start: dt.datetime | None) -> Iterator[str]:
     )
     if parts.keys() - _KNOWN:
         raise LookupError(rule)
-    yield str(_EACH[parts["FREQ"]] % {"count": int(parts.get("INTERVAL", "1"))})
+    yield each(parts["FREQ"], int(parts.get("INTERVAL", "1")))
     if "BYMONTH" in parts:
         yield _("in %(months)s") % {
-            "months": _list([str(MONTHS[number]) for number in _numbers(parts["BYMONTH"])])
+            "months": listed([str(MONTHS[number]) for number in _numbers(parts["BYMONTH"])])
         }
     days = _days(parts)
     if days:
-        yield _("on %(days)s") % {"days": _list(days)}
+        yield _("on %(days)s") % {"days": listed(days)}
     yield from _times(parts, start)
     if "COUNT" in parts:
         count = int(parts["COUNT"])
@@ -117,8 +137,8 @@ def _days(parts: dict[str, str]) -> list[str]:
             kind = {frozenset(_DAYS): _("day"), frozenset(_DAYS[:5]): _("weekday")}.get(
                 frozenset(named)
             )
-            what = kind or _list([_weekday(day) for day in named], _("or"))
-            days += [_which(number, what) for number in _numbers(parts["BYSETPOS"])]
+            what = kind or listed([_weekday(day) for day in named], _("or"))
+            days += [which(number, what) for number in _numbers(parts["BYSETPOS"])]
         else:
             days += [_weekday(day) for day in named]
     elif "BYSETPOS" in parts:
@@ -127,7 +147,7 @@ def _days(parts: dict[str, str]) -> list[str]:
         if days:
             raise LookupError(parts["BYMONTHDAY"])
         days += [
-            _("day %(number)d") % {"number": number} if number > 0 else _which(number, _("day"))
+            _("day %(number)d") % {"number": number} if number > 0 else which(number, _("day"))
             for number in _numbers(parts["BYMONTHDAY"])
         ]
     return days
@@ -146,26 +166,18 @@ def _times(parts: dict[str, str], start: dt.datetime | None) -> Iterator[str]:
         times = [dt.time(*one) for one in product(hours, minutes, seconds or [0])]
         if len(times) > _MOST_TIMES:
             raise LookupError(parts["BYHOUR"])
-        shown = [f"{one:%H:%M:%S}" if one.second else f"{one:%H:%M}" for one in times]
-        yield _("at %(times)s") % {"times": _list(shown)}
+        shown = [clock(one) for one in times]
+        yield _("at %(times)s") % {"times": listed(shown)}
     elif minutes and seconds in ([], [0]):
-        yield _("at minute %(minutes)s") % {"minutes": _list([str(one) for one in minutes])}
+        yield _("at minute %(minutes)s") % {"minutes": listed([str(one) for one in minutes])}
     elif hours or minutes or seconds not in ([], [0]):
         raise LookupError("times")
 
 
 def _weekday(day: str) -> str:
     name = str(WEEKDAYS[_DAYS.index(day[-2:])])
-    return _which(int(day[:-2]), name) if len(day) > 2 else name
-
-
-def _which(number: int, what: str) -> str:
-    return str(_WHICH[number] % {"what": what})
+    return which(int(day[:-2]), name) if len(day) > 2 else name
 
 
 def _numbers(text: str) -> list[int]:
     return [int(one) for one in text.split(",")]
-
-
-def _list(words: list[str], last: str | None = None) -> str:
-    return str(get_text_list(words, last or _("and")))

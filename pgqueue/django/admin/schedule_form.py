@@ -9,16 +9,17 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
 from pgqueue.api.schedule_jobs import job_of
 from pgqueue.api.specs import spec_of
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, PgQueueError
 from pgqueue.core.options import EnqueueOptions, check_queue, check_task_name
+from pgqueue.core.rules import parse_zone
 from pgqueue.core.schedule import Recurrence, check_schedule_name
 from pgqueue.db.statements.adding import JobSpec
 from pgqueue.db.statements.ties import with_ties
+from pgqueue.django.admin.discovery import known_tasks
 from pgqueue.django.admin.offsets import OffsetField, offset_of
 from pgqueue.django.models import Schedule
 
@@ -170,6 +171,11 @@ class ScheduleForm(forms.Form):
         task: str = _checked(lambda name: check_task_name(name, "task"), self.cleaned_data["task"])
         return task
 
+    def clean_timezone(self) -> str:
+        """Refuse what no time zone is named."""
+        zone: str = _checked(lambda name: str(parse_zone(name)), self.cleaned_data["timezone"])
+        return zone
+
     def clean_queue(self) -> str | None:
         """Refuse what no queue can be named."""
         queue: str = self.cleaned_data["queue"]
@@ -215,10 +221,10 @@ class ScheduleForm(forms.Form):
             if found[name] not in (None, "")
         }
         args, kwargs = tuple(found["args"]), dict(found["kwargs"])
-        if found["task"] not in registry:
+        if found["task"] not in known_tasks():
             return spec_of(found["task"], args, kwargs, EnqueueOptions.from_kwargs(**options))
-        task = registry.get(found["task"]).using(**options)
-        return job_of(task, args, kwargs, planned_kwarg, registry)
+        task = known_tasks().get(found["task"]).using(**options)
+        return job_of(task, args, kwargs, planned_kwarg, known_tasks())
 
     def _kept(self, job: JobSpec, planned_kwarg: str | None) -> JobSpec:
         """Give a job the keys, limits and callbacks of the schedule that is changed, where nothing
@@ -231,7 +237,7 @@ class ScheduleForm(forms.Form):
             json.loads(job.kwargs),
             planned_kwarg,
         )
-        return with_ties(job, old.options or {}) if same or job.task not in registry else job
+        return with_ties(job, old.options or {}) if same or job.task not in known_tasks() else job
 
     def first_fields(self) -> list[Any]:
         """Give the fields that every schedule has."""

@@ -19,7 +19,6 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
 from pgqueue.api.schedules import Schedule as Handle
 from pgqueue.core.errors import PgQueueError
@@ -27,9 +26,10 @@ from pgqueue.core.rules import parse_zone
 from pgqueue.db.statements import browsing
 from pgqueue.django import conf
 from pgqueue.django.admin.base import QueuePage, ask, may, note
+from pgqueue.django.admin.discovery import known_tasks
 from pgqueue.django.admin.rule_words import in_words
 from pgqueue.django.admin.schedule_form import CATCH_UPS, OVERLAPS, ScheduleForm, initial_of
-from pgqueue.django.admin.show import badge
+from pgqueue.django.admin.show import badge, moment
 from pgqueue.django.models import Schedule, ScheduleOverview
 
 _MOST: Final = 500
@@ -89,6 +89,7 @@ class ScheduleAdmin(QueuePage):
             row.words = in_words(row.kind, row.rule, row.timezone, row.starts_at)
             row.shows_rule = row.rule not in row.words
             row.shown_status = _STATUSES.get(row.status, row.status)
+            row.shown_next = _next(row)
             row.address = quote(row.name)
             row.last_badge = badge(row.last_state) if row.last_state else ""
         site = self.admin_site.name
@@ -263,14 +264,21 @@ class ScheduleAdmin(QueuePage):
             may_delete=may(request, "delete_schedule"),
             may_view_jobs=may(request, "view_job"),
             shows_payload=may(request, "view_job_payload"),
-            tasks=sorted({*registry.names(), *names.tasks})[:1000],
+            tasks=sorted({*known_tasks().names(), *names.tasks})[:1000],
             queues=names.queues[:1000],
             zones=sorted(available_timezones()),
             **context,
         )
 
 
+def _next(row: Any) -> Any:
+    """Show when a schedule runs next, as far as it is known."""
+    if row.next_run_at is None and row.status == "active":
+        return gettext("as soon as a worker has planned it")
+    return moment(row.next_run_at)
+
+
 def _slot(slot: Any, zone: str) -> str:
     """Write a planned instant on the clocks that its rule means."""
     local = slot.astimezone(parse_zone(zone))
-    return f"{formats.date_format(local, 'D j M Y')} {local:%H:%M:%S %Z}"
+    return f"{formats.date_format(local, gettext('D j M Y'))} {local:%H:%M:%S %Z}"

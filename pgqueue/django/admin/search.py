@@ -31,11 +31,13 @@ class Wish:
         search: the filters and the word; None finds nothing.
         job_id: the one job that the word names.
         needs_payload: whether the word is about arguments.
+        is_broken: whether the word begins as JSON does, and is none.
     """
 
     search: Search | None
     job_id: int | None = None
     needs_payload: bool = False
+    is_broken: bool = False
 
     @property
     def is_narrow(self) -> bool:
@@ -76,7 +78,7 @@ def wish(word: str, filters: dict[str, Any]) -> Wish:
             found = json.loads(word)
             text = json.dumps(found)
         except (RecursionError, ValueError):
-            return Wish(search=None)
+            return Wish(search=None, is_broken=True)
         # What jsonb does not take.
         if "\\u0000" in text or any(bad in text for bad in ("NaN", "Infinity")):
             return Wish(search=None)

@@ -18,8 +18,12 @@ _UNITS: Final = (("d", 86_400), ("h", 3600), ("min", _MINUTE), ("s", 1))
 LINE = 160
 
 
-def moment(value: dt.datetime | None) -> Any:
-    """Show a time: the clock alone for today, the whole when pointed at."""
+def moment(value: dt.datetime | None, *, in_full: bool = False) -> Any:
+    """Show a time for a list: no more than tells it from now, the whole when pointed at.
+
+    Args:
+        in_full: with its date and time zone.
+    """
     if value is None:
         return NONE
     if value.year >= 9999:
@@ -28,12 +32,28 @@ def moment(value: dt.datetime | None) -> Any:
         return _("always")
     local = timezone.localtime(value) if timezone.is_aware(value) else value
     today = timezone.localtime().date() if timezone.is_aware(value) else dt.date.today()
-    clock = local.strftime("%H:%M:%S")
-    text = clock if local.date() == today else f"{formats.date_format(local, 'j M')} {clock}"
+    clock, day = local.strftime("%H:%M:%S"), local.date()
+    if in_full:
+        text = f"{formats.date_format(local, _('j M Y'))} {clock} {local:%Z}".strip()
+    elif day == today:
+        text = clock
+    else:
+        known = _("j M") if day.year == today.year else _("j M Y")
+        text = f"{formats.date_format(local, known)} {clock}"
     whole = f"{formats.date_format(local, 'DATE_FORMAT')} {local:%H:%M:%S.%f %Z}"
     return format_html(
         '<time class="pgq-time" datetime="{}" title="{}">{}</time>', value.isoformat(), whole, text
     )
+
+
+def whole(value: dt.datetime | None) -> Any:
+    """Show a time where there is room: its date, its clock and its time zone."""
+    return moment(value, in_full=True)
+
+
+def zone() -> str:
+    """Name the time zone that times are shown in."""
+    return str(timezone.get_current_timezone_name())
 
 
 def span(value: dt.timedelta | float | None) -> str:
@@ -78,7 +98,8 @@ def cut(text: Any, most: int = LINE) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def number(value: int, most: int) -> str:
-    """Write a count that ends at `most`."""
-    text = str(formats.number_format(min(value, most), force_grouping=True))
-    return f"{text}+" if value > most else text
+def number(value: int, most: int | None = None) -> str:
+    """Write a count, which may end at `most`."""
+    ends = most is not None and value > most
+    text = str(formats.number_format(most if ends else value, force_grouping=True))
+    return f"{text}+" if ends else text

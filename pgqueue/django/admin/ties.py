@@ -1,11 +1,13 @@
 """What ties a job to others on its page: its schedule, group, flow, callbacks and keys."""
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from django.apps import apps
 from django.contrib.admin.utils import quote
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -13,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from pgqueue.django import conf
 from pgqueue.django.admin import search
 from pgqueue.django.admin.base import may
-from pgqueue.django.admin.show import cut, moment
+from pgqueue.django.admin.show import cut, whole
 from pgqueue.django.models import Group, JobDependency
 
 _MOST: Final = 10
@@ -24,13 +26,15 @@ _EVENTS: Final = {
 }
 
 
-def ties_of(job: Any, request: HttpRequest) -> list[tuple[Any, Any]]:
+def ties_of(job: Any, request: HttpRequest, site: Any) -> list[tuple[Any, Any]]:
     """List them, label and value: a query for a group, and one for jobs that run after this."""
     facts: list[tuple[Any, Any]] = []
+    if job.objects_text and may(request, "view_job_payload"):
+        facts.append((_("Given"), _objects(job.objects_text, request, site)))
     if job.schedule:
         facts.append((_("Schedule"), _schedule(job.schedule, links=may(request, "view_schedule"))))
     if job.planned_at and (planned := search.moment(job.planned_at[:64])):
-        facts.append((_("Planned for"), moment(planned)))
+        facts.append((_("Planned for"), whole(planned)))
     if job.group_id is not None:
         facts.append((_("Group"), _group(job.group_id, links=may(request, "view_group"))))
     if job.after:
@@ -50,6 +54,37 @@ def ties_of(job: Any, request: HttpRequest) -> list[tuple[Any, Any]]:
         if key is not None:
             facts.append((label, key))
     return facts
+
+
+def _objects(text: str, request: HttpRequest, site: Any) -> Any:
+    """Name the rows that a job was given, with a link to those that have a page in this admin."""
+    try:
+        found = json.loads(text)
+    except (RecursionError, ValueError):
+        return cut(text)
+    names = [str(one) for one in found] if isinstance(found, list) else [text]
+    shown = format_html_join(", ", "{}", ((_object(one, request, site),) for one in names[:_MOST]))
+    more = len(names) - _MOST
+    if more <= 0:
+        return shown
+    return format_html("{} {}", shown, _("and %(count)s more") % {"count": more})
+
+
+def _object(name: str, request: HttpRequest, site: Any) -> Any:
+    label, _colon, key = name.partition(":")
+    words = cut(f"{label} {key}")
+    try:
+        model = apps.get_model(label)
+    except (LookupError, ValueError):
+        return words
+    page = site._registry.get(model)
+    if page is None or not page.has_view_or_change_permission(request):
+        return words
+    address = f"{site.name}:{model._meta.app_label}_{model._meta.model_name}_change"
+    try:
+        return _link(reverse(address, args=[quote(key)]), words)
+    except NoReverseMatch:
+        return words
 
 
 def _schedule(name: str, *, links: bool) -> Any:

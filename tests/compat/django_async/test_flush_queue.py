@@ -113,6 +113,15 @@ def test_limit(market: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [(0, 1, 300, "")]
 
 
+@pytest.mark.parametrize("words", [{"jobs": "x"}, {"outof": "0"}, {"which": "-1"}, {"jobs": -1}])
+def test_numbers_that_are_none(market: Database, words: dict[str, Any]) -> None:
+    from django.core.management import CommandError
+
+    [name] = words
+    with pytest.raises(CommandError, match=f"--{name} must be a whole number, at least"):
+        flush(**words)
+
+
 @pytest.mark.parametrize(("which", "outof", "left"), [(0, 2, 0), (1, 2, 1), (2, 2, 0), (4, 3, 1)])
 def test_shards(market: Database, which: int, outof: int, left: int) -> None:
     jobs = [add() for _ in range(4)]

@@ -184,3 +184,18 @@ def test_an_enqueue_is_part_of_the_transaction(market: Database) -> None:
         schedule(f"{TASKS}.nothing")
         transaction.set_rollback(True)
     assert Job.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"args": "ab"}, "args must be a list or tuple; got a value of type str"),
+        ({"args": {"a": 1}}, "args must be a list or tuple; got a value of type dict"),
+        ({"kwargs": [1]}, "kwargs must be a dictionary; got a value of type list"),
+    ],
+)
+def test_arguments_of_another_kind(market: Database, words: Any, said: str) -> None:
+    from pgqueue.compat.django_async.api import schedule
+
+    with pytest.raises(TypeError, match=said):
+        schedule("my.function", **words)

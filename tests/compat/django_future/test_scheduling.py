@@ -102,6 +102,11 @@ def test_a_date_that_is_none(future: Any) -> None:
         future.schedule_job(5, NOTE)
 
 
+def test_keyword_arguments_are_a_dictionary(future: Any) -> None:
+    with pytest.raises(TypeError, match="kwargs must be a dictionary; got a value of type list"):
+        future.schedule_job("5d", NOTE, kwargs=[1])
+
+
 def test_a_callable_is_a_name(future: Any) -> None:
     for name in ("", None, 7, print):
         with pytest.raises(AssertionError):

@@ -295,3 +295,31 @@ def test_a_project_has_pages_of_its_own(client: Client, manual: Any) -> None:
     assert '<td class="field-attempt_count">7</td>' in page.render().content.decode()
     admin.site.unregister([q_models.Failure])
     admin.site.register(q_models.Failure, q_admin.FailAdmin)
+
+
+def test_a_schedule_that_could_not_run_is_not_saved(market: Database, client: Any) -> None:
+    """But the form says why, field by field."""
+    from django.urls import reverse
+
+    from pgqueue.compat.django_q.models import Schedule
+
+    fields = {
+        "name": "tried", "func": f"{TASKS}.echo", "hook": "", "args": "1", "kwargs": "b=2",
+        "repeats": "-1", "next_run_0": "2100-01-01", "next_run_1": "10:00:00", "cron": "",
+        "minutes": "", "cluster": "", "intended_date_kwarg": "", "schedule_type": "H",
+    }  # fmt: skip
+    for words, said in (
+        ({"schedule_type": "C"}, "A schedule of the type Cron needs an expression."),
+        ({"args": "foo("}, "args must be literals"),
+        ({"args": "datetime.now()"}, "args must be literals"),
+        ({"kwargs": "b="}, "kwargs must be a dictionary"),
+        ({"kwargs": "[1]"}, "kwargs must be a dictionary"),
+        ({"func": "os.system"}, "PGQUEUE[&quot;ALLOW&quot;]"),
+        ({"hook": "os.system"}, "PGQUEUE[&quot;ALLOW&quot;]"),
+    ):
+        page = client.post(reverse("admin:django_q_schedule_add"), {**fields, **words})
+        assert page.status_code == 200
+        assert said in page.content.decode(), words
+    assert not Schedule.objects.exists()
+    assert client.post(reverse("admin:django_q_schedule_add"), fields).status_code == 302
+    assert Schedule.objects.get().kwargs == "b=2"

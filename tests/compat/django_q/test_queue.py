@@ -165,6 +165,70 @@ def test_a_package_is_tried_as_often_as_its_task(
     assert (failure.attempt_count, "Traceback" in failure.result) == (most, True)
 
 
+@pytest.mark.parametrize("words", [{"timeout": 1}, {}])
+def test_a_package_takes_no_longer_than_its_task(
+    work: Work, market: Database, words: dict[str, Any]
+) -> None:
+    from django.test import override_settings
+    from django.utils import timezone
+
+    from pgqueue.compat.django_q.brokers import get_broker
+    from pgqueue.compat.django_q.models import Failure
+    from pgqueue.compat.django_q.signing import SignedPackage
+
+    task: dict[str, Any] = {
+        "id": "d" * 32, "name": "packed", "func": f"{TASKS}.nap", "args": (), "kwargs": {},
+        "started": timezone.now(), **words,
+    }  # fmt: skip
+    usual = {} if words else {"timeout": 1}
+    with override_settings(Q_CLUSTER={"max_attempts": 1, **usual}):
+        get_broker().enqueue(SignedPackage.dumps(task))
+        assert [ran.state for ran in work()] == ["failed"]
+    assert "Task exceeded maximum timeout value (1 seconds)" in Failure.objects.get().result
+
+
+def test_a_package_whose_process_was_killed_is_tried_no_more_than_it_may(
+    work: Work, market: Database
+) -> None:
+    """As one that went on after its limit: its process could neither save it nor give it up."""
+    from django.utils import timezone
+
+    from pgqueue.compat.django_q.brokers import get_broker
+    from pgqueue.compat.django_q.models import Failure
+    from pgqueue.compat.django_q.signing import SignedPackage
+
+    task: dict[str, Any] = {
+        "id": "e" * 32, "name": "packed", "func": f"{TASKS}.order", "args": ("1",), "kwargs": {},
+        "started": timezone.now(), "ack_failure": True,
+    }  # fmt: skip
+    job_id = get_broker().enqueue(SignedPackage.dumps(task))
+    market.execute("UPDATE pgqueue.ready_jobs SET attempt = 1")
+    market.execute(
+        "INSERT INTO pgqueue.job_errors (job_id, attempt, at, kind, message)"
+        " VALUES (%s, 1, now(), 'pgqueue.JobTimeout', 'killed')",
+        [job_id],
+    )
+    assert [ran.state for ran in work()] == ["failed"]
+    assert Failure.objects.get().result == "killed"
+    assert market.execute("SELECT count(*) FROM market_order") == [(0,)]
+
+
+@pytest.mark.parametrize("words", [{"timeout": 1}, {}])
+def test_a_task_that_runs_where_it_is_called_takes_no_longer(
+    market: Database, words: dict[str, Any]
+) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.exceptions import TimeoutException
+    from pgqueue.compat.django_q.tasks import async_task
+
+    usual = {} if words else {"timeout": 1}
+    with override_settings(Q_CLUSTER={"sync": True, **usual}):
+        with pytest.raises(TimeoutException):
+            async_task(f"{TASKS}.nap", **words)
+        async_task(f"{TASKS}.nothing", **words)
+
+
 def test_a_row_that_runs_or_has_ended_is_not_saved_anew(work: Work, market: Database) -> None:
     from django.db import transaction
 
@@ -189,6 +253,34 @@ def test_a_row_that_runs_or_has_ended_is_not_saved_anew(work: Work, market: Data
     runs.key = "copied"
     runs.save()
     assert OrmQ.objects.filter(key="copied").count() == 1
+
+
+def test_a_copy_runs_as_the_first_does(work: Work, market: Database) -> None:
+    """As one that `dumpdata` wrote and `loaddata` reads."""
+    from django.core import serializers
+
+    from pgqueue.compat.django_q.models import OrmQ, Task
+    from pgqueue.compat.django_q.tasks import async_task
+    from tests.compat.project.market.tasks import Basket
+
+    async_task(ECHO, Basket("pear"), 2, group="copied", word="a")
+    async_task(f"{TASKS}.nap", timeout=1, ack_failure=True)
+    written = serializers.serialize("json", OrmQ.objects.order_by("pk"))
+    assert [row.q_options().get("timeout") for row in OrmQ.objects.order_by("pk")] == [None, 1]
+    OrmQ.objects.all().delete()
+    for read in serializers.deserialize("json", written):
+        read.save()
+    first, second = OrmQ.objects.order_by("pk")
+    assert (first.func(), first.group(), first.args()) == (ECHO, "copied", (Basket("pear"), 2))
+    assert [ran.state for ran in work()] == ["succeeded", "failed"]
+    assert Task.objects.get(group="copied").result == [[Basket("pear"), 2], {"word": "a"}]
+    assert "exceeded maximum timeout value (1 seconds)" in Task.objects.get(success=False).result
+    # What is neither is not run, whatever it says.
+    for payload in ('{"task": "django_q:math.floor"}', "{", '{"task": 1, "args": 2, "kwargs": 3}'):
+        OrmQ.objects.create(key="default", payload=payload)
+    OrmQ.objects.create(key="default", payload=second.payload.replace(f"{TASKS}.nap", "os.times"))
+    assert [ran.state for ran in work()] == ["cancelled"] * 3 + ["failed"]
+    assert "may not be run by a job" in Task.objects.get(success=False).result
 
 
 class Own:

@@ -453,3 +453,65 @@ def test_what_could_not_run_is_looked_at_again(work: Work, market: Database) -> 
         assert [ran.state for ran in work()] == ["succeeded", "succeeded"]
     one.refresh_from_db()
     assert (one.runs, one.error) == (1, None)
+
+
+WAITING = "SELECT job_id FROM pgqueue.scheduled_jobs ORDER BY job_id"
+
+
+def test_a_schedule_that_cannot_run_has_one_job_however_often_it_is_changed(
+    work: Work, market: Database
+) -> None:
+    from pgqueue.compat.django_q import scheduler
+    from pgqueue.compat.django_q.models import Schedule
+
+    one = Schedule.objects.create(func="os.getpid", schedule_type="D")
+    for number in range(3):
+        assert [ran.state for ran in work()] == ["snoozed"]
+        assert len(market.execute(WAITING)) == 1
+        # It is due still, and tried at once.
+        Schedule.objects.filter(pk=one.pk).update(args=str(number))
+        assert market.execute(WAITING) == []
+    Schedule.objects.filter(pk=one.pk).update(next_run=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
+    assert work() == []
+    assert len(market.execute(WAITING)) == 1
+    assert scheduler.rearm() == 0
+
+
+def test_a_job_whose_schedule_has_another_by_now_ends(work: Work, market: Database) -> None:
+    """One that is running when its schedule is changed snoozes all the same."""
+    from pgqueue.compat.django_q.models import Schedule
+
+    one = Schedule.objects.create(func="os.getpid", schedule_type="D")
+    assert [ran.state for ran in work()] == ["snoozed"]
+    [(old,)] = market.execute(WAITING)
+    market.execute("UPDATE pgqueue.django_q_schedules SET job_id = NULL")
+    Schedule.objects.filter(pk=one.pk).update(args="1")
+    assert [ran.state for ran in work()] == ["snoozed"]
+    assert len(market.execute(WAITING)) == 2
+    market.execute("SELECT pgqueue.retry(%s)", [old])
+    assert [(ran.job_id, ran.state) for ran in work()] == [(old, "succeeded")]
+    assert len(market.execute(WAITING)) == 1
+
+
+def test_without_a_scheduler_a_schedule_has_one_job(work: Work, market: Database) -> None:
+    from django.test import override_settings
+
+    from pgqueue.compat.django_q.models import Schedule
+
+    again = "SELECT pgqueue.retry(job_id) FROM pgqueue.scheduled_jobs"
+    one = Schedule.objects.create(func=ECHO, schedule_type="D")
+    with override_settings(Q_CLUSTER={"scheduler": False}):
+        for number in range(3):
+            assert [ran.state for ran in work()] == ["snoozed"]
+            Schedule.objects.filter(pk=one.pk).update(args=str(number))
+        assert [ran.state for ran in work()] == ["snoozed"]
+        assert len(market.execute(WAITING)) == 1
+        # Of one that is paused or gone nothing stays.
+        Schedule.objects.filter(pk=one.pk).update(repeats=0)
+        market.execute(again)
+        assert [ran.state for ran in work()] == ["succeeded"]
+        assert market.execute(WAITING) == []
+    Schedule.objects.filter(pk=one.pk).update(repeats=1)
+    assert [ran.state for ran in work()] == ["succeeded", "succeeded"]
+    one.refresh_from_db()
+    assert (one.runs, one.repeats) == (1, 0)

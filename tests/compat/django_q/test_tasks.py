@@ -630,3 +630,36 @@ def test_a_function_that_a_test_has_patched(market: Database) -> None:
     assert many is not None
     assert (bad.success, many.success) == (False, False)
     assert "MagicMock" in bad.result
+
+
+def test_what_can_never_run_is_refused_at_once(work: Work, market: Database) -> None:
+    from django.core.exceptions import ValidationError
+
+    from pgqueue import ConfigurationError
+    from pgqueue.compat.django_q.models import Schedule
+    from pgqueue.compat.django_q.tasks import async_chain, async_iter, async_task, schedule
+
+    for nothing in (None, "", " ", 7):
+        with pytest.raises(ConfigurationError, match="must be a function, or its dotted path"):
+            async_task(nothing)
+    with pytest.raises(ConfigurationError, match="got None"):
+        async_iter(None, [1])
+    with pytest.raises(ConfigurationError, match="at least one function"):
+        async_chain([])
+    with pytest.raises(ConfigurationError, match="timeout must be a number of seconds; got 'abc'"):
+        async_task(ECHO, timeout="abc")
+    with pytest.raises(ConfigurationError, match="lambda"):
+        async_task(lambda: 1)
+    with pytest.raises(ValidationError) as raised:
+        schedule(ECHO, schedule_type=Schedule.CRON)
+    assert raised.value.message_dict == {
+        "cron": ["A schedule of the type Cron needs an expression."]
+    }
+    assert market.execute("SELECT count(*) FROM pgqueue.jobs") == [(0,)]
+    # What comes by SQL is kept as a failure that says so.
+    market.execute("INSERT INTO pgqueue.jobs (task) VALUES ('django_q:')")
+    work()
+    [(func, success, result)] = market.execute(
+        "SELECT func, success, result::text FROM pgqueue.django_q_tasks"
+    )
+    assert (func, success, "is not defined" in result) == ("", False, True)

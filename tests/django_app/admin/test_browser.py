@@ -26,7 +26,18 @@ JOBS = "/admin/pgqueue/job/"
 
 
 @pytest.fixture
-def chromium(site: str) -> Iterator[Any]:
+def ticket(desk: Database) -> str:
+    """The session of somebody who has logged in: a form and a slow hash less for each window."""
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    client = Client()
+    client.force_login(User.objects.get(username="root"))
+    return str(client.cookies["sessionid"].value)
+
+
+@pytest.fixture
+def chromium(site: str, ticket: str) -> Iterator[Any]:
     """A browser without a window; of one test, since playwright runs an event loop meanwhile."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
@@ -61,20 +72,26 @@ def site(desk: Database) -> Iterator[str]:
     server.terminate()
 
 
+def logged_in(chromium: Any, site: str, ticket: str, **options: Any) -> Any:
+    """Windows of somebody who has logged in; small, since each page is drawn by the processor."""
+    context = chromium.new_context(
+        base_url=site, locale="en-GB", timezone_id="UTC",
+        viewport={"width": 1000, "height": 500}, **options,
+    )  # fmt: skip
+    context.add_cookies([{"name": "sessionid", "value": ticket, "url": site}])
+    return context
+
+
 @pytest.fixture
-def page(chromium: Any, site: str) -> Iterator[Any]:
+def page(chromium: Any, site: str, ticket: str) -> Iterator[Any]:
     """A page of somebody who has logged in; whatever goes wrong in it fails the test."""
-    context = chromium.new_context(base_url=site, locale="en-GB", timezone_id="UTC")
+    context = logged_in(chromium, site, ticket)
     context.set_default_timeout(30_000)
     opened = context.new_page()
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
     opened.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 500 else None)
-    opened.goto("/admin/login/")
-    opened.fill("#id_username", "root")
-    opened.fill("#id_password", "root")
-    opened.click("input[type=submit]")
     yield opened
     context.close()
     assert wrong == []
@@ -245,6 +262,8 @@ def look_at_the_dashboard(page: Any, desk: Database, c: Connection, worker: Star
         page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         colors.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert len(set(colors)) == 2
+    # Times are those of the admin's time zone, America/Chicago, and not of the browser's.
+    assert re.search(r" (GMT-[56]|C[SD]T)$", page.inner_text("#pgq-live"))
     c.execute("DELETE FROM pgqueue.jobs")
     job = factories.job(c, "tests.acceptance.tasks.echo", args="[1]")
     running = worker("--processes", "1", ready=False, dsn=desk.dsn)
@@ -257,14 +276,11 @@ def look_at_the_dashboard(page: Any, desk: Database, c: Connection, worker: Star
     stop(running)
 
 
-def look_without_scripts(chromium: Any, site: str, c: Connection) -> None:
+def look_without_scripts(chromium: Any, site: str, ticket: str, c: Connection) -> None:
     factories.jobs(c, 7, queue="mail")
-    context = chromium.new_context(base_url=site, java_script_enabled=False, locale="en-GB")
+    context = logged_in(chromium, site, ticket, java_script_enabled=False)
     opened = context.new_page()
-    opened.goto("/admin/login/?next=/admin/pgqueue/dashboard/")
-    opened.fill("#id_username", "root")
-    opened.fill("#id_password", "root")
-    opened.click("input[type=submit]")
+    opened.goto("/admin/pgqueue/dashboard/")
     assert opened.is_hidden(".pgq-charts")
     assert re.search(r"mail\s+7\s", opened.inner_text("#pgq-queues"))
     assert opened.is_visible("#pgq-lately table")
@@ -316,8 +332,11 @@ def fill_with_scripts(c: Connection) -> list[str]:
 
 
 def meet_scripts_in_values(page: Any, c: Connection) -> None:
+    # As wide as a telephone: what is wider moves in its own place, and not the page.
+    page.set_viewport_size({"width": 390, "height": 700})
     for address in fill_with_scripts(c):
         page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
         shown = page.inner_text("body") + "".join(
             page.eval_on_selector_all("input, textarea", "all => all.map((one) => one.value)")
         )
@@ -340,7 +359,7 @@ def make_a_schedule(page: Any, c: Connection) -> None:
     page.type("#id_rule", "30 4 * * ")
     page.wait_for_selector(".pgq-wrong:has-text('cron')")
     page.type("#id_rule", "*")
-    page.wait_for_selector("#pgq-words:has-text('At 04:30 every day')")
+    page.wait_for_selector("#pgq-words:has-text('every day at 04:30')")
     assert page.locator("#pgq-slots li").count() == 5
     press(page, "input[value=Save]")
     assert said(page) == "Schedule shop.report: added."
@@ -370,11 +389,17 @@ def test_what_is_done(page: Any, c: Connection) -> None:
 
 
 def test_what_is_looked_at(
-    page: Any, chromium: Any, site: str, desk: Database, c: Connection, worker: StartWorker
+    page: Any,
+    chromium: Any,
+    site: str,
+    ticket: str,
+    desk: Database,
+    c: Connection,
+    worker: StartWorker,
 ) -> None:
     filter_and_search(page, c)
     c.execute("DELETE FROM pgqueue.jobs")
     look_at_the_dashboard(page, desk, c, worker)
-    look_without_scripts(chromium, site, c)
+    look_without_scripts(chromium, site, ticket, c)
     c.execute("DELETE FROM pgqueue.jobs")
     meet_scripts_in_values(page, c)

@@ -2,12 +2,15 @@
 
 import datetime as dt
 import json
+import sys
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
+from tests import factories
 from tests.django_app.admin.conftest import Connection, messages_of, text_of
-from tests.django_app.admin.test_jobs import statements
+from tests.django_app.admin.test_jobs import JOBS, statements
 from tests.django_app.admin.test_pages import EVIL
 
 SCHEDULES = "/admin/pgqueue/schedule/"
@@ -51,7 +54,7 @@ def test_a_schedule_is_made_and_changed(root: Any, c: Connection) -> None:
         "01:00:00", "00:00:30", 4, "00:00:10", 9, "api",
     )  # fmt: skip
     page = text_of(root.get(address("report")))
-    assert "At 09:00 on Monday through Friday (Europe/Berlin)" in page
+    assert "from Monday to Friday at 09:00 (Europe/Berlin)" in page
     assert page.count("09:00:00 CE") == 5
     assert 'value="1h"' in page
     response = root.post(
@@ -67,7 +70,7 @@ def test_a_schedule_is_made_and_changed(root: Any, c: Connection) -> None:
 @pytest.mark.parametrize(
     ("kind", "words", "said"),
     [
-        ("every", {"rule": "5m"}, "every 5m (UTC)"),
+        ("every", {"rule": "5m"}, "every 5 minutes<"),
         ("rrule", {"rule": "FREQ=DAILY;BYHOUR=5"}, "every day at 05:00 (UTC)"),
         ("at", {"rule": "", "starts_at": "2090-05-05T12:00:00"}, "once"),
     ],
@@ -137,10 +140,86 @@ def test_other_rules_in_words(project: object) -> None:
         for rule, said in rules.items():
             assert in_words("rrule", rule, "Europe/Berlin", start) == f"{said} (Europe/Berlin)"
         assert in_words("rrule", "FREQ=DAILY", "Mars/Olympus", start) == "FREQ=DAILY (Mars/Olympus)"
-        assert in_words("cron", "@daily", "UTC") == "At 00:00 every day (UTC)"
         assert in_words("cron", "bad", "UTC") == "bad (UTC)"
-        assert in_words("every", "daily", "UTC") == "daily (UTC)"
-        assert in_words("every", "90s", "UTC") == "every 90s (UTC)"
+
+
+CRON_IN_WORDS = [
+    ("@daily", "every day at 00:00", "jeden Tag um 00:00"),
+    ("* * * * *", "every minute", "jede Minute"),
+    ("*/5 * * * *", "every 5 minutes", "alle 5 Minuten"),
+    ("0 * * * *", "every hour", "jede Stunde"),
+    ("30 */2 * * *", "every 2 hours at minute 30", "alle 2 Stunden zur Minute 30"),
+    ("*/20 */12 * * *",
+     "every day at 00:00, 00:20, 00:40, 12:00, 12:20 and 12:40",
+     "jeden Tag um 00:00, 00:20, 00:40, 12:00, 12:20 und 12:40"),
+    ("*/7 * * * *",
+     "every hour at minute 0, 7, 14, 21, 28, 35, 42, 49 and 56",
+     "jede Stunde zur Minute 0, 7, 14, 21, 28, 35, 42, 49 und 56"),
+    ("*/5 9-17 * * mon-FRI",
+     "from Monday to Friday every 5 minutes from 09:00 to 17:55",
+     "von Montag bis Freitag alle 5 Minuten von 09:00 bis 17:55"),
+    ("0 9-17 * * *", "every hour from 09:00 to 17:00", "jede Stunde von 09:00 bis 17:00"),
+    ("0,30 9-17 * * *",
+     "at minute 0 and 30 from 09:00 to 17:30", "zur Minute 0 und 30 von 09:00 bis 17:30"),
+    ("*/5 1,3 * * *", "every 5 minutes in the hours 1 and 3",
+     "alle 5 Minuten in den Stunden 1 und 3"),
+    ("0 9 * * 0,6", "on Saturday and Sunday at 09:00", "am Samstag und Sonntag um 09:00"),
+    ("0 9 * * 5-7", "from Friday to Sunday at 09:00", "von Freitag bis Sonntag um 09:00"),
+    ("0 9 * * MON#1,5L", "every month on the first Monday and the last Friday at 09:00",
+     "jeden Monat am ersten Montag und letzten Freitag um 09:00"),
+    ("0 9 L,LW * *", "every month on the last day and the last weekday at 09:00",
+     "jeden Monat am letzten Tag und letzten Werktag um 09:00"),
+    ("0 9 1-7 * *", "every month from day 1 to day 7 at 09:00",
+     "jeden Monat vom 1. bis 7. um 09:00"),
+    ("0 9 */3 * *", "every month every 3 days from day 1 at 09:00",
+     "jeden Monat alle 3 Tage ab dem 1. um 09:00"),
+    ("0 9 1-10/3 * *", "every month on day 1, day 4, day 7 and day 10 at 09:00",
+     "jeden Monat am 1., 4., 7. und 10. um 09:00"),
+    ("0 9 1,15 * FRI", "every month on day 1, day 15 or Friday at 09:00",
+     "jeden Monat am 1., 15. oder Freitag um 09:00"),
+    ("0 9 31 12 *", "in December on day 31 at 09:00", "im Dezember am 31. um 09:00"),
+    ("0 9 * 3-6 *", "from March to June every day at 09:00",
+     "von März bis Juni jeden Tag um 09:00"),
+    # What is left is said by the parser's own words, which are English, or as it is written.
+    ("0 9 */2 * 1", "At 09:00 on every second day of month if it's on Monday", "0 9 */2 * 1"),
+    ("0 9 1-7 * 1", "At 09:00 on every day of month from 1 through 7 and on Monday", "0 9 1-7 * 1"),
+    ("0 9 * * 1,5L", "At 09:00 on Monday and the last Friday of the month", "0 9 * * 1,5L"),
+]  # fmt: skip
+
+
+def test_cron_in_words(project: object) -> None:
+    from django.utils.translation import override
+
+    from pgqueue.django.admin.rule_words import in_words
+
+    for rule, english, german in CRON_IN_WORDS:
+        for language, said in (("en", english), ("de", german)):
+            with override(language):
+                assert in_words("cron", rule, "UTC") == f"{said} (UTC)"
+
+
+def test_intervals_in_words(project: object) -> None:
+    from django.utils.translation import override
+
+    from pgqueue.django.admin.rule_words import in_words
+
+    start = dt.datetime(2027, 1, 1, 8, 30, tzinfo=dt.UTC)
+    rules = {
+        # These are spans of time, whatever clocks say.
+        "5m": "every 5 minutes", "90s": "every 90 seconds", "1d12h": "every 36 hours",
+        "hourly": "every hour", "1.5s": "every 1.5s",
+        "daily": "every day at 09:30 (Europe/Berlin)",
+        "2 weeks": "every 2 weeks on Friday at 09:30 (Europe/Berlin)",
+        "quarterly": "every 3 months at 09:30 (Europe/Berlin)",
+        "1 year": "every year at 09:30 (Europe/Berlin)",
+        "now and then": "now and then (Europe/Berlin)",
+    }  # fmt: skip
+    with override("en"):
+        for rule, said in rules.items():
+            assert in_words("every", rule, "Europe/Berlin", start) == said
+        assert in_words("every", "daily", "UTC") == "every day (UTC)"
+    with override("de"):
+        assert in_words("every", "5m", "UTC") == "alle 5 Minuten"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +229,7 @@ def test_other_rules_in_words(project: object) -> None:
         ({"kind": "every", "rule": "5 parsecs"}, "rule", "every"),
         ({"kind": "rrule", "rule": "FREQ=SOMETIMES"}, "rule", "FREQ"),
         ({"kind": "at", "rule": ""}, "rule", "needs one of"),
-        ({"timezone": "Mars/Olympus"}, "rule", "timezone must be"),
+        ({"timezone": "Mars/Olympus"}, "timezone", "timezone must be"),
         ({"args": "{}"}, "args", "JSON array"),
         ({"kwargs": "[1"}, "kwargs", "JSON"),
         ({"args": "[NaN]"}, "args", ""),
@@ -181,7 +260,7 @@ def test_what_is_wrong_is_said_beside_the_field(
 
 def test_the_next_runs_as_one_types(root: Any) -> None:
     found = root.post(f"{SCHEDULES}preview/", {**GIVEN, "rule": "30 4 * * *"}).json()
-    assert found["words"] == "At 04:30 every day (Europe/Berlin)"
+    assert found["words"] == "every day at 04:30 (Europe/Berlin)"
     assert len(found["next"]) == 5
     assert all("04:30:00 CE" in slot for slot in found["next"])
     assert root.get(f"{SCHEDULES}preview/").status_code == 405
@@ -287,3 +366,56 @@ def test_every_value_is_escaped(evil: str, root: Any, c: Connection) -> None:
     for page in pages:
         for bad in ("<script>alert", "<img src=x", "<b>é"):
             assert bad not in page
+
+
+@pytest.fixture
+def nothing_found_yet(monkeypatch: pytest.MonkeyPatch, desk: object) -> None:
+    """A process that serves pages and has imported no tasks."""
+    from pgqueue.api.decorating import registry
+    from pgqueue.django.admin import discovery
+
+    monkeypatch.setattr(discovery, "_looked", set())
+    for name in ("elsewhere", "tasks", "broken"):
+        monkeypatch.delitem(sys.modules, f"tests.django_app.store.{name}", raising=False)
+    registry._tasks.clear()
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_the_tasks_of_the_project_are_found_when_they_are_needed(root: Any, c: Connection) -> None:
+    double = "tests.django_app.store.elsewhere.double"
+    with override_settings(PGQUEUE={"AUTODISCOVER": "elsewhere"}):
+        assert f'<option value="{double}">' in text_of(root.get(f"{SCHEDULES}add/"))
+        given = {**GIVEN, "task": double, "args": "[1, 2, 3]"}
+        found = root.post(f"{SCHEDULES}preview/", given).json()
+        assert double in " ".join(found["errors"]["args"])
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_secrets_are_hidden_though_nobody_has_imported_the_task(root: Any, c: Connection) -> None:
+    task = "tests.django_app.store.elsewhere.double"
+    job = factories.job(c, task, args='["hush"]')
+    words = {"AUTODISCOVER": "elsewhere", "REDACT": ["number"]}
+    with override_settings(PGQUEUE=words):
+        assert "hush" not in text_of(root.get(f"{JOBS}{job}/change/"))
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_tasks_that_cannot_be_imported_break_no_page(
+    root: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with override_settings(PGQUEUE={"AUTODISCOVER": "broken"}):
+        for _ in range(2):
+            assert root.get(f"{SCHEDULES}add/").status_code == 200
+    said = [record.getMessage() for record in caplog.records if record.name == "pgqueue.django"]
+    assert said == ["the tasks of tests.django_app.store.broken cannot be imported: not today"]
+    with override_settings(PGQUEUE={"AUTODISCOVER": ""}):
+        assert root.get(f"{SCHEDULES}add/").status_code == 200
+
+
+def test_a_time_zone_that_there_is_not_is_said_beside_it(root: Any, c: Connection) -> None:
+    given = {**GIVEN, "timezone": "Europe/Berln"}
+    errors = root.post(f"{SCHEDULES}preview/", given).json()["errors"]
+    assert list(errors) == ["timezone"]
+    assert "did you mean 'Europe/Berlin'?" in errors["timezone"][0]
+    response = root.post(f"{SCHEDULES}add/", given)
+    assert list(response.context["form"].errors) == ["timezone"]

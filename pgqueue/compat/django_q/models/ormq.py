@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from pgqueue.compat.django_q import packages
 from pgqueue.compat.django_q.managers import QManager, QModel
 from pgqueue.compat.django_q.utils import get_func_repr
+from pgqueue.compat.locking import LockingQuerySet
 from pgqueue.django import conf
 from pgqueue.django.models.base import MomentField
 
@@ -27,7 +28,7 @@ class OrmQ(QModel):
         _("State"), null=True, editable=False, help_text=_("Where its job stands.")
     )
 
-    objects = QManager()
+    objects = QManager.from_queryset(LockingQuerySet)()
 
     class Meta:
         app_label = "django_q"

@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from pgqueue.compat import paths
+from pgqueue.compat.django_q import literals
 from pgqueue.compat.django_q.conf import Conf
 from pgqueue.compat.django_q.managers import QManager, QModel
 from pgqueue.compat.django_q.models.tasks import Task
@@ -162,7 +164,7 @@ class Schedule(QModel):
         validators=[validate_kwarg],
         help_text=_("Keyword argument that gets the planned date."),
     )
-    home = models.TextField(_("Home"), default=_home, editable=False)
+    home = models.TextField(_("Home cluster"), default=_home, editable=False)
     runs = models.IntegerField(_("Runs"), default=0, editable=False)
     error = models.TextField(_("Error"), null=True, blank=True, editable=False)
 
@@ -178,6 +180,35 @@ class Schedule(QModel):
 
     def __str__(self) -> str:
         return str(self.func)
+
+    def clean(self) -> None:
+        """Pass where it could run.
+
+        Raises:
+            ValidationError: it is of type Cron without an expression, its arguments cannot be read,
+                or its function or hook may not be run by a job.
+        """
+        super().clean()
+        wrong: dict[str, Any] = {}
+        if self.schedule_type == self.CRON and not self.cron:
+            wrong["cron"] = _("A schedule of the type Cron needs an expression.")
+        args: tuple[Any, ...] = ()
+        try:
+            args = literals.positional(self.args)
+        except ValueError as error:
+            wrong["args"] = str(error)
+        try:
+            literals.named(self.kwargs)
+        except ValueError as error:
+            wrong["kwargs"] = str(error)
+        for name, path, given in (("func", self.func, args), ("hook", self.hook, ())):
+            try:
+                if path:
+                    paths.check(path, given)
+            except paths.PathNotAllowedError as error:
+                wrong[name] = str(error)
+        if wrong:
+            raise ValidationError(wrong)
 
     def save(self, *args: Any, **options: Any) -> None:
         """Save it; a new one of type Cron runs first when its expression says."""

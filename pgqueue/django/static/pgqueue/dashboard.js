@@ -11,9 +11,29 @@ document.addEventListener("DOMContentLoaded", function () {
   const MOST_LINES = 8;
   const KEY = "pgqueue-samples";
   const charts = {};
+  // The language of the page, and the time zone of its other times, not those of the browser.
+  const language = document.documentElement.lang || undefined;
+  const zone = known(root.dataset.zone);
   let figures = JSON.parse(document.getElementById("pgq-figures").textContent);
   let samples = remembered();
   let timer = null;
+
+  function known(name) {
+    try {
+      return new Intl.DateTimeFormat(language, { timeZone: name }).resolvedOptions().timeZone;
+    } catch (error) {
+      return undefined;
+    }
+  }
+
+  function clock(at, options) {
+    const words = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: zone };
+    return new Date(at * 1000).toLocaleTimeString(language, Object.assign(words, options));
+  }
+
+  function day(at) {
+    return new Date(at * 1000).toLocaleDateString(language, { day: "numeric", month: "short", timeZone: zone });
+  }
 
   function color(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -33,7 +53,7 @@ document.addEventListener("DOMContentLoaded", function () {
     if (value === null || value === undefined) return "–";
     if (value === 0) return "0";
     if (value < 10 && !Number.isInteger(value)) return value.toFixed(2);
-    return Math.round(value).toLocaleString();
+    return Math.round(value).toLocaleString(language);
   }
 
   // What has been seen of queues and workers since the page was opened: there is no history of it.
@@ -147,10 +167,8 @@ document.addEventListener("DOMContentLoaded", function () {
       return;
     }
     const days = shown[1] - shown[0] > 90000;
-    const clock = shown[1] - shown[0] > 600 ? { hour: "2-digit", minute: "2-digit" }
-      : { hour: "2-digit", minute: "2-digit", second: "2-digit" };
-    const when = (at) => days ? new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" })
-      : new Date(at * 1000).toLocaleTimeString([], Object.assign({ hour12: false }, clock));
+    const brief = shown[1] - shown[0] > 600 ? { second: undefined } : {};
+    const when = (at) => days ? day(at) : clock(at, brief);
     const axis = { stroke: color("--body-quiet-color"), grid: { stroke: color("--pgq-grid"), width: 1 },
                    ticks: { stroke: color("--pgq-grid"), width: 1 } };
     const plot = new window.uPlot({
@@ -158,10 +176,11 @@ document.addEventListener("DOMContentLoaded", function () {
       height: 190,
       // It empties its legend whenever it is drawn or resized.
       hooks: { setLegend: [(u) => rest(u, u.data)] },
+      tzDate: (at) => zone ? window.uPlot.tzDate(new Date(at * 1000), zone) : new Date(at * 1000),
       cursor: { drag: { x: false, y: false }, sync: { key: "pgqueue" } },
       scales: { x: { min: shown[0], max: shown[1] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [Object.assign({ space: 70, size: 34, values: (u, all) => all.map(when) }, axis), Object.assign({ size: 62, values: (u, all) => all.map(want.format) }, axis)],
-      series: [{ label: words.time, value: (u, at) => at === null ? "–" : (days ? new Date(at * 1000).toLocaleString() : new Date(at * 1000).toLocaleTimeString([], { hour12: false })) }]
+      series: [{ label: words.time, value: (u, at) => at === null ? "–" : (days ? day(at) + " " : "") + clock(at) }]
         .concat(want.series.map((one) => Object.assign({ value: (u, value) => want.format(value) }, one))),
     }, want.data, figure);
     charts[name] = { plot: plot, key: want.key };
@@ -186,6 +205,7 @@ document.addEventListener("DOMContentLoaded", function () {
     const mean = (name) => bins.length ? bins.reduce((sum, bin) => sum + bin[name], 0) / bins.length : 0;
     const waits = figures.queues.filter((queue) => !queue.paused && queue.waits !== null).map((queue) => queue.waits);
     put("pgq-workers", number(figures.workers.alive) + (figures.workers.lost ? " + " + figures.workers.lost + " " + words.lost : ""));
+    document.getElementById("pgq-workers").classList.toggle("pgq-error", !figures.workers.alive);
     put("pgq-slots", number(figures.workers.running) + " / " + number(figures.workers.slots));
     put("pgq-ready", number(figures.queues.reduce((sum, queue) => sum + queue.ready, 0)));
     put("pgq-rate", number(mean("succeeded") + mean("failed")));
@@ -235,7 +255,7 @@ document.addEventListener("DOMContentLoaded", function () {
     tiles();
     queues();
     drawAll(anew);
-    put("pgq-live", words.live + " " + new Date(figures.at * 1000).toLocaleTimeString());
+    put("pgq-live", words.live + " " + clock(figures.at, { timeZoneName: "short" }));
   }
 
   async function look() {

@@ -1,6 +1,7 @@
 """What the jobs of the tests run."""
 
 import asyncio
+import time
 from typing import Any
 
 from django.db import connection
@@ -109,3 +110,26 @@ def drowse() -> None:
     """Take longer than it may, in a statement."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(60)")
+
+
+def nap() -> None:
+    """Take longer than it may, in a system call."""
+    time.sleep(60)
+
+
+def count() -> None:
+    """Take longer than it may, in Python."""
+    for _ in range(3_000):
+        time.sleep(0.02)
+
+
+@task(queue="old", timeout=1)
+async def doze() -> None:
+    """Take longer than it may, on the event loop."""
+    await asyncio.sleep(60)
+
+
+def order_and_nap(number: str) -> None:
+    """Write an order, then take longer than it may."""
+    Order.objects.create(number=number)
+    time.sleep(60)

@@ -3,14 +3,15 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from pgqueue.compat import here
 from pgqueue.compat.django_async import due, running
 from pgqueue.compat.django_async.models import Job
+from pgqueue.core.errors import shown
 
 
 @contextlib.contextmanager
@@ -40,6 +41,17 @@ def acquire_lock(name: str) -> Iterator[bool]:
         os.close(number)
 
 
+def _number(options: Mapping[str, Any], name: str, usual: int, least: int = 0) -> int:
+    given = options.get(name)
+    try:
+        found = int(given or usual)
+    except (TypeError, ValueError):
+        found = least - 1
+    if found < least:
+        raise CommandError(f"--{name} must be a whole number, at least {least}; got {shown(given)}")
+    return found
+
+
 class Command(BaseCommand):
     """Run the jobs that are due, each in a transaction, until there are none or one fails."""
 
@@ -58,17 +70,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make the pass."""
-        which = int(options.get("which") or 0)
+        which = _number(options, "which", 0)
+        outof = _number(options, "outof", 1, least=1)
+        limit = _number(options, "jobs", 300)
         with acquire_lock(f"async_flush_queue{which}") as is_ours:
             if not is_ours:
                 self.stdout.write("Lock is already set, aborting.")
                 return
-            self.run_queue(
-                which,
-                int(options.get("outof") or 1),
-                int(options.get("jobs") or 300),
-                str(options.get("filter") or ""),
-            )
+            self.run_queue(which, outof, limit, str(options.get("filter") or ""))
 
     def run_queue(self, which: int, outof: int, limit: int, name_filter: str) -> None:
         """Run so many jobs; raises what one raises."""

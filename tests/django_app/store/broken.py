@@ -1,0 +1,3 @@
+"""Tasks of a project that cannot be imported."""
+
+raise RuntimeError("not today")
