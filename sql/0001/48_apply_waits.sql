@@ -205,7 +205,7 @@ BEGIN
         SELECT
             u.job_id, 'cancelled', u.attempt, u.lost, u.crashes, apply_waits.at,
             CASE WHEN (u.flags & 1024) <> 0 THEN 'infinity'
-                ELSE apply_waits.at + pgqueue.retention(u.queue, 'cancelled') END,
+                ELSE apply_waits.at + pgqueue.retention(u.queue, 'cancelled', u.flags) END,
             CASE WHEN u.job_id IN (SELECT s.id FROM unnest(v_skipped) AS s (id))
                 THEN 'skipped: it runs only if a job before it fails, or after one that was skipped'
                 ELSE 'cancelled: a job before it did not succeed' END

@@ -85,7 +85,7 @@ BEGIN
                     store_outcomes.at - m.us * interval '1 microsecond', store_outcomes.at,
                     store_outcomes.at + CASE
                         WHEN m.queue = ANY (v_custom)
-                        THEN pgqueue.retention(m.queue, 'succeeded')
+                        THEN pgqueue.retention(m.queue, 'succeeded', m.flags)
                         ELSE interval '168 h'
                     END
                 FROM mine AS m
@@ -168,7 +168,7 @@ BEGIN
                     store_outcomes.at,
                     -- A result that others take is kept until their flow has ended (tidy).
                     CASE WHEN (m.flags & 1024) <> 0 AND m.next = 'succeeded' THEN 'infinity'
-                        ELSE store_outcomes.at + pgqueue.retention(m.queue, m.next) END,
+                        ELSE store_outcomes.at + pgqueue.retention(m.queue, m.next, m.flags) END,
                     CASE WHEN m.next = 'succeeded' THEN nullif(m.result, 'null') END,
                     CASE
                         WHEN m.next = 'succeeded' THEN NULL

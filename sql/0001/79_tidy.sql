@@ -88,7 +88,7 @@ BEGIN
         FOR NO KEY UPDATE SKIP LOCKED
     LOOP
         UPDATE pgqueue.finished_jobs AS f
-        SET keep_until = tidy.at + pgqueue.retention(k.queue, 'succeeded')
+        SET keep_until = tidy.at + pgqueue.retention(k.queue, 'succeeded', 256)
         FROM (
             SELECT f.ctid AS tid, j.queue
             FROM pgqueue.jobs AS j

@@ -213,7 +213,9 @@ def test_results_are_kept_until_the_flow_has_ended(c: Connection, worker: int) -
     assert work(c, worker).payload[0][8]["results"] == [7]
     tell(c, worker, ids[1], "succeeded")
     c.execute("SELECT pgqueue.tidy()")
-    c.execute("SELECT pgqueue.prune()")
+    c.execute("SELECT pgqueue.prune(at => clock_timestamp() + '59 min')")
+    assert states(c, ids) == ["succeeded", "succeeded"]
+    c.execute("SELECT pgqueue.prune(at => clock_timestamp() + '61 min')")
     assert states(c, ids) == [None, None]
 
 
