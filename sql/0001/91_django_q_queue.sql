@@ -15,7 +15,8 @@ SELECT
         WHEN j.task = 'django_q::package' THEN j.args ->> 0
         ELSE jsonb_build_object(
             'task', j.task, 'args', j.args, 'kwargs', j.kwargs, 'queue', j.queue,
-            'options', coalesce(j.meta -> 'django_q', '{}'), 'started', j.created_at
+            'options', coalesce(j.meta -> 'django_q', '{}'), 'started', j.created_at,
+            'timeout', extract(epoch FROM j.timeout)::float8
         )::text
     END AS payload,
     CASE p.state

@@ -18,11 +18,11 @@ from pgqueue.compat import paths, pickles
 from pgqueue.compat.django_q.conf import ClusterConf, Conf
 from pgqueue.compat.django_q.fields import with_rows
 from pgqueue.compat.django_q.humanhash import humanize
-from pgqueue.compat.django_q.signing import SignedPackage
+from pgqueue.compat.django_q.signing import BadSignature, SignedPackage
 from pgqueue.compat.django_q.utils import get_func_repr
 from pgqueue.compat.serving import name_for, path_in
 from pgqueue.core import codec
-from pgqueue.core.errors import ConfigurationError, shown
+from pgqueue.core.errors import ConfigurationError, DecodeError, shown
 from pgqueue.core.options import MAX_ATTEMPTS, EnqueueOptions
 from pgqueue.db.statements.adding import JobSpec
 
@@ -122,15 +122,24 @@ def read(payload: str) -> dict[str, Any]:
 
     Raises:
         BadSignature: it is neither.
+        DecodeError: it cannot be read.
     """
     if not payload.startswith("{"):
         task: dict[str, Any] = SignedPackage.loads(payload)
         return task
     row: Any = codec.loads(payload)
-    return task_of(
-        row["task"], 0, row["args"], row["kwargs"],
-        {PREFIX: row["options"]}, dt.datetime.fromisoformat(row["started"]),
-    )  # fmt: skip
+    try:
+        found = task_of(
+            row["task"], 0, row["args"], row["kwargs"],
+            {PREFIX: row["options"]}, dt.datetime.fromisoformat(row["started"]),
+        )  # fmt: skip
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DecodeError):
+            raise
+        raise BadSignature("it is neither signed nor a task of this queue") from None
+    if row.get("timeout") is not None:
+        found["timeout"] = row["timeout"]
+    return found
 
 
 def keys_of(task: Mapping[str, Any]) -> list[str]:

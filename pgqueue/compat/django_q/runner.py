@@ -15,7 +15,7 @@ from pgqueue.compat.django_q.brokers import Broker, get_broker
 from pgqueue.compat.django_q.conf import Conf, logger
 from pgqueue.compat.django_q.enqueueing import go_on
 from pgqueue.compat.django_q.signals import post_spawn
-from pgqueue.compat.django_q.signing import BadSignature, SignedPackage
+from pgqueue.compat.django_q.signing import BadSignature
 from pgqueue.compat.serving import serve
 from pgqueue.core import codec
 from pgqueue.core.errors import ConfigurationError, DecodeError, NotSerializableError
@@ -144,7 +144,7 @@ def _keep(task: dict[str, Any], broker: Broker) -> None:
 
 
 def _package(context: Any, text: str) -> Any:
-    """Run a signed package, as the old broker took them in.
+    """Run a package as the old broker took them in: a signed one, or a copy of a row of OrmQ.
 
     Its job cannot know how often the task inside may be tried, and how long it may take; so that is
     seen to here.
@@ -155,7 +155,7 @@ def _package(context: Any, text: str) -> Any:
         Exception: what its function has raised.
     """
     try:
-        task = SignedPackage.loads(text)
+        task = packages.read(text)
     except (BadSignature, DecodeError) as error:
         logger.error("package %s is not opened: %s", context.job_id, error)
         raise Cancel("the package was not signed with the SECRET_KEY of this project") from None
@@ -204,7 +204,7 @@ def _ended(context: Any, told: Mapping[str, Any]) -> None:
     args, kwargs, meta = read
     try:
         if name == packages.PACKAGE:
-            task = SignedPackage.loads(args[0])
+            task = packages.read(args[0])
         else:
             task = packages.task_of(name, job_id, args, kwargs, meta, found[3])
     except Exception:

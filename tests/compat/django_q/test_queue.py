@@ -255,6 +255,34 @@ def test_a_row_that_runs_or_has_ended_is_not_saved_anew(work: Work, market: Data
     assert OrmQ.objects.filter(key="copied").count() == 1
 
 
+def test_a_copy_runs_as_the_first_does(work: Work, market: Database) -> None:
+    """As one that `dumpdata` wrote and `loaddata` reads."""
+    from django.core import serializers
+
+    from pgqueue.compat.django_q.models import OrmQ, Task
+    from pgqueue.compat.django_q.tasks import async_task
+    from tests.compat.project.market.tasks import Basket
+
+    async_task(ECHO, Basket("pear"), 2, group="copied", word="a")
+    async_task(f"{TASKS}.nap", timeout=1, ack_failure=True)
+    written = serializers.serialize("json", OrmQ.objects.order_by("pk"))
+    assert [row.q_options().get("timeout") for row in OrmQ.objects.order_by("pk")] == [None, 1]
+    OrmQ.objects.all().delete()
+    for read in serializers.deserialize("json", written):
+        read.save()
+    first, second = OrmQ.objects.order_by("pk")
+    assert (first.func(), first.group(), first.args()) == (ECHO, "copied", (Basket("pear"), 2))
+    assert [ran.state for ran in work()] == ["succeeded", "failed"]
+    assert Task.objects.get(group="copied").result == [[Basket("pear"), 2], {"word": "a"}]
+    assert "exceeded maximum timeout value (1 seconds)" in Task.objects.get(success=False).result
+    # What is neither is not run, whatever it says.
+    for payload in ('{"task": "django_q:math.floor"}', "{", '{"task": 1, "args": 2, "kwargs": 3}'):
+        OrmQ.objects.create(key="default", payload=payload)
+    OrmQ.objects.create(key="default", payload=second.payload.replace(f"{TASKS}.nap", "os.times"))
+    assert [ran.state for ran in work()] == ["cancelled"] * 3 + ["failed"]
+    assert "may not be run by a job" in Task.objects.get(success=False).result
+
+
 class Own:
     """A broker of the project's own."""
 
