@@ -164,7 +164,7 @@ class PgQueue(Scheduling, Grouping):
             connection: a psycopg connection of yours; None for one that is opened for this.
 
         Returns:
-            How many.
+            How many were given; duplicates, which are left out, count as well.
 
         Raises:
             PgQueueError: as in `Task.enqueue`.

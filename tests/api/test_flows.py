@@ -60,13 +60,13 @@ def rows(db: Database, columns: str) -> list[tuple[Any, ...]]:
 
 
 def test_a_chain_gives_results_where_they_fit(db: Database) -> None:
-    made = chain(one.job(1), one.job(), none.job(), one.job(7)).enqueue()
+    made = chain(one.job(1), one.job(), none.job(), one.job(7), name="four").enqueue()
     assert rows(db, "task, args, results_as") == [
         ("flows.one", [1], None), ("flows.one", [], "args"), ("flows.none", [], None),
         ("flows.one", [7], "args"),
     ]  # fmt: skip
     assert len(made.job_ids) == 4
-    assert made.progress().state == "closed"
+    assert (made.progress().state, made.progress().name) == ("closed", "four")
 
 
 def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
