@@ -2,14 +2,14 @@
 
 import contextlib
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict
+from typing import Any, Final, Never, Self, TypedDict
 
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import result_of
 from pgqueue.api.waiting import await_, wait
 from pgqueue.core import codec
 from pgqueue.core.composition import callback
-from pgqueue.core.errors import ConfigurationError, shown, suggest
+from pgqueue.core.errors import ConfigurationError, JobNotFoundError, shown, suggest
 from pgqueue.core.group import Progress
 from pgqueue.core.offsets import Duration
 from pgqueue.db.statements import groups
@@ -146,11 +146,13 @@ class GroupHandle:
 
         Args:
             timeout: how long to wait at most; None for ever.
-            return_errors: give a JobFailedError in the place of a job that has no result, instead
-                of raising the first of them.
+            return_errors: give the error in the place of a job that has no result, instead of
+                raising the first of them.
 
         Raises:
             JobFailedError: a job did not succeed.
+            JobNotFoundError: a job of a flow or of `map()` is not kept any more; or there is no
+                such group, or not yet.
             ResultTimeoutError: the group had not ended in time.
         """
         self.wait(timeout)
@@ -204,16 +206,23 @@ class GroupHandle:
     def _results(self, found: list[End], return_errors: bool) -> list[object]:
         if self.job_ids:
             by_id = {end.job_id: end for end in found}
-            found = [by_id[job] for job in self.job_ids if job in by_id]
+            found = [by_id.get(job, End(job_id=job, exists=False)) for job in self.job_ids]
         results: list[object] = []
         for end in found:
             try:
-                results.append(result_of(end))
+                results.append(result_of(end) if end.exists else _gone(end.job_id))
             except Exception as error:
                 if not return_errors:
                     raise
                 results.append(error)
         return results
+
+
+def _gone(job_id: int) -> Never:
+    raise JobNotFoundError(
+        f"the result of job {job_id} is gone: its queue keeps it no longer, or it was deleted",
+        job_id,
+    )
 
 
 def creation(name: str | None, parent: object, words: GroupWords) -> Statement[int]:

@@ -48,7 +48,8 @@ BEGIN
             (job_id, state, attempt, lost, crashes, finished_at, keep_until, error)
         SELECT
             e.job_id, end_waiting.state, e.attempt, e.lost, e.crashes, end_waiting.at,
-            end_waiting.at + pgqueue.retention(e.queue, end_waiting.state), end_waiting.error
+            end_waiting.at + pgqueue.retention(e.queue, end_waiting.state, e.flags),
+            end_waiting.error
         FROM ended AS e
     )
     SELECT array_agg(e.job_id), array_agg(e.job_id) FILTER (WHERE e.flags > 3), bit_or(e.flags)

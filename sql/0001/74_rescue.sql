@@ -116,7 +116,7 @@ BEGIN
             )
             SELECT
                 p.job_id, 'cancelled', p.attempt, p.lost + 1, p.crashes, v_worker.id, p.started_at,
-                rescue.at, rescue.at + pgqueue.retention(p.queue, 'cancelled'),
+                rescue.at, rescue.at + pgqueue.retention(p.queue, 'cancelled', p.flags),
                 concat_ws(': ', 'cancelled', p.why)
             FROM picked AS p
             WHERE p.cancelled

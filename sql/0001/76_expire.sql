@@ -82,7 +82,8 @@ BEGIN
                 (job_id, state, attempt, lost, crashes, finished_at, keep_until, error)
             SELECT
                 w.job_id, 'expired', w.attempt, w.lost, w.crashes, expire.at,
-                expire.at + pgqueue.retention(w.queue, 'expired'), 'expired before it could start'
+                expire.at + pgqueue.retention(w.queue, 'expired', w.flags),
+                'expired before it could start'
             FROM waited AS w
         )
         SELECT

@@ -57,6 +57,11 @@ BEGIN
             UNION ALL
             SELECT interval '1 s' * extract(epoch FROM q.retention_other)::float8
             FROM pgqueue.queues AS q
+            UNION ALL
+            -- Of members of groups.
+            SELECT interval '1 h'
+            FROM pgqueue.queues AS q
+            WHERE least(q.retention_succeeded, q.retention_other) < interval '1 h'
         ) AS k (keep)
         WHERE isfinite(k.keep)
     );

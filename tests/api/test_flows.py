@@ -11,6 +11,7 @@ from pgqueue import (
     BadArgumentsError,
     ConfigurationError,
     Flow,
+    JobFailedError,
     JobNotFoundError,
     JobState,
     PgQueue,
@@ -123,6 +124,17 @@ def test_one_for_each_of_nothing_is_a_group_that_has_ended(db: Database) -> None
         return await (await one.amap([])).aresults(timeout=0)
 
     assert asyncio.run(main()) == []
+
+
+def test_a_result_that_is_gone_is_not_passed_over(db: Database) -> None:
+    made = one.map([1, 2])
+    default_app().job(made.job_ids[0]).cancel("no")
+    default_app().job(made.job_ids[1]).delete()
+    db.execute("SELECT pgqueue.advance()")
+    first, second = made.results(timeout=0, return_errors=True)
+    assert isinstance(first, JobFailedError)
+    assert isinstance(second, JobNotFoundError)
+    assert str(second).startswith(f"the result of job {made.job_ids[1]} is gone")
 
 
 def test_times_of_members_count_from_now(db: Database) -> None:

@@ -424,6 +424,30 @@ def test_results_come_in_order(c: Connection, worker: int) -> None:
     ]  # fmt: skip
 
 
+def test_results_are_kept_for_an_hour_whatever_the_retention(c: Connection, worker: int) -> None:
+    c.execute(
+        "SELECT pgqueue.configure_queue('default', retention_succeeded => '0',"
+        " retention_other => '0')"
+    )
+    g = group(c, None)
+    members, alone = factories.jobs(c, 4, group_id=g), factories.job(c)
+    close(c, g)
+    work(c, worker)
+    ok(c, worker, members[0], alone)
+    tell(c, worker, members[1], "succeeded", result=7)
+    tell(c, worker, members[2], "failed")
+    tell(c, worker, members[3], "cancelled")
+    c.execute("SELECT pgqueue.tidy(), pgqueue.prune()")
+    results = "SELECT state, result FROM pgqueue.group_results(%s)"
+    assert c.execute(results, (g,)).fetchall() == [
+        ("succeeded", None), ("succeeded", 7), ("failed", None), ("cancelled", None),
+    ]  # fmt: skip
+    assert one(c, "SELECT count(*) FROM pgqueue.jobs WHERE id = %s", alone) == 0
+    assert one(c, "SELECT sum(succeeded) FROM pgqueue.history(per_bin => 100)") > 0
+    c.execute("SELECT pgqueue.prune(at => clock_timestamp() + '61 min')")
+    assert c.execute(results, (g,)).fetchall() == []
+
+
 def test_whoever_waits_for_a_group_is_told(db: Database, c: Connection, worker: int) -> None:
     g = group(c, None)
     job = factories.running(c, worker, group_id=g, flags=256)

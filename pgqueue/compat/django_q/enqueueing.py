@@ -66,7 +66,7 @@ def described(
         task_id: the id that it gets; None for a new one.
 
     Raises:
-        ConfigurationError: there is no function in it.
+        ConfigurationError: there is no function in it, or an option is none.
     """
     if not callable(func) and not (isinstance(func, str) and func.strip()):
         raise ConfigurationError(
@@ -74,7 +74,10 @@ def described(
             f"got {shown(func)}"
         )
     keywords = dict(kwargs)
-    options = dict(keywords.pop("q_options", None) or {})
+    given = keywords.pop("q_options", None) or {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"q_options must be a dictionary; got {shown(given)}")
+    options = dict(given)
     name, made = uuid() if task_id is None else (humanize(task_id), task_id)
     said = options.pop("task_name", None)
     task: dict[str, Any] = {
@@ -89,6 +92,7 @@ def described(
         elif key in keywords:
             task[key] = keywords.pop(key)
     broker = task.pop("broker", None) or get_broker(task.get("cluster"))
+    _check_options(task, broker)
     for key, default in (
         ("cached", Conf.CACHED), ("sync", Conf.SYNC), ("ack_failure", Conf.ACK_FAILURES)
     ):  # fmt: skip
@@ -97,6 +101,26 @@ def described(
     task["kwargs"] = keywords
     task["started"] = timezone.now()
     return task, broker
+
+
+def _check_options(task: Mapping[str, Any], broker: Any) -> None:
+    """Pass where options are what they must be; what is not would show only after the task has run.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    hook, cached, chain = task.get("hook"), task.get("cached"), task.get("chain")
+    if hook is not None and not isinstance(hook, str) and not callable(hook):
+        raise ConfigurationError(f"hook must be a function or its dotted path; got {shown(hook)}")
+    if cached is not None and not isinstance(cached, int | float):
+        raise ConfigurationError(f"cached must be True, False or seconds; got {shown(cached)}")
+    if chain is not None and not isinstance(chain, list | tuple):
+        raise ConfigurationError(f"chain must be a list of functions; got {shown(chain)}")
+    if not callable(getattr(broker, "enqueue", None)):
+        raise ConfigurationError(
+            f"broker must be one, as get_broker() gives it; got {shown(broker)}; the name of a "
+            "queue is the option cluster"
+        )
 
 
 def put(task: dict[str, Any], broker: Broker) -> str:

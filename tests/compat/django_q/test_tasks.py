@@ -663,3 +663,25 @@ def test_what_can_never_run_is_refused_at_once(work: Work, market: Database) -> 
         "SELECT func, success, result::text FROM pgqueue.django_q_tasks"
     )
     assert (func, success, "is not defined" in result) == ("", False, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"q_options": "x"}, "q_options must be a dictionary; got 'x'"),
+        ({"hook": 5}, "hook must be a function or its dotted path; got 5"),
+        ({"q_options": {"hook": 5}}, "hook must be"),
+        ({"cached": "yes"}, "cached must be True, False or seconds; got 'yes'"),
+        ({"chain": "math.floor"}, "chain must be a list of functions; got 'math.floor'"),
+        ({"broker": "slow"}, "broker must be one, .*got 'slow'; the name of a queue is"),
+    ],
+)
+def test_options_that_would_fail_after_the_task(
+    market: Database, words: dict[str, Any], said: str
+) -> None:
+    from pgqueue import ConfigurationError
+    from pgqueue.compat.django_q.tasks import async_task
+
+    with pytest.raises(ConfigurationError, match=said):
+        async_task(ECHO, **words)
+    assert market.execute("SELECT count(*) FROM pgqueue.jobs") == [(0,)]
