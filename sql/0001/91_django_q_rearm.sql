@@ -1,10 +1,8 @@
 -- Purpose: give schedules of django-q their waiting job back where somebody has taken it away.
--- Called by: the facade, when a cluster starts and now and then. Reads django_q_schedules and
--- unique_keys; writes jobs (django_q_arm) and django_q_schedules. Locks: those of enqueue.
+-- Called by: the facade, when a cluster starts and now and then. Writes jobs (django_q_arm) and
+-- django_q_schedules. Locks: those of enqueue.
 -- Why at all: the job can be deleted or cancelled like any other, and would end for good if it
 -- killed its worker three times; the schedule would stand still and nobody see why.
--- Why not one with an error: its job looks again every minute, and has given up the key by which
--- it would be found.
 -- Why home: schedules without a cluster are those of the first, whose name may have changed.
 CREATE FUNCTION pgqueue.django_q_rearm(home text DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -20,11 +18,8 @@ BEGIN
     FOR v_id IN
         SELECT s.id
         FROM pgqueue.django_q_schedules AS s
-        WHERE s.next_run IS NOT NULL AND s.repeats <> 0 AND s.error IS NULL
-            AND NOT EXISTS (
-                SELECT FROM pgqueue.unique_keys AS u
-                WHERE u.key = 'django_q:schedule:' || s.id AND pgqueue.is_live(u.job_id, false)
-            )
+        WHERE s.next_run IS NOT NULL AND s.repeats <> 0
+            AND NOT pgqueue.is_live(s.job_id, false)
         ORDER BY s.id
     LOOP
         PERFORM pgqueue.django_q_arm(v_id);

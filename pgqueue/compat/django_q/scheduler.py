@@ -30,13 +30,21 @@ _MOST_STEPS: Final = 10_000_000
 #: Seconds between two looks, of one process, for schedules without a waiting job.
 _ARM_EVERY: Final = 600.0
 _armed: Final = [float("-inf")]
-#: A job of whose schedule another waits by now, since that was changed, is not needed any more.
-_WAITS: Final = (
-    "SELECT EXISTS (SELECT FROM pgqueue.django_q_schedules AS s WHERE s.id = %s"
-    " AND s.repeats <> 0 AND s.next_run <= clock_timestamp()"
-    " AND NOT EXISTS (SELECT FROM pgqueue.jobs AS j WHERE j.id = s.job_id AND j.id <> %s"
-    " AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)))"
-)
+#: How it stands with a schedule that is to run: it is due; it is not yet; or it was changed, and
+#: another job waits for it.
+_STANDS: Final = """
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT FROM pgqueue.jobs AS j
+            WHERE j.id = s.job_id AND j.id <> %s
+                AND NOT EXISTS (SELECT FROM pgqueue.finished_jobs AS f WHERE f.job_id = j.id)
+        ) THEN 'replaced'
+        WHEN s.next_run <= clock_timestamp() THEN 'due'
+        ELSE 'early'
+    END
+    FROM pgqueue.django_q_schedules AS s
+    WHERE s.id = %s AND s.repeats <> 0 AND s.next_run IS NOT NULL
+"""
 
 
 def scheduler(broker: Broker | None = None) -> None:
@@ -63,7 +71,13 @@ def tick(context: Any, schedule_id: int) -> None:
         Snooze: this cluster runs no schedules, another may; or it cannot run, and is looked at
             again, since the cause may have gone, as a setting or a lock.
     """
-    if not _waits_for(context.job_id, schedule_id):
+    with connections[conf.database()].cursor() as cursor:
+        cursor.execute(_STANDS, [context.job_id, schedule_id])
+        found = cursor.fetchone()
+        if found == ("early",):
+            # Somebody has had the job run before its time.
+            cursor.execute("SELECT pgqueue.django_q_arm(%s)", [schedule_id])
+    if found != ("due",):
         return
     if not Conf.at(context.queue).SCHEDULER:
         raise Snooze("30s")
@@ -73,13 +87,6 @@ def tick(context: Any, schedule_id: int) -> None:
         rearm()
     if made is None and _due().filter(pk=schedule_id, error__isnull=False).exists():
         raise Snooze("60s")
-
-
-def _waits_for(job_id: int, schedule_id: int) -> bool:
-    """Tell whether a job is the one that a schedule has; false also for one that is not due."""
-    with connections[conf.database()].cursor() as cursor:
-        cursor.execute(_WAITS, [schedule_id, job_id])
-        return bool(cursor.fetchone()[0])
 
 
 def rearm(home: str | None = None) -> int:

@@ -515,3 +515,29 @@ def test_without_a_scheduler_a_schedule_has_one_job(work: Work, market: Database
     assert [ran.state for ran in work()] == ["succeeded", "succeeded"]
     one.refresh_from_db()
     assert (one.runs, one.repeats) == (1, 0)
+
+
+def test_a_job_that_is_run_early_waits_anew(work: Work, market: Database) -> None:
+    """As by a click on its page."""
+    from pgqueue.compat.django_q.models import Schedule
+
+    year = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+    one = Schedule.objects.create(func=ECHO, schedule_type="D", next_run=year)
+    market.execute("SELECT pgqueue.retry(job_id) FROM pgqueue.scheduled_jobs")
+    assert [ran.state for ran in work()] == ["succeeded"]
+    assert market.execute("SELECT run_at FROM pgqueue.scheduled_jobs") == [(year,)]
+    one.refresh_from_db()
+    assert (one.runs, one.next_run) == (0, year)
+
+
+def test_the_job_of_one_that_cannot_run_comes_back_too(work: Work, market: Database) -> None:
+    from pgqueue.compat.django_q import scheduler
+    from pgqueue.compat.django_q.models import Schedule
+
+    Schedule.objects.create(func="os.getpid", schedule_type="D")
+    assert [ran.state for ran in work()] == ["snoozed"]
+    assert scheduler.rearm() == 0
+    market.execute("SELECT pgqueue.delete_job(job_id) FROM pgqueue.scheduled_jobs")
+    assert scheduler.rearm() == 1
+    assert [ran.state for ran in work()] == ["snoozed"]
+    assert len(market.execute(WAITING)) == 1
