@@ -38,5 +38,6 @@ COMMENT ON COLUMN pgqueue.ready_jobs.crashes IS 'Attempts whose process died.';
 COMMENT ON COLUMN pgqueue.ready_jobs.flags IS
 'Features the job uses, a bitmask: 1 expires, 2 has a timeout, max_attempts or meta of its own, 4
 has a unique_key, 8 gives it back when a worker takes the job, 16 has a concurrency_key, 32 a
-fair_key, 64 counts for the rate of its key when it starts, 256 is in a group, 512 has callbacks,
-1024 others run after it, 2048 takes the results of others, 4096 runs after others.';
+fair_key, 64 counts for the rate of its key when it starts, 128 says how many jobs of its key may
+run or start, 256 is in a group, 512 has callbacks, 1024 others run after it, 2048 takes the results
+of others, 4096 runs after others, 8192 and not before a time.';

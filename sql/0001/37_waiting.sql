@@ -25,7 +25,7 @@ DECLARE
     );
 BEGIN
     -- A key whose line may go on, for whichever queue.
-    IF EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.key IS NOT NULL) THEN
+    IF EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.at IS NULL) THEN
         RETURN true;
     END IF;
     IF EXISTS (

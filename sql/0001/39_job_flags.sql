@@ -13,15 +13,19 @@ AS $$
             WHEN job.unique_while = 'waiting' THEN 12
             ELSE 4
         END
-        + 16 * (job.concurrency_key IS NOT NULL)::integer
+        + CASE
+            WHEN job.concurrency_key IS NULL THEN 0
+            WHEN job.max_running IS NULL AND job.rate IS NULL THEN 16
+            ELSE 144
+        END
         + 32 * (job.fair_key IS NOT NULL)::integer
         + 256 * (job.group_id IS NOT NULL)::integer
         + 512 * (job.callbacks IS NOT NULL)::integer
         + 1024 * (job.has_dependents IS TRUE)::integer
         + CASE
             WHEN coalesce(cardinality(job.after), 0) = 0 THEN 0
-            WHEN job.results_as IS NULL THEN 4096
-            ELSE 6144
+            ELSE 4096 + 2048 * (job.results_as IS NOT NULL)::integer
+                + 8192 * (job.run_at IS NOT NULL)::integer
         END
 $$;
 

@@ -2,22 +2,44 @@
 -- Called by: refusal, for jobs that have some; create_group and enqueue_flow. Touches no table.
 -- Why it asks refusal in turn: each callback is a job, and one that would be refused must be so
 -- now, not when the job that it follows has ended and could not.
+-- Why first a look at what is said mostly, the name of a task and maybe a queue: without queries it
+-- takes a fifth of the time.
 CREATE FUNCTION pgqueue.callbacks_refusal(callbacks jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     v_keys CONSTANT text[] := '{task,args,kwargs,queue,priority,meta,concurrency_key,'
         'max_running,fair_key,rate}';
+    v_names CONSTANT text[] := '{on_success,on_failure,on_finish}';
+    v_simple_keys CONSTANT text[] := '{task,queue}';
+    v_name text;
+    v_spec jsonb;
+    v_simple boolean;
     v_one record;
     v_job pgqueue.jobs;
     v_why text;
 BEGIN
-    IF callbacks_refusal.callbacks @@ '$.type() == "object" && !exists($.keyvalue() ? (
-        !(@.key == "on_success" || @.key == "on_failure" || @.key == "on_finish")
-        || @.value.type() != "string" || !(@.value like_regex "^.{1,125}$")))'
-    THEN
-        -- Names of tasks, nothing else.
-        RETURN NULL;
+    v_simple := jsonb_typeof(callbacks_refusal.callbacks) = 'object'
+        AND callbacks_refusal.callbacks - v_names = '{}';
+    IF v_simple THEN
+        FOREACH v_name IN ARRAY v_names LOOP
+            v_spec := callbacks_refusal.callbacks -> v_name;
+            CONTINUE WHEN v_spec IS NULL;
+            v_simple := (CASE jsonb_typeof(v_spec)
+                WHEN 'string' THEN octet_length(v_spec #>> '{}') BETWEEN 1 AND 500
+                WHEN 'object' THEN v_spec - v_simple_keys = '{}'
+                    AND jsonb_typeof(v_spec -> 'task') = 'string'
+                    AND octet_length(v_spec ->> 'task') BETWEEN 1 AND 500
+                    AND (v_spec -> 'queue' IS NULL
+                        OR (jsonb_typeof(v_spec -> 'queue') = 'string'
+                            AND octet_length(v_spec ->> 'queue') BETWEEN 1 AND 200
+                            AND v_spec ->> 'queue' <> '*'))
+            END) IS TRUE;
+            EXIT WHEN NOT v_simple;
+        END LOOP;
+        IF v_simple THEN
+            RETURN NULL;
+        END IF;
     END IF;
     IF jsonb_typeof(callbacks_refusal.callbacks) <> 'object' THEN
         RETURN concat('callbacks must be a JSON object; got ',

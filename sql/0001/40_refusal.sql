@@ -43,6 +43,9 @@ AS $$
         THEN pgqueue.unique_refusal(job.unique_key, job.unique_while, job.unique_for,
             job.on_duplicate)
         WHEN (job.after IS NOT NULL OR job.run_if IS NOT NULL OR job.results_as IS NOT NULL)
+            -- After one other job, as most; null where it is not as simple.
+            AND (cardinality(job.after) = 1 AND job.after[1] < job.id
+                AND job.run_if IS NULL AND job.results_as IS NULL) IS NOT TRUE
             AND pgqueue.flow_refusal(job.id, job.after, job.run_if, job.results_as) IS NOT NULL
         THEN pgqueue.flow_refusal(job.id, job.after, job.run_if, job.results_as)
         WHEN job.callbacks IS NOT NULL AND pgqueue.callbacks_refusal(job.callbacks) IS NOT NULL

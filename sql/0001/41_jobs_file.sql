@@ -24,8 +24,8 @@ DECLARE
     v_lines text[];
     v_keys record;
     v_moved bigint[] := '{}';
-    v_dropped bigint[];
-    v_aside bigint[];
+    v_dropped jsonb;
+    v_aside jsonb;
     v_groups record;
     v_late boolean;
     v_queues text[];
@@ -50,8 +50,17 @@ BEGIN
     IF (v_flags & 4) <> 0 THEN
         v_keys := pgqueue.take_unique_keys(
             ARRAY(SELECT n.id FROM new_jobs AS n WHERE n.unique_key IS NOT NULL), false, v_at);
-        v_dropped := v_keys.dropped;
-        v_aside := v_keys.dropped || v_keys.undecided;
+        -- As keys of an object, which are looked up by halving; in an array each is compared. A
+        -- list in a query would do as well, and cost every plain statement its place in the plan.
+        SELECT
+            jsonb_object_agg(a.id, true) FILTER (WHERE a.is_dropped),
+            jsonb_object_agg(a.id, true)
+        INTO v_dropped, v_aside
+        FROM (
+            SELECT d.id, true AS is_dropped FROM unnest(v_keys.dropped) AS d (id)
+            UNION ALL
+            SELECT u.id, false FROM unnest(v_keys.undecided) AS u (id)
+        ) AS a;
         v_moved := v_keys.moved;
         IF v_keys.dropped <> '{}' THEN
             DELETE FROM pgqueue.jobs AS j WHERE j.id = ANY (v_keys.dropped);
@@ -67,7 +76,7 @@ BEGIN
             SELECT n.group_id, count(*)::integer AS n
             FROM new_jobs AS n
             WHERE n.group_id IS NOT NULL
-                AND (v_dropped IS NULL OR n.id <> ALL (v_dropped))
+                AND (v_dropped IS NULL OR NOT v_dropped ? n.id::text)
             GROUP BY n.group_id
         ) AS g;
         IF v_groups.ids IS NOT NULL THEN
@@ -82,20 +91,22 @@ BEGIN
             INSERT INTO pgqueue.blocked_jobs (job_id, reason, queue, priority, flags)
             SELECT n.id, 'after', n.queue, n.priority, pgqueue.job_flags(n)
             FROM new_jobs AS n
-            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         ),
         nodes AS MATERIALIZED (
             SELECT n.id, n.after, n.run_if, p.remaining, p.late
             FROM new_jobs AS n
             CROSS JOIN LATERAL (
                 SELECT
-                    count(DISTINCT a.id) AS remaining,
+                    CASE WHEN cardinality(n.after) = 1 THEN 1
+                        ELSE (SELECT count(DISTINCT b.id) FROM unnest(n.after) AS b (id))
+                    END AS remaining,
                     NOT bool_and(
                         a.id IN (SELECT m.id FROM new_jobs AS m WHERE m.has_dependents)
                     ) AS late
                 FROM unnest(n.after) AS a (id)
             ) AS p
-            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            WHERE cardinality(n.after) > 0 AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         ),
         waits AS (
             INSERT INTO pgqueue.job_waits (job_id, remaining, run_if, late)
@@ -134,12 +145,24 @@ BEGIN
             WHERE (n.concurrency_key IS NOT NULL OR n.fair_key IS NOT NULL)
                 AND (n.run_at IS NULL OR n.run_at <= v_at)
                 AND coalesce(cardinality(n.after), 0) = 0
-                AND (v_aside IS NULL OR n.id <> ALL (v_aside))
-            RETURNING reason, key, queue
+                AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
+            RETURNING reason, key, queue, job_id
         ),
         offered AS (
-            INSERT INTO pgqueue.offers (key)
-            SELECT DISTINCT l.key FROM line AS l WHERE l.reason = 'concurrency'
+            INSERT INTO pgqueue.offers (key, keys)
+            SELECT
+                CASE WHEN count(*) = 1 THEN min(k.key) END,
+                CASE WHEN count(*) > 1 THEN array_agg(k.key ORDER BY k.n) END
+            FROM (
+                SELECT d.key, row_number() OVER (ORDER BY d.job_id) AS n
+                FROM (
+                    SELECT l.key, min(l.job_id) AS job_id
+                    FROM line AS l
+                    WHERE l.reason = 'concurrency'
+                    GROUP BY l.key
+                ) AS d
+            ) AS k
+            GROUP BY (k.n - 1) / 128
         )
         SELECT array_agg(DISTINCT l.queue) INTO v_lines FROM line AS l;
     END IF;
@@ -156,7 +179,7 @@ BEGIN
             AND n.concurrency_key IS NULL
             AND n.fair_key IS NULL
             AND coalesce(cardinality(n.after), 0) = 0
-            AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         RETURNING queue
     ),
     later AS (
@@ -170,7 +193,7 @@ BEGIN
         FROM new_jobs AS n
         WHERE n.run_at > v_at
             AND coalesce(cardinality(n.after), 0) = 0
-            AND (v_aside IS NULL OR n.id <> ALL (v_aside))
+            AND (v_aside IS NULL OR NOT v_aside ? n.id::text)
         RETURNING run_at
     )
     SELECT

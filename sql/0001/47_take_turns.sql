@@ -20,18 +20,39 @@ DECLARE
     v_begun text := v_last;
     v_left integer := take_turns.max_jobs;
     v_keys text[];
+    v_tids tid[];
+    v_more record;
+    v_share integer;
+    v_firsts boolean := true;
     v_count integer;
 BEGIN
     -- Another round where a line was shorter than its share.
     WHILE v_left > 0 LOOP
         -- Behind the last one, then from the beginning.
-        v_keys := pgqueue.fair_keys(take_turns.queue, v_last, NULL, v_left);
+        SELECT f.keys, f.tids INTO v_keys, v_tids
+        FROM pgqueue.fair_keys(take_turns.queue, v_last, NULL, v_left) AS f;
         IF cardinality(v_keys) < v_left AND v_last <> '' THEN
-            v_keys := v_keys || pgqueue.fair_keys(
-                take_turns.queue, '', v_last, v_left - cardinality(v_keys));
+            SELECT f.keys, f.tids INTO v_more
+            FROM pgqueue.fair_keys(
+                take_turns.queue, '', v_last, v_left - cardinality(v_keys)) AS f;
+            v_keys := v_keys || v_more.keys;
+            v_tids := v_tids || v_more.tids;
         END IF;
         EXIT WHEN v_keys = '{}';
+        v_share := (v_left + cardinality(v_keys) - 1) / cardinality(v_keys);
+        -- With many keys only the first job of each goes on, which was just read; unless another
+        -- worker holds some of these.
+        v_firsts := v_firsts AND v_share = 1;
         WITH picked AS MATERIALIZED (
+            SELECT b.*, 1::bigint AS round, k.place
+            FROM unnest(v_tids) WITH ORDINALITY AS k (tid, place)
+            CROSS JOIN LATERAL (
+                SELECT b.ctid AS tid, b.job_id, b.priority, b.attempt, b.lost, b.crashes, b.flags
+                FROM pgqueue.blocked_jobs AS b
+                WHERE v_firsts AND b.ctid = k.tid
+                FOR UPDATE SKIP LOCKED
+            ) AS b
+            UNION ALL
             SELECT p.*, k.place
             FROM unnest(v_keys) WITH ORDINALITY AS k (key, place)
             CROSS JOIN LATERAL (
@@ -40,13 +61,14 @@ BEGIN
                 FROM (
                     SELECT b.ctid AS tid, b.*
                     FROM pgqueue.blocked_jobs AS b
-                    WHERE b.reason = 'fair' AND b.queue = take_turns.queue AND b.key = k.key
+                    WHERE NOT v_firsts
+                        AND b.reason = 'fair' AND b.queue = take_turns.queue AND b.key = k.key
                     ORDER BY b.priority DESC, b.seq
-                    LIMIT (v_left + cardinality(v_keys) - 1) / cardinality(v_keys)
+                    LIMIT v_share
                     FOR UPDATE SKIP LOCKED
                 ) AS b
             ) AS p
-            ORDER BY p.round, k.place
+            ORDER BY round, place
             LIMIT v_left
         ),
         gone AS (
@@ -66,7 +88,8 @@ BEGIN
             coalesce((array_agg(v_keys[p.place] ORDER BY p.round DESC, p.place DESC))[1], v_last)
         INTO v_count, v_last
         FROM picked AS p;
-        EXIT WHEN v_count = 0;
+        EXIT WHEN v_count = 0 AND NOT v_firsts;
+        v_firsts := v_firsts AND v_count = cardinality(v_keys);
         v_left := v_left - v_count;
     END LOOP;
     IF v_last <> v_begun THEN

@@ -21,6 +21,7 @@ CREATE FUNCTION pgqueue.apply_waits(
     failed integer[],
     doomed boolean[],
     at timestamptz,
+    quiet boolean DEFAULT false,
     OUT over bigint[],
     OUT features integer
 )
@@ -107,9 +108,11 @@ BEGIN
     free AS MATERIALIZED (
         SELECT d.*, j.run_at
         FROM decided AS d
-        CROSS JOIN LATERAL (
-            SELECT j.run_at FROM pgqueue.jobs AS j WHERE j.id = d.child_id OFFSET 0
-        ) AS j
+        LEFT JOIN LATERAL (
+            SELECT j.run_at FROM pgqueue.jobs AS j
+            WHERE (d.flags & 8192) <> 0 AND j.id = d.child_id
+            OFFSET 0
+        ) AS j ON true
         WHERE d.fate = 'goes'
         ORDER BY d.child_id
     ),
@@ -135,7 +138,7 @@ BEGIN
     SELECT
         (SELECT array_agg(DISTINCT r.queue) FROM ready AS r),
         (SELECT min(l.run_at) < apply_waits.at + interval '2 s' FROM later AS l)
-            OR EXISTS (SELECT FROM left_for_later),
+            OR (NOT apply_waits.quiet AND EXISTS (SELECT FROM left_for_later)),
         (SELECT array_agg(d.child_id) FROM decided AS d WHERE d.fate = 'doomed'),
         (SELECT array_agg(d.child_id) FROM decided AS d WHERE d.fate = 'skipped'),
         (SELECT array_agg(f.child_id) FROM free AS f WHERE (f.flags & 48) <> 0)
@@ -215,12 +218,13 @@ END
 $$;
 
 COMMENT ON FUNCTION pgqueue.apply_waits(
-    bigint[], integer[], integer[], boolean[], timestamptz
+    bigint[], integer[], integer[], boolean[], timestamptz, boolean
 ) IS
 'Count ends of jobs for those that run after them, and let these go where nothing remains. Internal.
 
 Args: children: those that run after, each once; ended: how many of the jobs before it
 did; failed: how many of them failed, expired or were cancelled; doomed: whether any did not
-succeed; at: the time it is.
+succeed; at: the time it is; quiet: the caller is the leader, who looks again a second later, so
+that what was left for later does not wake it at once.
 Returns: over: jobs that end since they will never run, or are not needed; features: their flags.
 Locks: rows of job_waits and blocked_jobs, skipping those that others hold.';

@@ -37,12 +37,14 @@ BEGIN
         PERFORM pgqueue.ring(v_keys);
         RETURN;
     END IF;
+    -- In the order of the jobs, which is that of what is looked up next.
     WITH gone AS (
         DELETE FROM pgqueue.slots AS s
         WHERE s.job_id = ANY (release_slots.ids) AND left(s.key, 1) <> 'q'
-        RETURNING substr(s.key, 3) AS key
+        RETURNING substr(s.key, 3) AS key, s.job_id
     )
-    SELECT array_agg(DISTINCT g.key) INTO v_keys FROM gone AS g;
+    SELECT array_agg(k.key ORDER BY k.job_id) INTO v_keys
+    FROM (SELECT g.key, min(g.job_id) AS job_id FROM gone AS g GROUP BY g.key) AS k;
     IF v_keys IS NULL THEN
         RETURN;
     END IF;
@@ -77,9 +79,12 @@ BEGIN
         WHERE pg_try_advisory_xact_lock(
             70677106, (hashtextextended(k.key, 0) & 2147483647)::integer)
     );
-    v_keys := v_keys[129:] || ARRAY(
-        SELECT k.key FROM unnest(v_keys[1:128]) AS k (key) WHERE k.key <> ALL (v_mine)
-        UNION ALL
+    IF cardinality(v_mine) < cardinality(v_keys) THEN
+        v_keys := ARRAY(SELECT k.key FROM unnest(v_keys) AS k (key) WHERE k.key <> ALL (v_mine));
+    ELSE
+        v_keys := '{}';
+    END IF;
+    v_keys := v_keys || ARRAY(
         SELECT k.key
         FROM unnest(v_mine) AS k (key)
         CROSS JOIN LATERAL (

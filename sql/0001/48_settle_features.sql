@@ -8,6 +8,7 @@ CREATE FUNCTION pgqueue.settle_features(
     ids bigint[],
     features integer,
     at timestamptz,
+    succeeded boolean,
     OUT over bigint[],
     OUT over_features integer,
     OUT group_ids bigint[]
@@ -22,10 +23,11 @@ DECLARE
     v_ids bigint[] := settle_features.ids;
     v_features integer := settle_features.features;
     v_wave bigint[] := settle_features.ids;
+    v_succeeded boolean := settle_features.succeeded;
     v_counts record;
     v_next record;
 BEGIN
-    IF (v_features & 4096) <> 0 THEN
+    IF (v_features & 4096) <> 0 AND NOT v_succeeded THEN
         -- Ended while they waited for others, by a cancel or since they expired.
         DELETE FROM pgqueue.job_waits AS w
         WHERE w.ctid = ANY (ARRAY(
@@ -40,8 +42,10 @@ BEGIN
     END IF;
     -- Those that will never run end with this, and tell those behind them in turn.
     WHILE (v_features & 1024) <> 0 LOOP
-        SELECT f.over, f.features INTO v_next FROM pgqueue.follow(v_wave, settle_features.at) AS f;
+        SELECT f.over, f.features INTO v_next
+        FROM pgqueue.follow(v_wave, settle_features.at, v_succeeded) AS f;
         EXIT WHEN v_next.over IS NULL;
+        v_succeeded := false;
         v_wave := v_next.over;
         v_ids := v_ids || v_wave;
         v_features := v_features | v_next.features;
@@ -50,7 +54,21 @@ BEGIN
         settle_features.over := settle_features.over || v_wave;
         EXIT WHEN (v_next.features & 1024) = 0;
     END LOOP;
-    IF (v_features & 256) <> 0 THEN
+    IF (v_features & 256) <> 0 AND v_succeeded THEN
+        SELECT
+            array_agg(c.group_id) AS group_ids, array_agg(0) AS totals,
+            array_agg(c.n) AS succeeded, array_agg(0) AS failed, array_agg(0) AS cancelled,
+            array_agg(0) AS skipped
+        INTO v_counts
+        FROM (
+            SELECT j.group_id, count(*)::integer AS n
+            FROM (
+                SELECT j.group_id FROM pgqueue.jobs AS j WHERE j.id = ANY (v_ids) OFFSET 0
+            ) AS j
+            WHERE j.group_id IS NOT NULL
+            GROUP BY j.group_id
+        ) AS c;
+    ELSIF (v_features & 256) <> 0 THEN
         SELECT
             array_agg(c.group_id) AS group_ids, array_agg(0) AS totals,
             array_agg(c.succeeded) AS succeeded, array_agg(c.failed) AS failed,
@@ -79,6 +97,8 @@ BEGIN
             ) AS f
             GROUP BY j.group_id
         ) AS c;
+    END IF;
+    IF (v_features & 256) <> 0 THEN
         IF v_counts.group_ids IS NOT NULL THEN
             SELECT a.ended INTO settle_features.group_ids
             FROM pgqueue.apply_counts(
@@ -93,11 +113,12 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION pgqueue.settle_features(bigint[], integer, timestamptz) IS
+COMMENT ON FUNCTION pgqueue.settle_features(bigint[], integer, timestamptz, boolean) IS
 'Count ended jobs for their groups and for those that run after them, and enqueue their callbacks.
 Internal.
 
-Args: ids: jobs that have ended, each once; features: their flags together; at: the time it is.
+Args: ids: jobs that have ended, each once; features: their flags together; at: the time it is;
+succeeded: whether all of them ran and did.
 Returns: over: jobs that ended since they will never run; over_features: their flags; group_ids:
 groups that ended.
 Locks: rows of job_waits, blocked_jobs and groups, skipping those that others hold.';

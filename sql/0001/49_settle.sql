@@ -16,6 +16,7 @@ CREATE FUNCTION pgqueue.settle(
     featured bigint[],
     features integer,
     at timestamptz,
+    succeeded boolean DEFAULT false,
     OUT awaited bigint[]
 )
 LANGUAGE plpgsql
@@ -27,7 +28,8 @@ BEGIN
     -- 256 group, 512 callbacks, 1024 others run after it, 4096 runs after others.
     IF settle.featured IS NOT NULL AND (settle.features & 5888) <> 0 THEN
         SELECT s.over, s.group_ids, s.over_features INTO v_more
-        FROM pgqueue.settle_features(settle.featured, settle.features, settle.at) AS s;
+        FROM pgqueue.settle_features(settle.featured, settle.features, settle.at,
+            settle.succeeded) AS s;
         v_ended := v_ended || v_more.over
             || ARRAY(SELECT -g.id FROM unnest(v_more.group_ids) AS g (id));
         IF (v_more.over_features & 4) <> 0 THEN
@@ -75,10 +77,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION pgqueue.settle(bigint[], bigint[], integer, timestamptz) IS
+COMMENT ON FUNCTION pgqueue.settle(bigint[], bigint[], integer, timestamptz, boolean) IS
 'Do what follows from the end of jobs. Internal.
 
 Args: ended: all that ended; featured: those of them with a flag of 4 or more; features: their flags
-together; at: the time it is.
+together; at: the time it is; succeeded: whether all of them ran and did, so that none needs to be
+looked up.
 Returns: the jobs that somebody waited for.
 Locks: rows of waiters and of unique_keys, skipping those that others hold.';

@@ -32,6 +32,8 @@ DECLARE
     v_ended bigint[];
     v_featured bigint[];
     v_features integer := 0;
+    v_succeeded boolean := true;
+    v_all boolean;
     v_some bigint[];
     v_bits integer;
     v_queues text[];
@@ -238,19 +240,21 @@ BEGIN
                     FROM mine AS m
                     WHERE m.next = 'ready' AND (m.flags & 64) <> 0
                 ),
-                e.ended, e.featured, e.features
-            INTO v_moved, v_queues, v_soon, v_parted, v_rated, v_ids, v_some, v_bits
+                e.ended, e.featured, e.features, e.succeeded
+            INTO v_moved, v_queues, v_soon, v_parted, v_rated, v_ids, v_some, v_bits, v_all
             FROM (
                 SELECT
                     array_agg(m.job_id) AS ended,
                     array_agg(m.job_id) FILTER (WHERE m.flags > 3) AS featured,
-                    coalesce(bit_or(m.flags), 0) AS features
+                    coalesce(bit_or(m.flags), 0) AS features,
+                    coalesce(bool_and(m.next = 'succeeded'), true) AS succeeded
                 FROM mine AS m
                 WHERE m.next IN ('succeeded', 'failed', 'cancelled')
             ) AS e;
             v_ended := v_ended || v_ids;
             v_featured := v_featured || v_some;
             v_features := v_features | v_bits;
+            v_succeeded := v_succeeded AND v_all;
             IF v_parted IS NOT NULL THEN
                 -- A job that runs later does not hold its key.
                 PERFORM pgqueue.release_slots(v_parted, 'k', store_outcomes.at);
@@ -282,7 +286,7 @@ BEGIN
 
     -- Once for all of them, in a statement that starts after those above.
     SELECT s.awaited INTO v_some
-    FROM pgqueue.settle(v_ended, v_featured, v_features, store_outcomes.at) AS s;
+    FROM pgqueue.settle(v_ended, v_featured, v_features, store_outcomes.at, v_succeeded) AS s;
 
     IF v_cancels THEN
         -- What somebody has locked is left to apply_cancels: no worker waits for it. So is the

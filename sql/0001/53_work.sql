@@ -49,6 +49,7 @@ DECLARE
     v_queues text[];
     v_paused text[];
     v_limited text[];
+    v_offered boolean;
     v_keys text[];
     v_admitted text[];
     v_most integer;
@@ -95,16 +96,37 @@ BEGIN
             WHERE q.max_running IS NOT NULL OR q.rate_jobs IS NOT NULL), '{}')
     INTO v_paused, v_limited
     FROM pgqueue.queues AS q;
-    v_keys := ARRAY(
-        SELECT DISTINCT o.key
-        FROM (
-            SELECT o.key FROM pgqueue.offers AS o WHERE o.key IS NOT NULL LIMIT 256
-        ) AS o
-        LIMIT 128
-    );
+    v_offered := EXISTS (SELECT FROM pgqueue.offers AS o WHERE o.at IS NULL);
     v_fair := EXISTS (SELECT FROM pgqueue.blocked_jobs AS b WHERE b.reason = 'fair');
-    IF v_keys <> '{}' THEN
-        v_admitted := pgqueue.admit(v_keys, work.at, true);
+    IF v_offered THEN
+        -- What is offered together is taken together, and left one by one where it must be; of what
+        -- is offered one by one only those go whose lock is ours.
+        DELETE FROM pgqueue.offers AS o
+        WHERE o.ctid = ANY (ARRAY(
+            SELECT k.ctid
+            FROM pgqueue.offers AS k
+            WHERE k.at IS NULL AND k.key IS NULL
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING o.keys INTO v_keys;
+        IF FOUND THEN
+            v_admitted := pgqueue.admit(v_keys, work.at);
+        END IF;
+        v_keys := ARRAY(
+            SELECT DISTINCT o.key
+            FROM (
+                SELECT k.key
+                FROM pgqueue.offers AS k
+                WHERE k.at IS NULL AND k.key IS NOT NULL
+                LIMIT 128
+            ) AS o
+            LIMIT 128
+        );
+        IF v_keys <> '{}' THEN
+            v_admitted := v_admitted || pgqueue.admit(v_keys, work.at, true);
+        END IF;
+        v_admitted := ARRAY(SELECT DISTINCT a.queue FROM unnest(v_admitted) AS a (queue));
     END IF;
     -- "*" stands for the queues not named, in random order, so that none is always served first.
     -- In a full scan they are read from the index, one descent a queue; else they are those of the
@@ -254,7 +276,7 @@ BEGIN
             EXIT WHEN v_left <= 0 OR v_cut;
         END IF;
     END LOOP;
-    IF v_admitted IS NOT NULL AND (v_left <= 0 OR v_cut OR NOT v_queues @> v_admitted) THEN
+    IF v_admitted <> '{}' AND (v_left <= 0 OR v_cut OR NOT v_queues @> v_admitted) THEN
         PERFORM pgqueue.ring(v_admitted);
     END IF;
     work.hint_out := (coalesce(v_hint, '{}') || v_known)::text;

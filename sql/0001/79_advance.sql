@@ -2,6 +2,8 @@
 -- and look after the jobs that run after older ones.
 -- Called by: promote, when there is something to do; idempotent, anybody may.
 -- Deletes from group_deltas and wait_deltas; writes what apply_counts and apply_waits write.
+-- Why it does not ring for what it leaves: whoever holds a row may do so for minutes, and the
+-- leader would turn in a circle for as long; its own look, each second, finds what there is.
 -- Locks: rows of wait_deltas, job_waits, blocked_jobs and groups, skipping those that others hold.
 CREATE FUNCTION pgqueue.advance(
     max_jobs integer DEFAULT 1000,
@@ -105,7 +107,7 @@ BEGIN
             v_count := v_count + cardinality(v_told.children);
             SELECT w.over, w.features INTO v_next
             FROM pgqueue.apply_waits(v_told.children, v_told.ended, v_told.failed, v_told.doomed,
-                advance.at) AS w;
+                advance.at, true) AS w;
             PERFORM pgqueue.settle(v_next.over, v_next.over, v_next.features, advance.at);
         END IF;
     END LOOP;

@@ -1,9 +1,12 @@
 -- Purpose: what nobody else tidies up: waiters that left without a word; results that were kept for
 -- a flow that has ended; starts that count for no rate any more; groups whose jobs are gone; slots
--- of a queue that limit_queue wrote for jobs that were just ending.
+-- of a queue that limit_queue wrote for jobs that were just ending, and slots of keys whose job is
+-- ready in a paused queue.
 -- Called by: the leader every few seconds; idempotent, anybody may. Deletes from waiters,
 -- key_takes, slots and groups; writes groups and finished_jobs; rings.
 -- Locks: the rows it deletes, skipping those that others hold; those of ring.
+-- Why it parks jobs of paused queues: one that became ready while pause ran, by a transaction that
+-- pause could not see, would keep the slot of its key for as long as the pause lasts.
 -- Why a slot without a running job is nobody's: both are written and deleted in one transaction.
 CREATE FUNCTION pgqueue.tidy(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -16,6 +19,8 @@ DECLARE
     v_group bigint;
     v_more integer;
     v_queues text[];
+    v_paused text[];
+    v_ids bigint[];
 BEGIN
     DELETE FROM pgqueue.waiters AS w
     WHERE w.ctid = ANY (ARRAY(
@@ -51,6 +56,29 @@ BEGIN
     SELECT count(*), array_agg(DISTINCT g.queue) INTO v_more, v_queues FROM gone AS g;
     v_count := v_count + v_more;
     PERFORM pgqueue.ring(v_queues);
+    v_paused := ARRAY(
+        SELECT q.name
+        FROM pgqueue.queues AS q
+        WHERE q.paused AND (q.resume_at IS NULL OR q.resume_at > tidy.at)
+    );
+    IF v_paused <> '{}' THEN
+        v_ids := ARRAY(
+            SELECT r.job_id
+            FROM pgqueue.slots AS s
+            CROSS JOIN LATERAL (
+                SELECT k.job_id, k.queue FROM pgqueue.ready_jobs AS k
+                WHERE k.job_id = s.job_id AND k.queue = ANY (v_paused)
+                OFFSET 0
+                FOR UPDATE SKIP LOCKED
+            ) AS r
+            WHERE s.key >= 'k:' AND s.key < 'k;'
+            LIMIT 10000
+        );
+        IF v_ids <> '{}' THEN
+            PERFORM pgqueue.hold_back(v_ids), pgqueue.release_slots(v_ids, 'k', tidy.at);
+            v_count := v_count + cardinality(v_ids);
+        END IF;
+    END IF;
     FOR v_group IN
         SELECT g.id
         FROM pgqueue.groups AS g

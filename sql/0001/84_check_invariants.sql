@@ -193,7 +193,8 @@ AS $$
         AND NOT EXISTS (SELECT FROM pgqueue.slots AS s WHERE s.key = 'k:' || b.key)
         AND coalesce(l.max_running, 1) > 0
         AND NOT EXISTS (
-            SELECT FROM pgqueue.offers AS o WHERE o.key = b.key OR o.later_key = b.key
+            SELECT FROM pgqueue.offers AS o
+            WHERE b.key IN (o.key, o.later_key) OR b.key = ANY (o.keys)
         )
         AND NOT EXISTS (SELECT FROM pgqueue.queues AS q WHERE q.name = b.queue AND q.paused)
     GROUP BY b.key

@@ -22,15 +22,16 @@ def main() -> None:
     two.add_argument("--gap", type=float, default=0.02, help="seconds between two jobs")
     two.add_argument("--json", action="store_true")
     three = commands.add_parser("features", help="CPU of the server a job, as ratio to a plain one")
-    three.add_argument("--jobs", type=int, default=20_000)
-    three.add_argument("--rounds", type=int, default=5)
+    three.add_argument("--jobs", type=int, default=10_000)
+    three.add_argument("--rounds", type=int, default=9)
     three.add_argument("--batch", type=int, default=100)
+    three.add_argument("--only", help="one of them, or several with commas between")
     three.add_argument("--json", action="store_true")
     words = parser.parse_args()
     if words.command == "drain":
         found = drain.run(words.jobs, words.rounds, words.batch, words.processes)
     elif words.command == "features":
-        found = features.run(words.jobs, words.rounds, words.batch)
+        found = features.run(words.jobs, words.rounds, words.batch, words.only)
     else:
         found = latency.run(words.jobs, words.gap)
     if words.json:

@@ -1,8 +1,14 @@
 """What a job costs the server that uses a feature, as a ratio to a plain one.
 
-CPU time of the server's process, not the clock: it is steadier beside others. A round enqueues the
-jobs by one statement, takes and answers them in batches by a bare loop, and begins anew with the
-next feature, so that whatever the machine does meanwhile meets all of them.
+CPU time of the server's process, not the clock: it is steadier beside others. Each measurement of a
+feature stands beside one of plain jobs, now before and now after it, and the ratio is that of the
+two: a machine that is slower for a while is so for both. The figure is the median over the rounds,
+with its quartiles, which say how far to trust it.
+
+A measurement begins with empty tables. The first jobs go through uncounted, so that the statements
+have been planned, as those of a worker are that has run for a second; then one statement enqueues
+the jobs, and a bare loop takes and answers them in batches. The server's autovacuum is off: it
+would come in the midst of one measurement and not of its neighbour.
 """
 
 import json
@@ -50,44 +56,66 @@ FEATURES: dict[str, tuple[dict[str, str], str]] = {
 _MORE = {"callback that fires": 1}
 #: Of so many jobs of a flow the last runs after the others; all of them are one flow.
 _FLOWS = {"flow of pairs": 2, "flow of a thousand": 1000}
+#: Jobs that go through before: a few batches, and a whole flow.
+_WARM = 1000
 _OFF = """SELECT pgqueue.limit_queue('bench', '{"max_running": null, "rate": null}')"""
 _WORK = "SELECT job_ids::text, hint_out FROM pgqueue.work(%s, %s, '{bench}', %s, %s, %s)"
 
 
-def run(jobs: int, rounds: int, batch: int) -> dict[str, Any]:
+def run(jobs: int, rounds: int, batch: int, only: str | None = None) -> dict[str, Any]:
     """Measure; gives microseconds a job and the ratios to plain, medians over the rounds."""
-    enqueue: dict[str, list[float]] = {name: [] for name in FEATURES}
-    work: dict[str, list[float]] = {name: [] for name in FEATURES}
+    names = only.split(",") if only else list(FEATURES)
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    ratios: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     with (
-        rig.server() as server,
+        rig.server(autovacuum="off") as server,
         psycopg.connect(server.dsn(), autocommit=True) as connection,
     ):
-        for number in range(rounds + 1):
-            for name, (columns, before) in FEATURES.items():
-                rig.clean(connection)
-                connection.execute(before.encode())
-                costs = _once(connection, name, columns, jobs, batch)
-                connection.execute(_OFF.encode())
-                if number:  # the first round makes plans and files
-                    enqueue[name].append(costs[0])
-                    work[name].append(costs[1])
+        for number in range(rounds):
+            for name in names:
+                pair = [_measure(connection, "plain", jobs, batch)] if number % 2 else []
+                pair.append(_measure(connection, name, jobs, batch))
+                if not number % 2:
+                    pair.append(_measure(connection, "plain", jobs, batch))
+                plain, one = (pair[0], pair[1]) if number % 2 else (pair[1], pair[0])
+                one = (one[0], one[1] - _MORE.get(name, 0) * sum(plain))
+                costs[name].append(one)
+                ratios[name].append((sum(one) / sum(plain), one[0] / plain[0], one[1] / plain[1]))
     found: dict[str, Any] = {"jobs": jobs, "rounds": rounds, "batch": batch}
-    plain = rig.median(enqueue["plain"]), rig.median(work["plain"])
-    for name in FEATURES:
-        more = _MORE.get(name, 0)
-        costs = rig.median(enqueue[name]), rig.median(work[name]) - more * sum(plain)
+    for name in names:
+        whole, enqueue, work = zip(*ratios[name], strict=True)
         found[name] = {
-            "enqueue_us": round(costs[0], 1),
-            "work_us": round(costs[1], 1),
-            "ratio": round(sum(costs) / sum(plain), 2),
-            "ratio_enqueue": round(costs[0] / plain[0], 2),
-            "ratio_work": round(costs[1] / plain[1], 2),
+            "enqueue_us": round(rig.median([one[0] for one in costs[name]]), 1),
+            "work_us": round(rig.median([one[1] for one in costs[name]]), 1),
+            "ratio": round(rig.median(whole), 2),
+            "ratio_quartiles": [
+                round(rig.percentile(whole, 0.25), 2),
+                round(rig.percentile(whole, 0.75), 2),
+            ],
+            "ratio_enqueue": round(rig.median(enqueue), 2),
+            "ratio_work": round(rig.median(work), 2),
         }
     return found
 
 
+def _measure(connection: rig.Connection, name: str, jobs: int, batch: int) -> tuple[float, float]:
+    """Begin with nothing, warm up, and measure once."""
+    columns, before = FEATURES[name]
+    rig.clean(connection)
+    connection.execute(before.encode())
+    _once(connection, name, columns, _WARM, batch, first=jobs)
+    costs = _once(connection, name, columns, jobs, batch)
+    connection.execute(_OFF.encode())
+    return costs
+
+
 def _once(
-    connection: rig.Connection, name: str, columns: dict[str, str], jobs: int, batch: int
+    connection: rig.Connection,
+    name: str,
+    columns: dict[str, str],
+    jobs: int,
+    batch: int,
+    first: int = 0,
 ) -> tuple[float, float]:
     """Enqueue, and work off; gives CPU microseconds a job of each."""
     names = "".join(f", {name}" for name in columns)
@@ -100,7 +128,8 @@ def _once(
     else:
         connection.execute(
             f"INSERT INTO pgqueue.jobs (task, queue{names})"
-            f" SELECT 'bench.noop', 'bench'{values} FROM generate_series(1, {jobs}) AS n".encode()
+            f" SELECT 'bench.noop', 'bench'{values}"
+            f" FROM generate_series({first + 1}, {first + jobs}) AS n".encode()
         )
     enqueued = _cpu(connection)
     worker_id = int(rig.number(connection, "SELECT pgqueue.register_worker('bench')"))
@@ -115,6 +144,7 @@ def _once(
         assert row is not None
         ids, hint = str(row[0] or "{}"), row[1]
         count = ids.count(",") + 1 if ids != "{}" else 0
+        assert count or outcomes, f"{name}: {expected - done} jobs do not come"
         done += count
         outcomes = (
             f'[{{"batch":{number},"ok":"{ids}","us":"{{{",".join(["10"] * count)}}}"}}]'

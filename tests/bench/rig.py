@@ -27,9 +27,9 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextlib.contextmanager
-def server() -> Iterator[EmbeddedServer]:
-    """Start a server with the schema in its database `postgres`."""
-    with EmbeddedServer.start(settings=SETTINGS) as found:
+def server(**settings: str) -> Iterator[EmbeddedServer]:
+    """Start a server with the schema in its database `postgres`, and more settings if any."""
+    with EmbeddedServer.start(settings={**SETTINGS, **settings}) as found:
         with psycopg.connect(found.dsn(), autocommit=True) as connection:
             schema.upgrade(connection)
         yield found

@@ -9,7 +9,7 @@ from tests import factories
 from tests.fixtures.databases import Database
 from tests.plans.measure import cost
 from tests.sql.calls import column, ok, one, refused, tell, work
-from tests.sql.sleeper import Connection
+from tests.sql.sleeper import WRITING, Connection, locks
 
 Item = dict[str, Any]
 
@@ -124,6 +124,25 @@ def test_two_who_end_the_last_two_jobs_before_it_at_once(db: Database, c: Connec
     first.commit()
     c.execute("SELECT pgqueue.promote()")
     assert states(c, ids) == ["succeeded", "succeeded", "ready"]
+
+
+def test_the_leader_does_not_ring_for_itself(
+    c: Connection, writer: Connection, worker: int
+) -> None:
+    """What it cannot count since somebody holds the row, it counts with its next look."""
+    first, last = flow(c, {}, {"after": [0]})
+    work(c, worker)
+    writer.execute("SELECT FROM pgqueue.job_waits FOR UPDATE")
+    with c.transaction():
+        ok(c, worker, first)
+        assert 65 in locks(c, WRITING)
+    for _ in range(2):
+        with c.transaction():
+            c.execute("SELECT pgqueue.promote()")
+            assert 65 not in locks(c, WRITING)
+    writer.rollback()
+    c.execute("SELECT pgqueue.promote()")
+    assert work(c, worker, 2).job_ids == [last]
 
 
 @pytest.mark.parametrize(("end", "expected"), [("rollback", "ready"), ("commit", "cancelled")])

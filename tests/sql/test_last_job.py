@@ -1,8 +1,12 @@
 """The last job of a group: it runs when all others are over, whoever ends or adds what when."""
 
+import threading
+
 import pytest
 
 from tests import factories
+from tests.fixtures.databases import Database
+from tests.helpers import eventually
 from tests.sql.calls import ok, one, refused, tell, work
 from tests.sql.sleeper import Connection
 
@@ -124,6 +128,34 @@ def test_a_retry_may_change_the_priority(c: Connection, worker: int) -> None:
     tell(c, worker, same, "retry", delay=60, kind="Oops", message="no")
     query = "SELECT state, priority FROM pgqueue.job_overview WHERE id = %s"
     assert one(c, query, same) == ("scheduled", 5)
+
+
+def test_one_that_is_just_made_ready_waits_all_the_same(
+    db: Database, c: Connection, writer: Connection, worker: int
+) -> None:
+    """It leaves the line of its key by a transaction that has not committed yet."""
+    of = group(c)
+    other, last = factories.job(c, group_id=of), factories.job(c, group_id=of, concurrency_key="k")
+    writer.execute("SELECT pgqueue.admit('{k}', clock_timestamp())")
+    setter = threading.Thread(
+        target=db.execute, args=("SELECT pgqueue.set_last_job(%s, %s)", (of, last))
+    )
+    setter.start()
+    waits = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE query LIKE 'SELECT pgqueue.set_last_job%%' AND wait_event_type = 'Lock'
+            AND datname = current_database()
+    """
+    eventually(lambda: one(c, waits) == 1 or not setter.is_alive())
+    writer.commit()
+    setter.join()
+    assert one(c, "SELECT reason FROM pgqueue.blocked_jobs WHERE job_id = %s", last) == "group"
+    assert one(c, "SELECT count(*) FROM pgqueue.slots") == 0
+    assert take(c, worker, 1) == [other]
+    ok(c, worker, other)
+    c.execute("SELECT pgqueue.close_group(%s)", (of,))
+    assert take(c, worker, 2) == [last]
+    ok(c, worker, last, batch_no=2)
 
 
 def test_one_that_runs_after_others_cannot_be_the_last(c: Connection, worker: int) -> None:

@@ -272,6 +272,48 @@ def test_a_producer_that_has_not_committed_blocks_nobody(c: Connection, writer: 
     assert len(work(c, worker).job_ids) == 1
 
 
+def test_keys_of_one_insert_are_offered_together_and_in_its_order(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    query = """
+        INSERT INTO pgqueue.jobs (task, concurrency_key)
+        SELECT 't', k.key FROM unnest(%s::text[]) AS k (key)
+    """
+    keys = [f"k{7 * n % 300:03}" for n in range(300)]
+    c.execute(query, (keys,))
+    assert one(c, "SELECT count(*) FROM pgqueue.offers") == 3
+    # Of one of them somebody else has the lock.
+    lock = "SELECT pg_advisory_xact_lock(70677106, (hashtextextended(%s, 0) & 2147483647)::int)"
+    writer.execute(lock, (keys[5],))
+    ids = column(c, "SELECT id FROM pgqueue.jobs ORDER BY id")
+    held = ids.pop(5)
+    assert work(c, worker, max_jobs=500).job_ids == ids[:127]
+    assert states(c)[held] == "blocked"
+    assert work(c, worker, 2, max_jobs=500).job_ids == ids[127:255]
+    writer.rollback()
+    assert work(c, worker, 3, max_jobs=500).job_ids == [*ids[255:], held]
+    assert one(c, "SELECT count(*) FROM pgqueue.offers") == 0
+
+
+def test_a_job_that_becomes_ready_while_its_queue_is_paused_keeps_no_key(
+    c: Connection, writer: Connection
+) -> None:
+    worker = factories.worker(c)
+    (paused,), (other,) = keyed(c, queue="a"), keyed(c, queue="b")
+    writer.execute("SELECT pgqueue.admit('{k}', clock_timestamp())")
+    c.execute("SELECT pgqueue.pause('a')")
+    writer.commit()
+    assert states(c) == {paused: "ready", other: "blocked"}
+    assert one(c, "SELECT pgqueue.tidy()") == 1
+    assert states(c) == {paused: "blocked", other: "ready"}
+    assert work(c, worker).job_ids == [other]
+    ok(c, worker, other)
+    c.execute("SELECT pgqueue.resume('a')")
+    assert work(c, worker, 2).job_ids == [paused]
+    assert one(c, "SELECT pgqueue.tidy()") == 0
+
+
 def test_faults_are_found(c: Connection) -> None:
     worker = factories.worker(c)
     with c.transaction(force_rollback=True):
@@ -522,6 +564,17 @@ def test_two_workers_serve_one_queue(c: Connection, writer: Connection) -> None:
     assert len(work(c, second, max_jobs=9).job_ids) == 4
     writer.rollback()
     assert len(work(c, second, 2, max_jobs=9).job_ids) == 2
+
+
+def test_who_finds_the_first_of_each_key_held_takes_the_second(
+    c: Connection, writer: Connection
+) -> None:
+    first, second = factories.worker(c), factories.worker(c)
+    for key in ("a", "b", "c"):
+        factories.jobs(c, 2, fair_key=key)
+    assert served(writer, first, 1, most=3) == ["a", "b", "c"]
+    assert served(c, second, 1, most=3) == ["a", "b", "c"]
+    writer.commit()
 
 
 def test_a_limited_queue_is_served_in_turn(c: Connection) -> None:

@@ -57,7 +57,8 @@ _FORGOTTEN = """
     SELECT b.key FROM pgqueue.blocked_jobs AS b WHERE b.reason = 'concurrency'
         AND (SELECT count(*) FROM pgqueue.slots AS s WHERE s.key = 'k:' || b.key) < %s
         AND NOT EXISTS (
-            SELECT FROM pgqueue.offers AS o WHERE o.key = b.key OR o.later_key = b.key
+            SELECT FROM pgqueue.offers AS o
+            WHERE b.key IN (o.key, o.later_key) OR b.key = ANY (o.keys)
         )
         AND NOT EXISTS (SELECT FROM pgqueue.queues AS q WHERE q.name = b.queue AND q.paused)
         AND NOT EXISTS (SELECT FROM pgqueue.key_limits AS l WHERE l.key = b.key)
