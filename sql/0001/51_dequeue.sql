@@ -10,7 +10,7 @@ CREATE FUNCTION pgqueue.dequeue(
     queues text[] DEFAULT '{*}',
     max_jobs integer DEFAULT 1,
     batch_no bigint DEFAULT 0,
-    at timestamptz DEFAULT clock_timestamp()
+    at timestamptz DEFAULT NULL
 ) RETURNS TABLE (
     job_id bigint,
     attempt integer,
@@ -56,7 +56,8 @@ COMMENT ON FUNCTION pgqueue.dequeue(bigint, text[], integer, bigint, timestamptz
 'Take up to max_jobs jobs that may run now, for a registered worker.
 
 Args: worker_id: from pgqueue.register_worker; queues: in order of preference, {*} for every queue;
-max_jobs; batch_no: a number of the caller''s that pgqueue.finish must name; at: the time it is.
+max_jobs; batch_no: a number of the caller''s that pgqueue.finish must name; at: the time it is,
+null for the clock''s.
 Returns: one row a job, highest priority first, first in first out within a priority; the attempt is
 already counted. Answer each with pgqueue.finish, and call pgqueue.beat every 2 seconds meanwhile.
 Errors: PQ005 when the worker is not registered (any more).

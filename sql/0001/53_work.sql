@@ -26,7 +26,7 @@ CREATE FUNCTION pgqueue.work(
     hint text DEFAULT NULL,
     max_bytes bigint DEFAULT 16777216,
     full_scan boolean DEFAULT false,
-    at timestamptz DEFAULT clock_timestamp(),
+    at timestamptz DEFAULT NULL,
     OUT job_ids bigint[],
     OUT attempts integer[],
     OUT payload text,
@@ -61,7 +61,9 @@ DECLARE
     v_claim record;
     v_cut boolean := false;
     v_fence bigint;
+    v_ticks boolean := work.at IS NULL;
 BEGIN
+    work.at := coalesce(work.at, clock_timestamp());
     PERFORM pg_advisory_xact_lock(70677105, (work.worker_id % 2147483647)::integer);
     SELECT w.fence INTO v_fence FROM pgqueue.workers AS w WHERE w.id = work.worker_id;
     IF NOT FOUND THEN
@@ -222,6 +224,11 @@ BEGIN
         IF v_queue = ANY (v_paused) THEN
             CONTINUE;
         END IF;
+        IF v_ticks THEN
+            -- Not earlier than others let these jobs go: who waited on the way here would date
+            -- their starts back, and the rate they count for would be exceeded.
+            work.at := clock_timestamp();
+        END IF;
         v_most := v_left;
         IF v_queue = ANY (v_limited) THEN
             -- Who counts now must see what the others have taken; where one of them is at it, the
@@ -294,7 +301,7 @@ before, that the outcomes of this batch will name; queues: in order of preferenc
 others; max_jobs: 0 only stores; outcomes: JSON array of answers, see pgqueue.store_outcomes, or
 null; hint: the last hint_out, or null for none; max_bytes: bound of the payload; full_scan: look
 from zero all the same (once a second, after a ring, and before sleeping), as without a hint; at:
-the time it is.
+the time it is, null for the clock''s, read again when it comes to taking jobs.
 Returns: job_ids, attempts and payload as pgqueue.claim, all queues together; hint_out: for the next
 call; refused: jobs of the outcomes that were not the worker''s any more; again: jobs whose row
 somebody else holds just now, whose outcome must be sent again; drained: nothing more was to be had

@@ -1,5 +1,6 @@
 """Rates of concurrency keys, and what a pause does to a line."""
 
+import concurrent.futures
 import datetime as dt
 import itertools
 import json
@@ -9,6 +10,8 @@ import psycopg
 import pytest
 
 from tests import factories
+from tests.fixtures.databases import Database
+from tests.helpers import eventually
 from tests.sql.calls import AT, column, ok, one, refused, tell, work
 
 Connection = psycopg.Connection[Any]
@@ -55,6 +58,23 @@ def test_what_is_ready_but_has_not_started_counts(c: Connection) -> None:
     assert work(c, worker, 4, at=after(118)).job_ids == []
     one(c, "SELECT moved FROM pgqueue.promote(at => %s)", after(121))
     assert len(work(c, worker, 5, at=after(121)).job_ids) == 9
+
+
+def test_who_waited_on_the_way_does_not_date_starts_back(db: Database) -> None:
+    """Jobs that others let go meanwhile would start, by what is written, before they could."""
+    c, holding, slow = db.connect(), db.connect(autocommit=False), db.connect()
+    worker = factories.worker(c)
+    jobs = rated(c, 3)
+    holding.execute("SELECT pg_advisory_xact_lock(70677105, %s)", [worker])
+    call = "SELECT job_ids FROM pgqueue.work(%s, 1, '{default}', 10)"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        working = pool.submit(lambda: one(slow, call, worker))
+        waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+        eventually(lambda: one(c, waits) or working.done())
+        let_go = one(c, "SELECT clock_timestamp()")
+        holding.rollback()
+        assert working.result() == jobs
+    assert one(c, "SELECT min(started_at) FROM pgqueue.running_jobs") > let_go
 
 
 def test_keys_have_rates_of_their_own_and_others_pay_nothing(c: Connection) -> None:
