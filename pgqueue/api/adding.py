@@ -1,9 +1,10 @@
 """How jobs are added, and the handles one gets for them: one way for tasks and for the app."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pgqueue.api.clients import Clients
 from pgqueue.api.handles import JobHandle
+from pgqueue.core.errors import BadArgumentsError
 from pgqueue.db.statements.adding import Enqueued, JobSpec
 
 
@@ -58,3 +59,20 @@ def _handles(
         JobHandle(one.id, spec.task, clients, one.duplicate)
         for one, spec in zip(found, specs, strict=True)
     ]
+
+
+def checked(jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:
+    """Pass jobs on that can be enqueued alone.
+
+    Raises:
+        BadArgumentsError: one of them is no job, or lacks arguments.
+    """
+    for spec in jobs:
+        if type(spec) is not JobSpec:
+            raise BadArgumentsError(
+                f"jobs must be what a task's job() makes; got a value of type {type(spec).__name__}"
+                "; write task.job(…) for task.enqueue(…)"
+            )
+        if spec.complaint:
+            raise BadArgumentsError(spec.complaint)
+        yield spec

@@ -1,9 +1,9 @@
 """The app: one database, and everything that an application does with it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from pgqueue.api.adding import aadd, aadd_many, add, add_many
+from pgqueue.api.adding import aadd, aadd_many, add, add_many, checked
 from pgqueue.api.checks import check_call, check_id, check_page, match_of
 from pgqueue.api.clients import Clients
 from pgqueue.api.decorating import decorate, registry
@@ -14,7 +14,6 @@ from pgqueue.api.schedules import Schedules, Scheduling
 from pgqueue.api.specs import spec_of
 from pgqueue.api.task import ContextTask, Task
 from pgqueue.api.words import JobWords, TaskWords
-from pgqueue.core.errors import BadArgumentsError
 from pgqueue.core.job import Job, WorkerInfo
 from pgqueue.core.offsets import Duration, to_seconds
 from pgqueue.core.options import EnqueueOptions, check_task_name
@@ -164,16 +163,16 @@ class PgQueue(Scheduling, Grouping):
             connection: a psycopg connection of yours; None for one that is opened for this.
 
         Returns:
-            How many.
+            How many were given; duplicates, which are left out, count as well.
 
         Raises:
             PgQueueError: as in `Task.enqueue`.
         """
-        return self._clients.sync.copy(_checked(jobs), connection)
+        return self._clients.sync.copy(checked(jobs), connection)
 
     async def acopy_many(self, jobs: Iterable[JobSpec], *, connection: object = None) -> int:
         """Enqueue many jobs by COPY; see `copy_many`."""
-        return await self._clients.asynchronous.copy(_checked(jobs), connection)
+        return await self._clients.asynchronous.copy(checked(jobs), connection)
 
     def job(self, job_id: int) -> JobHandle:
         """Give a handle for a job whose id is known; asks nobody whether there is one."""
@@ -337,16 +336,4 @@ class PgQueue(Scheduling, Grouping):
 
 
 def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
-    return list(_checked(jobs))
-
-
-def _checked(jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:
-    for spec in jobs:
-        if type(spec) is not JobSpec:
-            raise BadArgumentsError(
-                f"jobs must be what a task's job() makes; got a value of type {type(spec).__name__}"
-                "; write task.job(…) for task.enqueue(…)"
-            )
-        if spec.complaint:
-            raise BadArgumentsError(spec.complaint)
-        yield spec
+    return list(checked(jobs))

@@ -156,16 +156,17 @@ async def agroup(
     return await default_app().agroup(name, parent=parent, connection=connection, **words)
 
 
-def chain(*jobs: JobSpec, **words: Unpack[GroupWords]) -> Flow:
+def chain(*jobs: JobSpec, name: str | None = None, **words: Unpack[GroupWords]) -> Flow:
     """Make a flow in which each job runs after the one before, and is given its result.
 
     Args:
         jobs: what `task.job(…)` made; the result of the one before is the first argument, where the
             task can be called so, and may be left out.
+        name: of the flow, for people.
         words: as of `Flow`.
 
     Raises:
         BadArgumentsError: a task cannot be called so.
         ConfigurationError: a word is wrong.
     """
-    return chained(jobs, words)
+    return chained(jobs, name, words)

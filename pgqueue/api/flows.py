@@ -274,9 +274,9 @@ async def aenqueue_flow(
     return GroupHandle(made, clients, connection, tuple(ids))
 
 
-def chained(jobs: Sequence[JobSpec], words: GroupWords) -> Flow:
+def chained(jobs: Sequence[JobSpec], name: str | None, words: GroupWords) -> Flow:
     """Make a flow in which each job runs after the one before, and is given its result."""
-    flow = Flow(**words)
+    flow = Flow(name, **words)
     last: Node | None = None
     for job in jobs:
         last = flow.add(job, after=() if last is None else last)

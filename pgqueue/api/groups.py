@@ -1,11 +1,13 @@
 """Groups: jobs that belong together, their progress and their results."""
 
 import contextlib
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Never, Self, TypedDict
 
+from pgqueue.api.adding import checked
 from pgqueue.api.clients import Clients
-from pgqueue.api.handles import result_of
+from pgqueue.api.handles import JobHandle, result_of
 from pgqueue.api.waiting import await_, wait
 from pgqueue.core import codec
 from pgqueue.core.composition import callback
@@ -13,6 +15,7 @@ from pgqueue.core.errors import ConfigurationError, JobNotFoundError, shown, sug
 from pgqueue.core.group import Progress
 from pgqueue.core.offsets import Duration
 from pgqueue.db.statements import groups
+from pgqueue.db.statements.adding import JobSpec, object_of
 from pgqueue.db.statements.base import Statement
 from pgqueue.db.statements.results import End
 
@@ -100,6 +103,32 @@ class GroupHandle:
     async def aclose(self) -> str:
         """Let the group end when all its jobs have; see `close`."""
         return await self._clients.asynchronous.run(groups.close_group(self.id), self._connection)
+
+    def add_last(self, job: JobSpec) -> JobHandle:
+        """Enqueue the job that waits for all other members, whatever becomes of them.
+
+        It is started once the group is closed and all others are over, and the group ends with it.
+        Another one takes the place of the one before.
+
+        Args:
+            job: what `task.job(…)` made.
+
+        Raises:
+            BadArgumentsError: it is no job, or its task cannot be called so.
+            RefusedJobError: the group has ended, or the server refused the job.
+        """
+        made = self._clients.sync.run(self._last(job), self._connection)
+        return JobHandle(made, job.task, self._clients)
+
+    async def aadd_last(self, job: JobSpec) -> JobHandle:
+        """Enqueue the job that waits for all other members; see `add_last`."""
+        made = await self._clients.asynchronous.run(self._last(job), self._connection)
+        return JobHandle(made, job.task, self._clients)
+
+    def _last(self, job: JobSpec) -> Statement[int]:
+        [job] = checked([job])
+        member = replace(job, options=job.options.updated(group=self.id))
+        return groups.add_last(self.id, object_of(member))
 
     def progress(self) -> Progress:
         """Read how far the group is.

@@ -10,7 +10,13 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.recorder import MigrationRecorder
 
 from pgqueue.api.queues import Queues, check_configuration
-from pgqueue.core.errors import PgQueueError, shown, suggest
+from pgqueue.core.errors import (
+    PgQueueError,
+    SchemaMissingError,
+    SchemaOutdatedError,
+    shown,
+    suggest,
+)
 from pgqueue.core.options import check_queue
 from pgqueue.db import schema
 from pgqueue.django import conf
@@ -67,13 +73,10 @@ def check_schema(
         return []  # Not reachable, or not readable by this role: of no interest here.
     if problem is None:
         return []
-    return [
-        checks.Warning(
-            str(problem),
-            hint="Run manage.py pgqueue schema upgrade.",
-            id="pgqueue.W001",
-        )
-    ]
+    # Of the others an upgrade makes nothing better; they say themselves what does.
+    mends = isinstance(problem, (SchemaMissingError, SchemaOutdatedError))
+    hint = "Run manage.py pgqueue schema upgrade." if mends else None
+    return [checks.Warning(str(problem), hint=hint, id="pgqueue.W001")]
 
 
 def _keys(given: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:

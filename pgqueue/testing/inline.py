@@ -11,7 +11,7 @@ from pgqueue.testing.draining import drain, is_draining
 
 _ADDING: Final = frozenset({"enqueue", "enqueue_dated", "enqueue_each", "enqueue_many", "copy"})
 #: Calls by which jobs come to be that have no method of the client's.
-_CALLS: Final = ("pgqueue.enqueue_flow(", "pgqueue.close_group(")
+_CALLS: Final = ("pgqueue.enqueue_flow(", "pgqueue.close_group(", "pgqueue.set_last_job(")
 
 
 @contextmanager

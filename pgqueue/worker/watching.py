@@ -1,15 +1,28 @@
 """Notice that the source of the application has changed; for `--reload`, in development."""
 
 import os
+import site
 import sys
+import sysconfig
 from typing import Final
 
 #: Seconds between two looks.
 EVERY: Final = 0.5
+#: Where Python and what was installed for it lie. Not all of its prefix: an application may lie in
+#: the same folder as its environment, or in /usr/src beside the Python of the system.
+_INSTALLED: Final = tuple(
+    os.path.join(path, "")
+    for path in {
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    }
+)
 
 
 class Watcher:
-    """Watch the files of the modules that were imported, but for those of Python itself.
+    """Watch the files of the modules that were imported, but for those of Python itself and those
+    that were installed.
 
     Nothing is asked of the system but the times of files: it works on every file system, and in
     the process that children are forked from, which has one thread.
@@ -44,6 +57,7 @@ def _times(known: dict[str, int] | None = None) -> dict[str, int]:
 
 
 def _paths() -> list[str]:
-    ours = (sys.prefix, sys.base_prefix)
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return sorted({file for file in files if isinstance(file, str) and not file.startswith(ours)})
+    return sorted(
+        {file for file in files if isinstance(file, str) and not file.startswith(_INSTALLED)}
+    )

@@ -104,7 +104,7 @@ BEGIN
             OFFSET 0
         ) AS m
     ),
-    picked AS MATERIALIZED (
+    first AS MATERIALIZED (
         -- Mostly one job may go on, the one that was just read.
         SELECT b.*, l.rate
         FROM lines AS l
@@ -113,6 +113,9 @@ BEGIN
             FOR UPDATE SKIP LOCKED
         ) AS b
         WHERE least(l.free, l.permitted) = 1
+    ),
+    picked AS MATERIALIZED (
+        SELECT f.* FROM first AS f
         UNION ALL
         SELECT b.*, l.rate
         FROM lines AS l
@@ -124,7 +127,9 @@ BEGIN
             LIMIT least(l.free, l.permitted, 1000)
             FOR UPDATE SKIP LOCKED
         ) AS b
+        -- Also where somebody holds the first: he may do so for hours.
         WHERE least(l.free, l.permitted) > 1
+            OR (least(l.free, l.permitted) = 1 AND l.key NOT IN (SELECT f.key FROM first AS f))
     ),
     gone AS (
         DELETE FROM pgqueue.blocked_jobs AS b

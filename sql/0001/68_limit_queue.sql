@@ -1,17 +1,21 @@
 -- Purpose: say how many jobs of a queue may run at once, start in a time, or wait.
--- Called by: people and programs. Writes queues, slots, offers; rings. It holds from the next claim
--- on. Locks: the row of the queue; advisory (70677107, hash of the queue), waited for: claims hold
--- it for as long as they take. Errors: PQ004.
+-- Called by: people and programs. Writes queues, slots, rate_takes; rings. It holds from the next
+-- claim on. Locks: the row of the queue; where a limit comes or goes, or counts in other parts,
+-- advisory (70677107, hash of the queue), waited for: claims hold it for as long as they take, and
+-- pass by the queue while it is held here. Errors: PQ004.
 -- Why the slots are written here: jobs that run already count against a limit that is new.
--- Why starts are forgotten only with the length of the period: they are counted in parts of it, and
--- programs set the same limits each time they are deployed.
+-- Why starts are forgotten only with the length of the period: they are counted in parts of it.
+-- Why nothing else is touched: programs set the same limits each time they are deployed, maybe in
+-- a transaction that lasts.
 CREATE FUNCTION pgqueue.limit_queue(queue text, limits jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pgqueue, pg_temp
 AS $$
 DECLARE
     v_wrong text;
-    v_seconds double precision;
+    v_before record;
+    v_slots boolean;
+    v_parts boolean;
 BEGIN
     PERFORM pgqueue.check_queue_name(limit_queue.queue);
     SELECT
@@ -40,12 +44,19 @@ BEGIN
     IF v_wrong IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PQ004', MESSAGE = v_wrong;
     END IF;
-    PERFORM pg_advisory_xact_lock(
-        70677107, (hashtextextended(limit_queue.queue, 0) & 2147483647)::integer);
     INSERT INTO pgqueue.queues AS q (name) VALUES (limit_queue.queue) ON CONFLICT DO NOTHING;
-    SELECT q.rate_seconds INTO v_seconds
+    SELECT q.rate_seconds, q.max_running INTO v_before
     FROM pgqueue.queues AS q
-    WHERE q.name = limit_queue.queue;
+    WHERE q.name = limit_queue.queue
+    FOR UPDATE;
+    v_slots := limit_queue.limits ? 'max_running'
+        AND (v_before.max_running IS NULL) <> (limit_queue.limits -> 'max_running' = 'null');
+    v_parts := limit_queue.limits ? 'rate' AND v_before.rate_seconds
+        IS DISTINCT FROM pgqueue.rate_seconds(limit_queue.limits ->> 'rate');
+    IF v_slots OR v_parts THEN
+        PERFORM pg_advisory_xact_lock(
+            70677107, (hashtextextended(limit_queue.queue, 0) & 2147483647)::integer);
+    END IF;
     UPDATE pgqueue.queues AS q
     SET max_running = CASE WHEN limit_queue.limits ? 'max_running'
             THEN (limit_queue.limits ->> 'max_running')::numeric::integer ELSE q.max_running END,
@@ -56,13 +67,10 @@ BEGIN
         rate_seconds = CASE WHEN limit_queue.limits ? 'rate'
             THEN pgqueue.rate_seconds(limit_queue.limits ->> 'rate') ELSE q.rate_seconds END
     WHERE q.name = limit_queue.queue;
-    IF limit_queue.limits ? 'rate' THEN
-        IF v_seconds IS DISTINCT FROM pgqueue.rate_seconds(limit_queue.limits ->> 'rate') THEN
-            DELETE FROM pgqueue.rate_takes AS t WHERE t.queue = limit_queue.queue;
-        END IF;
-        DELETE FROM pgqueue.offers AS o WHERE o.queue = limit_queue.queue;
+    IF v_parts THEN
+        DELETE FROM pgqueue.rate_takes AS t WHERE t.queue = limit_queue.queue;
     END IF;
-    IF limit_queue.limits ? 'max_running' THEN
+    IF v_slots THEN
         DELETE FROM pgqueue.slots AS s WHERE s.key = 'q:' || limit_queue.queue;
         IF limit_queue.limits -> 'max_running' <> 'null' THEN
             INSERT INTO pgqueue.slots (key, job_id)

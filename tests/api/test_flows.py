@@ -60,13 +60,13 @@ def rows(db: Database, columns: str) -> list[tuple[Any, ...]]:
 
 
 def test_a_chain_gives_results_where_they_fit(db: Database) -> None:
-    made = chain(one.job(1), one.job(), none.job(), one.job(7)).enqueue()
+    made = chain(one.job(1), one.job(), none.job(), one.job(7), name="four").enqueue()
     assert rows(db, "task, args, results_as") == [
         ("flows.one", [1], None), ("flows.one", [], "args"), ("flows.none", [], None),
         ("flows.one", [7], "args"),
     ]  # fmt: skip
     assert len(made.job_ids) == 4
-    assert made.progress().state == "closed"
+    assert (made.progress().state, made.progress().name) == ("closed", "four")
 
 
 def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
@@ -135,6 +135,23 @@ def test_a_result_that_is_gone_is_not_passed_over(db: Database) -> None:
     assert isinstance(first, JobFailedError)
     assert isinstance(second, JobNotFoundError)
     assert str(second).startswith(f"the result of job {made.job_ids[1]} is gone")
+
+
+def test_the_last_job_of_a_group(db: Database) -> None:
+    with group("g") as made:
+        members = [one.using(group=made).enqueue(n) for n in range(2)]
+        with pytest.raises(BadArgumentsError, match="missing a required argument: 'value'"):
+            made.add_last(one.job())  # type: ignore[call-arg]
+        with pytest.raises(BadArgumentsError, match="jobs must be what"):
+            made.add_last(one)  # type: ignore[arg-type]
+        last = made.add_last(one.using(priority=5).job(7))
+        assert asyncio.run(made.aadd_last(none.job())) != last
+        # The one before is a member as the others.
+        assert [job.state() for job in (*members, last)] == ["ready"] * 3
+    assert rows(db, "group_id") == [(made.id,)] * 4
+    assert made.cancel() == 4
+    with pytest.raises(RefusedJobError, match="must name a group that has not ended"):
+        made.add_last(none.job())
 
 
 def test_times_of_members_count_from_now(db: Database) -> None:

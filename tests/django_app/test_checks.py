@@ -71,6 +71,9 @@ def test_the_schema(bare_project: Database) -> None:
     bare_project.execute("UPDATE pgqueue.schema_versions SET sha256 = 'another'")
     messages = found(("default",))
     assert list(messages) == ["pgqueue.W001"]
+    assert "was not made from the files" in messages["pgqueue.W001"].msg
+    # An upgrade would be refused.
+    assert messages["pgqueue.W001"].hint is None
     assert found(()) == {}
     bare_project.execute("DROP SCHEMA pgqueue CASCADE")
     (message,) = found(("default",)).values()

@@ -76,8 +76,8 @@ _KEYED = (
         name="line from its end", file="admit", caught_by=frozenset({"line_order"}),
         changes=(
             (
-                "ORDER BY b.priority DESC, b.seq\n            LIMIT greatest",
-                "ORDER BY b.priority DESC, b.seq DESC\n            LIMIT greatest",
+                "ORDER BY b.priority DESC, b.seq\n            LIMIT 1",
+                "ORDER BY b.priority DESC, b.seq DESC\n            LIMIT 1",
             ),
         ),
     ),

@@ -29,8 +29,8 @@ METHODS = {
     "BoundTask": "aenqueue amap as_callback enqueue job map using",
     "Flow": "add aenqueue enqueue",
     "GroupHandle": """
-        acancel aclose adelete aprogress aresults aretry await_ cancel close delete progress results
-        retry wait
+        aadd_last acancel aclose add_last adelete aprogress aresults aretry await_ cancel close
+        delete progress results retry wait
     """,
     "JobHandle": """
         acancel adelete aerrors ainfo alogs aresult aretry aset_priority aset_queue astate cancel

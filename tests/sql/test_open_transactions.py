@@ -67,16 +67,32 @@ def test_a_finish_beside_somebody_who_cancels_the_last_job(
 def test_a_finish_beside_somebody_who_limits_its_queue(
     c: Connection, writer: Connection, worker: int
 ) -> None:
-    limit = ("SELECT pgqueue.limit_queue('default', %s)", [json.dumps({"max_running": 1})])
-    c.execute(*limit)
+    limit = "SELECT pgqueue.limit_queue('default', %s)"
+    c.execute(limit, (json.dumps({"max_running": 1}),))
     job, following = factories.jobs(c, 2)
     assert work(c, worker).job_ids == [job]
-    writer.execute(*limit)
+    writer.execute(limit, (json.dumps({"max_running": None}),))
     ok(c, worker, job)
-    writer.commit()
+    writer.rollback()
     c.execute("SELECT pgqueue.tidy()")
     assert column(c, "SELECT job_id FROM pgqueue.slots") == []
     assert work(c, worker, 2).job_ids == [following]
+
+
+def test_a_claim_beside_somebody_who_sets_the_limits_that_there_are(
+    c: Connection, writer: Connection, worker: int
+) -> None:
+    """As programs do each time they are deployed."""
+    limit = "SELECT pgqueue.limit_queue('default', %s)"
+    c.execute(limit, (json.dumps({"max_running": 1, "rate": "100/m"}),))
+    first, second, third = factories.jobs(c, 3)
+    assert work(c, worker).job_ids == [first]
+    writer.execute(limit, (json.dumps({"max_running": 2, "rate": "200/m"}),))
+    ok(c, worker, first)
+    assert work(c, worker, 2).job_ids == [second]
+    writer.commit()
+    assert work(c, worker, 3).job_ids == [third]
+    assert column(c, "SELECT job_id FROM pgqueue.slots ORDER BY 1") == [second, third]
 
 
 def test_a_finish_that_keeps_nothing_beside_a_producer_of_the_same_key(

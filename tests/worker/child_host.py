@@ -6,7 +6,6 @@ Run as a program it is the child; `Host` starts it and speaks frames with it.
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from pgqueue.worker.frames import (
     unpack_answer,
     unpack_ids,
 )
-from tests.helpers import ROOT
+from tests.fixtures import warm
 
 _PATIENCE = 20.0
 
@@ -54,14 +53,13 @@ class Host:
         with tempfile.TemporaryFile() as memory:
             memory.truncate(Slots.size(threads))
             self.slots = Slots(memory.fileno(), threads)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.worker.child_host",
-                 str(theirs.fileno()), str(memory.fileno()), str(threads), app, str(timeout)],
-                pass_fds=[theirs.fileno(), memory.fileno()],
-                cwd=ROOT,
+            self._process = warm.start(
+                [str(threads), app, str(timeout)],
                 env={**os.environ, **(env or {})},
-                stderr=self.said,
-            )  # fmt: skip
+                log=self.said,
+                module="tests.worker.child_host",
+                fds=[theirs.fileno(), memory.fileno()],
+            )
         theirs.close()
         self._socket = ours
         self._socket.settimeout(_PATIENCE)

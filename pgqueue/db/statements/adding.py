@@ -198,7 +198,7 @@ def enqueue_dated(job: JobSpec) -> Statement[tuple[Enqueued, datetime]]:
             text="SELECT e.job_id, e.duplicate, EXTRACT(EPOCH FROM coalesce((SELECT j.created_at"
             " FROM pgqueue.jobs AS j WHERE j.id = e.job_id), clock_timestamp()))"
             " FROM pgqueue.enqueue_each(CAST(CAST(%(jobs)s AS text) AS jsonb)) AS e",
-            params={"jobs": _sized(f"[{_object(job)}]")},
+            params={"jobs": _sized(f"[{object_of(job)}]")},
             decode=lambda rows: (_enqueued(rows)[0], as_moment(rows[0][2])),
         )
     plain = enqueue(job)
@@ -225,7 +225,7 @@ def enqueue_each(jobs: Iterable[JobSpec]) -> Statement[list[Enqueued]]:
     Raises:
         RefusedJobError: they are too large for one statement.
     """
-    text = _sized("[" + ",".join([_object(job) for job in jobs]) + "]")
+    text = _sized("[" + ",".join([object_of(job) for job in jobs]) + "]")
     return Statement(
         text="SELECT e.job_id, e.duplicate"
         " FROM pgqueue.enqueue_each(CAST(CAST(%(jobs)s AS text) AS jsonb)) AS e",
@@ -318,7 +318,7 @@ def _runs(jobs: Iterable[JobSpec]) -> Iterable[str]:
         yield f'{head},"args":[{args}]{kwargs}}}'
 
 
-def _object(job: JobSpec) -> str:
+def object_of(job: JobSpec) -> str:
     """Write one job as a JSON object, as `pgqueue.enqueue_each` takes it."""
     params = columns_of(job.options) | {"task": job.task}
     _set_concurrency(params, job)

@@ -29,6 +29,11 @@ _CREATE: Final = (
     " meta => CAST(CAST(%(meta)s AS text) AS jsonb),"
     " parent_id => CAST(CAST(%(parent)s AS text) AS bigint))"
 )
+# Together: a worker that saw the job before would start it.
+_LAST: Final = (
+    "SELECT e.job_id, CAST(pgqueue.set_last_job(CAST(CAST(%(id)s AS text) AS bigint), e.job_id)"
+    " AS text) FROM pgqueue.enqueue_each(CAST(CAST(%(jobs)s AS text) AS jsonb)) AS e"
+)
 _PROGRESS: Final = (
     "SELECT o.id, o.name, o.state, o.total, o.waiting, o.running, o.succeeded, o.failed,"
     " o.cancelled, o.skipped, o.remaining_seconds, EXTRACT(EPOCH FROM o.created_at),"
@@ -67,6 +72,19 @@ def empty_group(
 def close_group(group_id: int) -> Statement[str]:
     """Let a group end when all its jobs have; gives its state."""
     return _call("SELECT pgqueue.close_group(" + _ID + ")", group_id, first_str)
+
+
+def add_last(group_id: int, item: str) -> Statement[int]:
+    """Enqueue the job of a group that waits for all others; gives its id.
+
+    Args:
+        item: a JSON object, from `adding.object_of`.
+    """
+    return Statement(
+        text=_LAST,
+        params={"id": str(group_id), "jobs": f"[{item}]"},
+        decode=first_int,
+    )
 
 
 def cancel_group(group_id: int, reason: str | None) -> Statement[int]:

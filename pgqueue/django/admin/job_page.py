@@ -70,7 +70,7 @@ def respond(page: Any, request: HttpRequest, object_id: str, extra: Any) -> Http
         progress=bar(job.fraction, job.progress_note)
         if job.fraction is not None and job.state != "succeeded"
         else None,
-        facts=[*_facts(job, _worker(job)), *ties_of(job, request, page.admin_site)],
+        facts=[*_facts(job, _worker(job), request, site), *ties_of(job, request, page.admin_site)],
         lines=_lines(job) if shows_payload else (),
         shows_payload=shows_payload,
         payload=_payload(job) if shows_payload else (),
@@ -142,7 +142,7 @@ def _payload(job: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
+def _facts(job: Any, worker: Any, request: HttpRequest, site: str) -> list[tuple[str, Any]]:
     """List what is known, label and value; what is not known is left out."""
     started, ended = job.started_at, job.finished_at
     due = job.due_at if job.state == "scheduled" else job.run_at
@@ -151,8 +151,8 @@ def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
         due = None
     waited = started - max(job.created_at, job.run_at or job.created_at) if started else None
     facts: list[tuple[str, Any]] = [
-        (_("Task"), _to_list(job, "task")),
-        (_("Queue"), _to_list(job, "queue")),
+        (_("Task"), _to_list(job, "task", site)),
+        (_("Queue"), _to_list(job, "queue", site)),
         (_("Priority"), str(job.current_priority)),
         (_("Attempts"), _attempts(job)),
         (_("Enqueued"), whole(job.created_at)),
@@ -172,7 +172,7 @@ def _facts(job: Any, worker: Any) -> list[tuple[str, Any]]:
         if started is not None:
             facts.append((_("Took"), span(ended - started)))
     if worker is not None:
-        facts.append((_("Worker"), _to_worker(worker)))
+        facts.append((_("Worker"), _to_worker(worker, request, site)))
     if job.state in ("scheduled", "blocked"):
         facts.append((_("Waits because"), reason_of(job)))
     if job.stop_asked_at is not None and job.state == "running":
@@ -196,16 +196,18 @@ def _attempts(job: Any) -> str:
     return text
 
 
-def _to_list(job: Any, name: str) -> Any:
+def _to_list(job: Any, name: str, site: str) -> Any:
     value = getattr(job, name) or ""
     return format_html(
         '<a href="{}?{}">{}</a>',
-        reverse("admin:pgqueue_job_changelist"), urlencode({name: value}), value,
+        reverse(f"{site}:pgqueue_job_changelist"), urlencode({name: value}), value,
     )  # fmt: skip
 
 
-def _to_worker(worker: Any) -> Any:
+def _to_worker(worker: Any, request: HttpRequest, site: str) -> Any:
     if not isinstance(worker, Worker):
         return _("%(id)s, which is gone") % {"id": worker}
-    address = reverse("admin:pgqueue_worker_change", args=[worker.pk])
+    if not may(request, "view_worker"):
+        return f"{worker.name} ({worker.pk})"
+    address = reverse(f"{site}:pgqueue_worker_change", args=[worker.pk])
     return format_html('<a href="{}">{} ({})</a>', address, worker.name, worker.pk)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -57,6 +58,12 @@ class MomentField(forms.DateTimeField):
     widget = forms.DateTimeInput(
         format="%Y-%m-%dT%H:%M:%S", attrs={"type": "datetime-local", "step": "1"}
     )
+
+    def clean(self, value: Any) -> Any:
+        """Give an instant, where the project's own times have no zone (USE_TZ) too."""
+        found = super().clean(value)
+        naive = found is not None and timezone.is_naive(found)
+        return timezone.make_aware(found, timezone.get_default_timezone()) if naive else found
 
 
 class JsonField(forms.CharField):

@@ -1,5 +1,6 @@
 """The schedules in the admin: what recurs, when it runs next, what came of it; make and change."""
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from zoneinfo import available_timezones
@@ -15,7 +16,7 @@ from django.http import (
     JsonResponse,
 )
 from django.urls import path, reverse
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -201,7 +202,7 @@ class ScheduleAdmin(QueuePage):
         if form.recurrence is not None:
             rule = form.recurrence
             found["words"] = in_words(rule.kind, rule.text, rule.timezone, rule.starts_at)
-            slots = rule.preview(_NEXT, timezone.now())
+            slots = rule.preview(_NEXT, dt.datetime.now(dt.UTC))
             found["next"] = [_slot(slot, rule.timezone) for slot in slots]
         return JsonResponse(found)
 

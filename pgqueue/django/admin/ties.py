@@ -32,17 +32,24 @@ def ties_of(job: Any, request: HttpRequest, site: Any) -> list[tuple[Any, Any]]:
     if job.objects_text and may(request, "view_job_payload"):
         facts.append((_("Given"), _objects(job.objects_text, request, site)))
     if job.schedule:
-        facts.append((_("Schedule"), _schedule(job.schedule, links=may(request, "view_schedule"))))
+        facts.append(
+            (
+                _("Schedule"),
+                _schedule(job.schedule, site.name if may(request, "view_schedule") else None),
+            )
+        )
     if job.planned_at and (planned := search.moment(job.planned_at[:64])):
         facts.append((_("Planned for"), whole(planned)))
     if job.group_id is not None:
-        facts.append((_("Group"), _group(job.group_id, links=may(request, "view_group"))))
+        facts.append(
+            (_("Group"), _group(job.group_id, site.name if may(request, "view_group") else None))
+        )
     if job.after:
-        facts.append((_("Runs after"), _jobs(job.after)))
+        facts.append((_("Runs after"), _jobs(job.after, site.name)))
     if job.has_dependents:
         found = JobDependency.objects.using(conf.database()).filter(parent_id=job.pk)
         ids = list(found.order_by("child_id").values_list("child_id", flat=True)[: _MOST + 1])
-        facts.append((_("Then run"), _jobs(ids, counted=False)))
+        facts.append((_("Then run"), _jobs(ids, site.name, counted=False)))
     for event, label in _EVENTS.items():
         if task := _callback(job.callbacks, event):
             facts.append((label, cut(task)))
@@ -87,13 +94,13 @@ def _object(name: str, request: HttpRequest, site: Any) -> Any:
         return words
 
 
-def _schedule(name: str, *, links: bool) -> Any:
-    if not links:
+def _schedule(name: str, site: str | None) -> Any:
+    if site is None:
         return cut(name)
-    return _link(reverse("admin:pgqueue_schedule_change", args=[quote(name)]), cut(name))
+    return _link(reverse(f"{site}:pgqueue_schedule_change", args=[quote(name)]), cut(name))
 
 
-def _group(group_id: int, *, links: bool) -> Any:
+def _group(group_id: int, site: str | None) -> Any:
     name = (
         Group.objects.using(conf.database())
         .filter(pk=group_id)
@@ -101,19 +108,20 @@ def _group(group_id: int, *, links: bool) -> Any:
         .first()
     )
     shown = f"{group_id} {cut(name, 80)}" if name else str(group_id)
-    if not links:
+    if site is None:
         return shown
-    return _link(reverse("admin:pgqueue_group_change", args=[group_id]), shown)
+    return _link(reverse(f"{site}:pgqueue_group_change", args=[group_id]), shown)
 
 
-def _jobs(ids: Iterable[int], *, counted: bool = True) -> Any:
+def _jobs(ids: Iterable[int], site: str, *, counted: bool = True) -> Any:
     """Name jobs, the first of them.
 
     Args:
+        site: the admin that they are shown in.
         counted: whether `ids` are all there are, or one more than are shown.
     """
     known = list(ids)
-    text = format_html_join(", ", "{}", ((_job(one),) for one in known[:_MOST]))
+    text = format_html_join(", ", "{}", ((_job(one, site),) for one in known[:_MOST]))
     more = len(known) - _MOST
     if more <= 0:
         return text
@@ -122,8 +130,8 @@ def _jobs(ids: Iterable[int], *, counted: bool = True) -> Any:
     )
 
 
-def _job(job_id: int) -> Any:
-    return _link(reverse("admin:pgqueue_job_change", args=[job_id]), job_id)
+def _job(job_id: int, site: str) -> Any:
+    return _link(reverse(f"{site}:pgqueue_job_change", args=[job_id]), job_id)
 
 
 def _callback(callbacks: Any, event: str) -> str:

@@ -419,3 +419,17 @@ def test_a_time_zone_that_there_is_not_is_said_beside_it(root: Any, c: Connectio
     assert "did you mean 'Europe/Berlin'?" in errors["timezone"][0]
     response = root.post(f"{SCHEDULES}add/", given)
     assert list(response.context["form"].errors) == ["timezone"]
+
+
+def test_times_of_a_project_without_time_zones(root: Any, c: Connection) -> None:
+    given = {**GIVEN, "kind": "every", "rule": "1 day", "starts_at": "2090-05-05T12:00:00"}
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin"):
+        found = root.post(f"{SCHEDULES}preview/", given).json()
+        assert found["errors"] == {}
+        assert found["next"][0].endswith("12:00:00 CEST")
+        assert root.post(f"{SCHEDULES}add/", given).status_code == 302
+        query = "SELECT starts_at AT TIME ZONE 'UTC' FROM pgqueue.schedules"
+        assert c.execute(query).fetchone() == (dt.datetime(2090, 5, 5, 10),)
+        # What is shown is saved as it was.
+        form = root.get(address("report")).context["form"]
+        assert 'value="2090-05-05T12:00:00"' in str(form["starts_at"])

@@ -174,3 +174,10 @@ def test_no_worker_is_in_red(root: Any, c: Connection) -> None:
     dashboard = importlib.import_module("pgqueue.django.admin.dashboard")
     dashboard.forget()
     assert tile.format("", 1) in text_of(root.get(page))
+
+
+def test_there_are_no_links_to_what_one_may_not_see(login: Any, c: Connection) -> None:
+    job = factories.running(c)
+    page = f"{JOBS}{job}/change/"
+    assert "/worker/" in text_of(login("view_job", "view_worker").get(page))
+    assert "/worker/" not in text_of(login("view_job").get(page))
