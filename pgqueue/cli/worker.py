@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import Final
 
 from pgqueue.cli.parser import Parser, duration, size, whole
-from pgqueue.core.errors import ConfigurationError, shown, suggest
+from pgqueue.core.errors import ConfigurationError, ConnectionLostError, shown, suggest
 from pgqueue.core.queue_list import parse_queues
 from pgqueue.db import connections, schema
 from pgqueue.worker import logs, seed
@@ -160,14 +160,28 @@ def _run(words: Namespace) -> int:
         log_json=bool(words.json),
         **{name: value for name, value in given.items() if value is not None},
     )
-    with connections.opened(dsn) as connection:
-        schema.check(connection)
+    _check_schema(dsn)
     if dsn:
         # A task that enqueues does so in the same database; the environment is no argument that
         # others could read.
         os.environ[connections.DSN_VARIABLE] = dsn
     run(config, words.version)
     return 0
+
+
+def _check_schema(dsn: str | None) -> None:
+    """Hold the schema to our version; a connection that breaks meanwhile says nothing about it."""
+    for may_repeat in (True, True, False):
+        reached = False
+        try:
+            with connections.opened(dsn) as connection:
+                reached = True
+                schema.check(connection)
+        except ConnectionLostError:
+            if not (reached and may_repeat):
+                raise
+        else:
+            return
 
 
 def _configure_logging(words: Namespace) -> None:

@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pgqueue import PgQueue
+from pgqueue.__main__ import main
+from pgqueue.cli import worker as worker_command
+from pgqueue.db import schema
 from tests.cli.conftest import Cli, answer, sentence
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
@@ -185,3 +190,29 @@ def test_signals_stop_a_worker_quietly(worker: StartWorker, number: int) -> None
     assert running.process.wait(30) == 0
     assert "Traceback" not in running.log()
     assert "stopping: running jobs have 30 s to end" in running.log()
+
+
+@pytest.mark.parametrize("breaks", [2, 3])
+def test_the_look_at_the_schema_is_repeated_where_its_connection_breaks(
+    breaks: int, db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check, ran = schema.check, []
+    left = [True] * breaks
+
+    def breaking(connection: psycopg.Connection[Any]) -> None:
+        if left:
+            left.pop()
+            connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        check(connection)
+
+    # The command leaves it to its tasks.
+    monkeypatch.setenv("PGQUEUE_DSN", db.dsn)
+    monkeypatch.setattr(schema, "check", breaking)
+    monkeypatch.setattr(worker_command, "run", lambda config, version: ran.append(config))
+    code = main(["worker", "--dsn", db.dsn])
+    said = capsys.readouterr().err
+    if breaks == 2:
+        assert (code, len(ran), said) == (0, 1, "")
+    else:
+        assert (code, ran) == (3, [])
+        assert "broke during the call" in said
