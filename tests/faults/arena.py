@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -203,15 +202,7 @@ class Arena:
     ) -> "Forked | subprocess.Popen[bytes]":
         if self.program == PROGRAM:
             return warm.start(words, env=environment, log=log)
-        return subprocess.Popen(
-            [sys.executable, *self.program, *words],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        return warm.start_from_nothing([*self.program, *words], env=environment, log=log)
 
     def replace(self, worker: Worker) -> Worker:
         """Start another in the place of one that ended, in the same way."""
