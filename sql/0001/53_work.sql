@@ -63,8 +63,8 @@ DECLARE
     v_fence bigint;
     v_ticks boolean := work.at IS NULL;
 BEGIN
-    work.at := coalesce(work.at, clock_timestamp());
     PERFORM pg_advisory_xact_lock(70677105, (work.worker_id % 2147483647)::integer);
+    work.at := coalesce(work.at, clock_timestamp());
     SELECT w.fence INTO v_fence FROM pgqueue.workers AS w WHERE w.id = work.worker_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING

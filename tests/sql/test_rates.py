@@ -65,7 +65,7 @@ def test_who_waited_on_the_way_does_not_date_starts_back(db: Database) -> None:
     c, holding, slow = db.connect(), db.connect(autocommit=False), db.connect()
     worker = factories.worker(c)
     jobs = rated(c, 3)
-    holding.execute("SELECT pg_advisory_xact_lock(70677105, %s)", [worker])
+    holding.execute("LOCK pgqueue.queues")
     call = "SELECT job_ids FROM pgqueue.work(%s, 1, '{default}', 10)"
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         working = pool.submit(lambda: one(slow, call, worker))
