@@ -14,6 +14,8 @@ from pgqueue.worker.frames import Answer, FrameReader, Kind, Slots, SlotState, p
 
 #: Seconds of work that a child should hold: enough to hide the round trip of the next batch.
 _AHEAD = 0.025
+#: Seconds after which unstarted jobs behind a busy slot are asked back.
+_STALE = 0.1
 #: Seconds between the end of a soft timeout and the kill.
 HARD_AFTER = 5.0
 #: Seconds between two tries after many failures, and between two lines of the log about them.
@@ -189,6 +191,14 @@ class ChildProcess:
             self.mean_us = mean if old is None else 0.7 * old + 0.3 * mean
         if self.asked_back and len(self.held) <= self.slots.count:
             self.asked_back = False
+
+    def ask_back(self, now: float) -> None:
+        """Ask for what waits behind a long job, which must not hold the others."""
+        waiting = len(self.held) - self.slots.count
+        if waiting > 0 and not self.asked_back and now - self.heard_at > _STALE:
+            self.asked_back = True
+            self.mean_us = _STALE * 1_000_000
+            self.send(pack(Kind.RETURN))
 
     def overstayed(self, now: float) -> str | None:
         """Tell why it must be killed: a job runs on after its limit, or though it was cancelled."""

@@ -22,8 +22,6 @@ from pgqueue.worker.recycle import Recycler
 
 log = logging.getLogger("pgqueue.worker")
 
-#: Seconds after which unstarted jobs behind a busy slot are asked back.
-_STALE = 0.1
 #: Seconds that a child has to end after it has closed its socket.
 _DEAF = 1.0
 
@@ -136,10 +134,17 @@ class Pool:
         return not all(any(job in child.held for child in self._children) for job in asked)
 
     def disown(self, ids: Iterable[int]) -> None:
-        """Forget jobs that are no longer ours; their answers will be refused."""
-        for job in ids:
-            for child in self._children:
-                child.held.pop(job, None)
+        """Kill the children that have jobs which are no longer ours: others may run them by now.
+        What else they held goes back; of those jobs nothing is told."""
+        gone = frozenset(ids)
+        for child in list(self._children):
+            if gone.isdisjoint(child.held):
+                continue
+            # What is finished in the database already may only not have been read yet.
+            self._drain(child)
+            if lost := gone.intersection(child.held):
+                child.kill(f"{len(lost)} of its jobs are not this worker's any more")
+                self._bury(child, f"killed: {child.killed}", lost)
 
     def give_back(self) -> None:
         """Ask the children for what they have not started."""
@@ -234,12 +239,7 @@ class Pool:
             why = child.overstayed(now)
             if why is not None and not child.killed:
                 child.kill(why)
-            waiting = len(child.held) - child.slots.count
-            if waiting > 0 and not child.asked_back and now - child.heard_at > _STALE:
-                # One long job must not hold the others behind it.
-                child.asked_back = True
-                child.mean_us = _STALE * 1_000_000
-                child.send(pack(Kind.RETURN))
+            child.ask_back(now)
 
     def _may_give(self) -> bool:
         self.check_lease()
@@ -380,10 +380,10 @@ class Pool:
             while data := child.connection.recv(1 << 20):
                 self._take(child, data)
 
-    def _bury(self, child: ChildProcess, how: str) -> None:
+    def _bury(self, child: ChildProcess, how: str, lost: frozenset[int] = frozenset()) -> None:
         if child not in self._children:
             return
-        casualties = child.casualties()
+        casualties = [one for one in child.casualties() if one.job_id not in lost]
         self._forget(child)
         say = not child.quitting or bool(casualties)
         if not (child.greeted or child.killed):

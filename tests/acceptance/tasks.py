@@ -139,6 +139,17 @@ def until_file(path: str) -> None:
 
 
 @task
+def first_stays(path: str) -> None:
+    """Write the process into a file, without a database; the first one stays for ever."""
+    with open(path, "a+") as file:
+        file.seek(0)
+        first = not file.read()
+        file.write(f"{os.getpid()}\n")
+    while first:
+        time.sleep(0.02)
+
+
+@task
 def note_and_gate(text: str, number: int) -> None:
     note(text)
     pass_gate(number)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,36 @@ def test_the_server_is_restarted(
     assert len(set(said)) == len(said), said
     assert running.log().count("connected again") == 1
     assert "Traceback" not in running.log()
+
+
+def test_the_server_forgets_a_claim(
+    postgres_bin: str | None, tmp_path: Path, worker: StartWorker
+) -> None:
+    """A claim is not flushed, so that a crash may take it back; the copy that runs is ended."""
+    seen = tmp_path / "processes"
+    with start_server(postgres_bin) as own:
+        with psycopg.connect(own.dsn(), autocommit=True) as connection:
+            schema.upgrade(connection)
+        jobs = Jobs(own.dsn())
+        running = worker("--processes", "1", "--heartbeat", "5", dsn=own.dsn(), ready=False)
+        jobs.wait(jobs.add("noop"))
+        # Nobody else commits what is to be flushed, and who would do it by and by stands still.
+        eventually(lambda: "leading" in running.log())
+        writer = jobs.value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+        os.kill(writer, signal.SIGSTOP)
+        job = jobs.add("first_stays", str(seen))
+        eventually(lambda: seen.exists() and seen.read_text().count("\n") == 1)
+        jobs.close()
+        os.kill(writer, signal.SIGKILL)  # the server crashes with it, and recovers by itself
+        eventually(lambda: seen.read_text().count("\n") == 2, timeout=60)
+        row = jobs.wait(job)
+        assert (row["attempt"], row["lost"], row["crashes"]) == (1, 0, 0)
+        first, second = seen.read_text().split()
+        assert first != second
+        eventually(lambda: not Path("/proc", first).exists())
+        assert stop(running)["lost_leases"] == 0
+        assert "killed: 1 of its jobs are not this worker's any more; it held 0" in running.log()
+        jobs.close()
 
 
 def test_a_server_that_stays_away(

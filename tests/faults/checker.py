@@ -147,25 +147,33 @@ def _crashes(story: Story) -> list[Fault]:
 def attempt_reuse(story: Story) -> list[Finding]:
     """One attempt number, started twice; forgiven where the server lost what it had not flushed."""
     found = []
-    crashes = _crashes(story)
     for key, executions in story.executions.items():
         seen: dict[int, Execution] = {}
         for one in executions:
             earlier = seen.get(one.attempt)
-            if earlier is not None and not any(
-                fault.lies_over(earlier.begun - _UNFLUSHED, one.begun) for fault in crashes
-            ):
+            if earlier is not None and not _forgotten(story, earlier, one):
                 found.append(f"{key}: attempt {one.attempt} started twice")
             seen[one.attempt] = one
     return found
 
 
+def _forgotten(story: Story, before: Execution, after: Execution) -> bool:
+    """Whether the server crashed before it had flushed the claim of the first, and knew nothing of
+    it any more when it gave the second."""
+    return before.attempt == after.attempt and any(
+        fault.lies_over(before.begun - _UNFLUSHED, after.begun) for fault in _crashes(story)
+    )
+
+
 def overlap(story: Story) -> list[Finding]:
-    """Two executions of one job at one instant; one that was cut short ends with its last sign."""
+    """Two executions of one job at one instant; one that was cut short ends with its last sign.
+
+    Forgiven where the server forgot the first: its worker ends it only when it has come back.
+    """
     found = []
     for key, executions in story.executions.items():
         for before, after in _neighbours(executions):
-            if after.begun < before.last:
+            if after.begun < before.last and not _forgotten(story, before, after):
                 found.append(
                     f"{key}: attempt {after.attempt} began {(before.last - after.begun) / 1e6:.0f} "
                     f"ms before attempt {before.attempt} ended"

@@ -231,6 +231,12 @@ CASES: list[tuple[str, Tale, Tale]] = [
         good().fault((11, 30), "server").run("a", 2, (15, 50)),
         good().fault((11, 30), "server").run("a", 2, (21, 50)),
     ),
+    # A server that crashed may have forgotten the first; but not that it had been taken before.
+    (
+        "overlap",
+        good().fault((11, 30), "crash").run("a", 2, (15, 50)),
+        good().fault((11, 13), "crash").run("a", 1, (15, 50)),
+    ),
     # An execution that was cut short ends with its last sign of life.
     (
         "overlap",
