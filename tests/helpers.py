@@ -7,12 +7,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 
 #: The top of the checkout.
 ROOT = Path(__file__).resolve().parents[1]
+
+#: Seconds until what is waited for counts as missing. Nothing takes longer for it but a failure.
+PATIENCE: Final = 60.0
 
 #: Seconds between two looks: at first, and at most.
 _LOOK = 0.01
@@ -24,7 +27,7 @@ def _pause(begun: float) -> float:
     return min(_SELDOM, max(_LOOK, (time.monotonic() - begun) / 10))
 
 
-def eventually(assertion: Callable[[], T], timeout: float = 20) -> T:
+def eventually(assertion: Callable[[], T], timeout: float = PATIENCE) -> T:
     """Call until it holds: it raises no AssertionError and returns something true, or None.
 
     So both a function of `assert` statements and `lambda: count() == 3` can be given.
@@ -34,26 +37,30 @@ def eventually(assertion: Callable[[], T], timeout: float = 20) -> T:
     """
     begun = time.monotonic()
     while True:
+        # Before it looks: whoever is held up in between looks once more.
+        last = time.monotonic() > begun + timeout
         try:
             found = assertion()
             assert found is None or found, f"still {found!r} after {timeout} s"
             return found
         except AssertionError:
-            if time.monotonic() > begun + timeout:
+            if last:
                 raise
         time.sleep(_pause(begun))
 
 
-async def aeventually(assertion: Callable[[], Awaitable[T]], timeout: float = 20) -> T:
+async def aeventually(assertion: Callable[[], Awaitable[T]], timeout: float = PATIENCE) -> T:
     """Await until it holds; see `eventually`."""
     begun = time.monotonic()
     while True:
+        # Before it looks: whoever is held up in between looks once more.
+        last = time.monotonic() > begun + timeout
         try:
             found = await assertion()
             assert found is None or found, f"still {found!r} after {timeout} s"
             return found
         except AssertionError:
-            if time.monotonic() > begun + timeout:
+            if last:
                 raise
         await asyncio.sleep(_pause(begun))
 

@@ -280,21 +280,29 @@ class Doorbell:
         while True:
             self._probe_mark = f"probe {session.backend_pid} {time.monotonic_ns()}"
             self._probed.clear()
-            with contextlib.suppress(ConnectionLostError, StatementError):
-                await worker_calls.probe(session, self._probe_mark)
+            sent = True
             try:
-                await asyncio.wait_for(self._probed.wait(), _PROBE_WITHIN)
-            except TimeoutError:
-                if session.lost.done():
+                await worker_calls.probe(session, self._probe_mark)
+            except StatementError:
+                # What was not sent, as while the queue of notifications is full, tells nothing.
+                sent = False
+            except ConnectionLostError:
+                return
+            if sent:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._probed.wait(), _PROBE_WITHIN)
+                # It may have come in the moment in which a process that was frozen goes on.
+                if self._probed.is_set():
+                    heard = True
+                    self._hears_now(True)
+                elif session.lost.done():
                     return
-                if heard:
+                elif heard:
                     log.warning("listener: no notification arrives any more; connecting anew")
                     session.close()
                     return
-                self._hears_now(False)
-            else:
-                heard = True
-                self._hears_now(True)
+                else:
+                    self._hears_now(False)
             await asyncio.sleep(min(_PROBE_EVERY, _PROBE_BEATS * self._heartbeat))
 
     def _notified(self, channel: str, payload: str) -> None:

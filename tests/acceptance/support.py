@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from tests.acceptance.tasks import GATE
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import RunningWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 PREFIX = "tests.acceptance.tasks."
 
@@ -96,7 +96,7 @@ class Jobs:
             )
         }
 
-    def wait(self, job: int, state: str = "succeeded", timeout: float = 20) -> Row:
+    def wait(self, job: int, state: str = "succeeded", timeout: float = PATIENCE) -> Row:
         """Wait until a job is in a state; give its row."""
 
         def reached() -> Row:
@@ -106,7 +106,7 @@ class Jobs:
 
         return eventually(reached, timeout)
 
-    def wait_all(self, ids: list[int], state: str = "succeeded", timeout: float = 30) -> None:
+    def wait_all(self, ids: list[int], state: str = "succeeded", timeout: float = PATIENCE) -> None:
         """Wait until all of these are in a state."""
 
         def reached() -> None:

@@ -59,6 +59,7 @@ class Proxy:
         self.entrance: Entrance = "pass"
         self._connections: list[Connection] = []
         self._lives: set[asyncio.Task[None]] = set()
+        self._place: socket.socket | None = None
         self._door: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -106,6 +107,11 @@ class Proxy:
             for one in tuple(self._connections)
             if listens in (None, one.listens) and works in (None, one.works)
         ]
+
+    def worker_sleeps(self) -> bool:
+        """Whether every worker behind it sleeps behind its doorbell, past its last look."""
+        listeners = self.connections(listens=True)
+        return bool(listeners) and all(one.asleep for one in listeners)
 
     def trap(self, text: str, fault: Fault = "cut", **options: Any) -> Trap:
         """Lay a trap; see `Trap` for the options."""
@@ -159,13 +165,21 @@ class Proxy:
     def _open(self) -> None:
         if self._door is not None:
             return
-        self._door = door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((self.listen, self.port))
+        if self._place is None:
+            # Keeps the port from others while the door is shut; nobody is let in by it.
+            self._place = self._bound()
+        self._door = door = self._bound()
         door.listen(100)
         door.setblocking(False)
-        self.port = door.getsockname()[1]
         self._loop.add_reader(door.fileno(), self._accept, door)
+
+    def _bound(self) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((self.listen, self.port))
+        self.port = made.getsockname()[1]
+        return made
 
     def _shut(self) -> None:
         if self._door is not None:
@@ -194,6 +208,8 @@ class Proxy:
     async def _end_all(self, *, reset: bool, quit: bool) -> None:
         if quit:
             self._shut()
+            if self._place is not None:
+                self._place.close()
         for one in tuple(self._connections):
             await one.end(reset=reset)
         await asyncio.gather(*self._lives, return_exceptions=True)

@@ -93,6 +93,10 @@ class Connection:
         #: Texts of statements carried out that named these.
         self.listens = False
         self.works = False
+        #: Whether it is a worker's listener that has looked for jobs a last time, found none, and
+        #: was not rung since: nothing but a ring or the clock makes its worker call again.
+        self.asleep = False
+        self._looks_last = False
         #: The last parameters that the client sent, as they travelled.
         self.bound = b""
         #: Notifications handed on and held back.
@@ -233,6 +237,9 @@ class Connection:
             return None
         self.listens = self.listens or statement.upper().startswith("LISTEN")
         self.works = self.works or "pgqueue.work(" in statement
+        self._looks_last = "pgqueue.waiting(" in statement
+        if self._looks_last or "pgqueue.arm(" in statement or "pgqueue.disarm(" in statement:
+            self.asleep = False
         for trap in self._proxy.traps:
             if trap.springs(self, statement):
                 if trap.at == "request":
@@ -264,7 +271,10 @@ class Connection:
             return fault
         if message.kind == b"K":
             self.backend_pid = wire.backend_pid(message)
+        if message.kind == b"D" and self._looks_last:
+            self.asleep = wire.only_value(message) == b"f"
         if message.kind == b"A":
+            self.asleep = self.asleep and wire.channel(message) != "pgqueue"
             if self._proxy.drops_notifications:
                 self.dropped += 1
                 return None

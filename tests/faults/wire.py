@@ -107,6 +107,11 @@ def backend_pid(message: Message) -> int:
     return int(struct.unpack_from("!i", message.body)[0])
 
 
+def only_value(message: Message) -> bytes:
+    """Read the value in a DataRow message of one column, in the form it was asked for."""
+    return message.body[6:]
+
+
 def channel(message: Message) -> str:
     """Read the channel of a NotificationResponse message."""
     return message.body[4:].partition(b"\0")[0].decode(errors="replace")
