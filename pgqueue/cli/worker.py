@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from argparse import Namespace
 from typing import Final
 
@@ -13,9 +14,13 @@ from pgqueue.db import connections, schema
 from pgqueue.worker import logs, seed
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import run
+from pgqueue.worker.trouble import Trouble
 
 #: The environment variable that holds the DSN of the listener where none was given.
 LISTEN_VARIABLE: Final = "PGQUEUE_LISTEN_DSN"
+
+#: Seconds in which a server that is there, but starts or ends, has to be ready for us.
+_PATIENCE: Final = 60.0
 
 _NUMBERS = ("processes", "threads", "max_jobs", "max_rss")
 _DURATIONS = (
@@ -160,7 +165,7 @@ def _run(words: Namespace) -> int:
         log_json=bool(words.json),
         **{name: value for name, value in given.items() if value is not None},
     )
-    _check_schema(dsn)
+    _check_schema(dsn, config.max_outage or _PATIENCE)
     if dsn:
         # A task that enqueues does so in the same database; the environment is no argument that
         # others could read.
@@ -169,19 +174,23 @@ def _run(words: Namespace) -> int:
     return 0
 
 
-def _check_schema(dsn: str | None) -> None:
-    """Hold the schema to our version; a connection that breaks meanwhile says nothing about it."""
-    for may_repeat in (True, True, False):
-        reached = False
+def _check_schema(dsn: str | None, patience: float) -> None:
+    """Hold the schema to our version; wait for a server that is there, and starts or ends, or
+    breaks the connection: it says nothing about the schema."""
+    until = time.monotonic() + patience
+    trouble = Trouble("start")
+    is_there = False
+    while True:
         try:
             with connections.opened(dsn) as connection:
-                reached = True
+                is_there = True
                 schema.check(connection)
-        except ConnectionLostError:
-            if not (reached and may_repeat):
-                raise
-        else:
             return
+        except ConnectionLostError as error:
+            is_there = is_there or connections.says_server_starts_or_ends(error)
+            if not is_there or time.monotonic() > until:
+                raise
+            time.sleep(trouble.failed(error))
 
 
 def _configure_logging(words: Namespace) -> None:

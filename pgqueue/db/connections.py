@@ -38,7 +38,8 @@ _SINCE_17: Final[dict[str, str]] = {"transaction_timeout": "0"}
 _CONNECT_TIMEOUT: Final = "10"
 
 # Nobody listens there; the socket's file is gone; and what a server says that starts or ends.
-_DOWN: Final = ("Connection refused", "No such file or directory", "the database system is ")
+_STARTS_OR_ENDS: Final = "the database system is "
+_DOWN: Final = ("Connection refused", "No such file or directory", _STARTS_OR_ENDS)
 
 
 def resolve(dsn: str | None) -> str:
@@ -226,6 +227,11 @@ def says_server_is_down(error: ConnectionLostError) -> bool:
     said = str(error)
     tried = said.count("connection to server")
     return 0 < tried <= sum(map(said.count, _DOWN))
+
+
+def says_server_starts_or_ends(error: ConnectionLostError) -> bool:
+    """Tell from a failed attempt to connect whether a server answered that it is not ready."""
+    return _STARTS_OR_ENDS in str(error)
 
 
 def is_alive(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:

@@ -17,6 +17,7 @@ from pgqueue import PgQueue
 from pgqueue.__main__ import main
 from pgqueue.cli import worker as worker_command
 from pgqueue.db import schema
+from pgqueue.db.embedded import EmbeddedServer
 from tests.cli.conftest import Cli, answer, sentence
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
@@ -192,12 +193,15 @@ def test_signals_stop_a_worker_quietly(worker: StartWorker, number: int) -> None
     assert "stopping: running jobs have 30 s to end" in running.log()
 
 
-@pytest.mark.parametrize("breaks", [2, 3])
+@pytest.mark.parametrize("patience", [60, 1])
 def test_the_look_at_the_schema_is_repeated_where_its_connection_breaks(
-    breaks: int, db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    patience: int,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     check, ran = schema.check, []
-    left = [True] * breaks
+    left = [True] * (3 if patience == 60 else 1_000)
 
     def breaking(connection: psycopg.Connection[Any]) -> None:
         if left:
@@ -209,10 +213,25 @@ def test_the_look_at_the_schema_is_repeated_where_its_connection_breaks(
     monkeypatch.setenv("PGQUEUE_DSN", db.dsn)
     monkeypatch.setattr(schema, "check", breaking)
     monkeypatch.setattr(worker_command, "run", lambda config, version: ran.append(config))
-    code = main(["worker", "--dsn", db.dsn])
+    code = main(["worker", "--dsn", db.dsn, "--max-outage", f"{patience}s"])
     said = capsys.readouterr().err
-    if breaks == 2:
+    if patience == 60:
         assert (code, len(ran), said) == (0, 1, "")
     else:
         assert (code, ran) == (3, [])
         assert "broke during the call" in said
+
+
+def test_a_worker_that_starts_while_the_server_ends_waits_for_it(
+    own_server: EmbeddedServer, worker: StartWorker
+) -> None:
+    with psycopg.connect(own_server.dsn(), autocommit=True) as connection:
+        schema.upgrade(connection)
+        # It ends when the last client has left, and says so to others until then.
+        os.kill(own_server.pid, signal.SIGTERM)
+        running = worker("--burst", dsn=own_server.dsn(), ready=False)
+        eventually(lambda: "the database system is shutting down" in running.log())
+        assert running.log().count("trying again") == 1
+    own_server.restart("fast")
+    assert running.process.wait(60) == 0, running.log()
+    assert "Traceback" not in running.log()
