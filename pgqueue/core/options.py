@@ -161,7 +161,12 @@ class TaskOptions:
     @classmethod
     def from_kwargs(cls, **options: object) -> Self:
         """Make options from words; one that is not known is an error with the nearest known."""
-        return cls(**_known(cls, options, "task option"))
+        made = cls(**_known(cls, options, "task option"))
+        if made.batch == 1 and "batch_wait" in options:
+            raise ConfigurationError(
+                "batch_wait waits for the jobs of a batch; give batch= with it"
+            )
+        return made
 
     def retries(self, exc: BaseException) -> bool:
         """Tell whether an exception of this class is tried again, attempts permitting."""

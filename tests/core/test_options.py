@@ -308,3 +308,12 @@ def test_wrong_queues_are_refused(given: Any, words: str) -> None:
 def test_queues_must_be_text_or_a_list_of_it(given: Any) -> None:
     with pytest.raises(ConfigurationError, match="queues must be"):
         parse_queues(given)
+
+
+def test_a_wait_for_others_needs_a_batch() -> None:
+    words = "batch_wait waits for the jobs of a batch; give batch= with it"
+    with pytest.raises(ConfigurationError, match=words):
+        TaskOptions.from_kwargs(batch_wait="1s")
+    with pytest.raises(ConfigurationError, match=words):
+        TaskOptions.from_kwargs(batch=1, batch_wait=1)
+    assert TaskOptions.from_kwargs(batch=2, batch_wait="1s").batch_wait == 1.0

@@ -27,6 +27,9 @@ _OFTEN = {"child_before_fn": 0.004, "child_after_fn": 0.004, "before_listen": 0.
 def restart(arena: Arena, mode: str) -> None:
     """Restart the server; `immediate` is a crash of it."""
     crash = mode == "immediate"
+    for worker in arena.workers:
+        # One that starts where no server is ends at once, as it should.
+        arena.wait_ready(worker)
     with arena.fault(f"restart-{mode}", scope="crash" if crash else "server"):
         arena.server.restart("immediate" if crash else "fast")
         arena.wait_heard()
