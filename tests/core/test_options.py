@@ -311,7 +311,7 @@ def test_queues_must_be_text_or_a_list_of_it(given: Any) -> None:
 
 
 def test_a_wait_for_others_needs_a_batch() -> None:
-    words = "batch_wait waits for the jobs of a batch; give batch= with it"
+    words = "batch_wait waits for a batch; give batch= with it"
     with pytest.raises(ConfigurationError, match=words):
         TaskOptions.from_kwargs(batch_wait="1s")
     with pytest.raises(ConfigurationError, match=words):
