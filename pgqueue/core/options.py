@@ -163,9 +163,7 @@ class TaskOptions:
         """Make options from words; one that is not known is an error with the nearest known."""
         made = cls(**_known(cls, options, "task option"))
         if made.batch == 1 and "batch_wait" in options:
-            raise ConfigurationError(
-                "batch_wait waits for the jobs of a batch; give batch= with it"
-            )
+            raise ConfigurationError("batch_wait waits for a batch; give batch= with it")
         return made
 
     def retries(self, exc: BaseException) -> bool:
