@@ -9,8 +9,15 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long examples take on a busy machine says nothing about them.
-settings.register_profile("pgqueue", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long examples take on a busy machine says nothing about them. They are the same in each run:
+# who looks for others does so on purpose, with many of them (PGQUEUE_STATEFUL_EXAMPLES) or with
+# PGQUEUE_OTHER_EXAMPLES=1, and not while something else is tried.
+settings.register_profile(
+    "pgqueue",
+    deadline=None,
+    derandomize=not {"PGQUEUE_STATEFUL_EXAMPLES", "PGQUEUE_OTHER_EXAMPLES"} & os.environ.keys(),
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("pgqueue")
 
 # The tests start a thousand Pythons, and to compile all modules is half of what a start takes.

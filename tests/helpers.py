@@ -70,7 +70,7 @@ def run_cli(
     dsn: str | None = None,
     env: dict[str, str] | None = None,
     input: str | None = None,
-    timeout: float = 60,
+    timeout: float = 120,
     cwd: Path = ROOT,
 ) -> "subprocess.CompletedProcess[str]":
     """Run `python -m pgqueue …` to its end.

@@ -67,6 +67,6 @@ def run(*command: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
         env={"PYTHONPATH": f"{ROOT}", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )

@@ -90,7 +90,7 @@ def test_what_the_worker_applies_is_not_sent(default: PgQueue) -> None:
     assert (job.queue, job.priority) == ("mail", 5)
     assert (job.max_attempts, job.timeout) == (None, None)
     assert job.expires_at is not None
-    assert abs(job.expires_at - job.created_at - dt.timedelta(hours=1)) < dt.timedelta(seconds=1)
+    assert abs(job.expires_at - job.created_at - dt.timedelta(hours=1)) < dt.timedelta(minutes=1)
 
 
 def test_using_sets_one_job_apart(default: PgQueue) -> None:
@@ -112,20 +112,20 @@ def test_using_sets_one_job_apart(default: PgQueue) -> None:
 def test_times_in_every_form(default: PgQueue, run_at: Any) -> None:
     job = plain.using(run_at=run_at).enqueue(1).info()
     assert job.run_at is not None
-    assert abs(job.run_at - job.created_at - dt.timedelta(minutes=5)) < dt.timedelta(seconds=1)
+    assert abs(job.run_at - job.created_at - dt.timedelta(minutes=5)) < dt.timedelta(minutes=1)
 
 
 def test_relative_times_count_from_the_statement_not_the_transaction(
     db: Database, app: PgQueue, default: PgQueue
 ) -> None:
     with psycopg.connect(db.dsn) as connection:
-        connection.execute("SELECT pg_sleep(1.1)")
+        connection.execute("SELECT pg_sleep(0.2)")
         began = connection.execute("SELECT now()").fetchone()
         handle = plain.using(run_at=1, connection=connection).enqueue(1)
     run_at = handle.info().run_at
     assert began is not None
     assert run_at is not None
-    assert run_at - began[0] >= dt.timedelta(seconds=2)
+    assert run_at - began[0] >= dt.timedelta(seconds=1.2)
 
 
 def test_every_tagged_type_comes_back(default: PgQueue) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.django_app.conftest import _project
-from tests.fixtures.databases import Database, _create, _drop
+from tests.fixtures.databases import Database, _create, _drop, settle
 from tests.helpers import ROOT, run_cli
 
 #: Of programs that a test starts.
@@ -73,7 +73,7 @@ def market_template(server: Any, template: str) -> str:
         call_command("migrate", verbosity=0)
         with connection.schema_editor() as editor:
             editor.create_model(Order)
-    database.execute("VACUUM ANALYZE")
+    settle(server, database.name)
     return database.name
 
 
@@ -83,7 +83,7 @@ def market_db(server: Any, market_template: str) -> Iterator[Database]:
     database = _create(server, market_template)
     yield database
     try:
-        problems = database.execute("SELECT * FROM pgqueue.check_invariants()")
+        problems = database.problems()
         assert problems == [], f"the test left its database inconsistent: {problems}"
     finally:
         _drop(database)

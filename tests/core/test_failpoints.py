@@ -18,7 +18,7 @@ def process(value: str | None, code: str = GO) -> "subprocess.CompletedProcess[s
     if value is not None:
         env[failpoints.VARIABLE] = value
     return subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=240
     )
 
 

@@ -19,7 +19,7 @@ from tests.helpers import ROOT
 _EXPORT = re.compile(r"export (\w+)=(\S+)")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_tutorial_can_be_followed(tmp_path: Path, postgres_bin: str | None) -> None:
     page = Page(path=DOCS / "tutorial" / "first-job.md")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
@@ -96,7 +96,7 @@ def follow(block: Block, folder: Path, environment: dict[str, str]) -> str:
         start_new_session=True,
     ) as shell:
         try:
-            said, complained = shell.communicate(timeout=100)
+            said, complained = shell.communicate(timeout=280)
         finally:
             # Nothing that it started is left behind when it takes too long.
             with contextlib.suppress(ProcessLookupError):

@@ -148,7 +148,7 @@ def test_a_stranger_with_the_locks_makes_rings_and_blocks_nobody(
     listener = SleeperSession(db)
     for number in (bucket(c, "default"), 64, 65):
         writer.execute("SELECT pg_advisory_lock(%s, %s)", (key, number))
-    c.execute("SET statement_timeout = '10 s'")
+    c.execute("SET statement_timeout = '1 min'")
     c.execute(INSERT)
     assert listener.heard() == ["default"]
     c.execute("SELECT pgqueue.dequeue(%s)", (factories.worker(c),))
@@ -172,7 +172,7 @@ def test_a_refused_arm_keeps_no_lock(db: Database, c: Connection, writer: Connec
 def test_a_sleeper_that_dies_sleeps_no_more(db: Database, c: Connection) -> None:
     sleeper, listener = SleeperSession(db), SleeperSession(db)
     sleeper.arm()
-    c.execute("SELECT pg_terminate_backend(%s, 10000)", (sleeper.c.info.backend_pid,))
+    c.execute("SELECT pg_terminate_backend(%s, 60000)", (sleeper.c.info.backend_pid,))
     c.execute(INSERT)
     assert listener.heard() == []
 

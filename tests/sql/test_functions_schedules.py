@@ -214,7 +214,7 @@ def test_a_leader_that_dies_in_between_leaves_nothing(c: Connection, db: Databas
     plan = planned(due(c)[0], AT + HOUR)
     other = db.connect(autocommit=False)
     assert fire(other, plan) == (1, 1)
-    c.execute("SELECT pg_terminate_backend(%s, 5000)", (other.info.backend_pid,))
+    c.execute("SELECT pg_terminate_backend(%s, 60000)", (other.info.backend_pid,))
     assert column(c, "SELECT count(*) FROM pgqueue.jobs") == [0]
     assert fire(c, plan) == (1, 1)
 

@@ -108,7 +108,10 @@ HEALTH = "SELECT pgqueue.health(%s)"
 
 
 def test_health_of_an_idle_system(c: Connection) -> None:
-    assert one(c, HEALTH, AT) == {
+    health = one(c, HEALTH, AT)
+    # Of the whole server: others may not have read what they listen to.
+    assert 0 <= health.pop("notification_queue") < 0.5
+    assert health == {
         "status": "ok",
         "workers": 0,
         "workers_lost": 0,
@@ -120,7 +123,6 @@ def test_health_of_an_idle_system(c: Connection) -> None:
         "unknown_task": 0,
         "paused_queues": 0,
         "first_waits_seconds": None,
-        "notification_queue": 0,
     }
 
 

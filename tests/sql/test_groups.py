@@ -456,7 +456,7 @@ def test_whoever_waits_for_a_group_is_told(db: Database, c: Connection, worker: 
     ear.execute("LISTEN pgqueue_finished")
     c.execute("SELECT pgqueue.wait_for(%s)", ([-g, job],))
     ok(c, worker, job)
-    [heard] = list(ear.notifies(timeout=20, stop_after=1))
+    [heard] = list(ear.notifies(timeout=60, stop_after=1))
     assert sorted(map(int, heard.payload.split(","))) == [-g, job]
 
 

@@ -494,7 +494,7 @@ def test_a_busy_worker_of_another_queue_rings_for_what_it_admits(db: Database) -
     sleeper.execute("LISTEN pgqueue")
     assert one(sleeper, "SELECT armed FROM pgqueue.arm('{b}')") is True
     ok(c, worker, first)
-    assert [n.payload for n in sleeper.notifies(timeout=10, stop_after=1)] == ["b"]
+    assert [n.payload for n in sleeper.notifies(timeout=60, stop_after=1)] == ["b"]
 
 
 # Fair keys

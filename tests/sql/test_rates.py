@@ -329,7 +329,7 @@ def test_the_end_of_an_older_job_is_told_to_who_came_later(db: Any) -> None:
         # The leader sleeps.
         one(leader, "SELECT pg_try_advisory_lock_shared(70677101, 65)")
         ok(c, worker, first)
-        told = [note.payload for note in leader.notifies(timeout=10, stop_after=1)]
+        told = [note.payload for note in leader.notifies(timeout=60, stop_after=1)]
         assert told == ["due"]
         leader.execute("SELECT pg_advisory_unlock_all()")
         one(c, "SELECT moved FROM pgqueue.promote()")

@@ -25,7 +25,7 @@ class Ear:
         """The ids that were told since the last call, up to a mark sent now."""
         self.c.execute("SELECT pg_notify('pgqueue_finished', 'mark')")
         found: list[int] = []
-        for notify in self.c.notifies(timeout=20):
+        for notify in self.c.notifies(timeout=60):
             if notify.payload == "mark":
                 return sorted(found)
             found += map(int, notify.payload.split(","))
@@ -110,7 +110,7 @@ def test_many_ends_are_told_in_few_notifications(c: Connection, ear: Ear) -> Non
     c.execute(WAIT, (ids,))
     c.execute("SELECT pgqueue.work(%s, 1, '{*}', 1000)", (worker,))
     ok(c, worker, *ids)
-    payloads = [notify.payload for notify in ear.c.notifies(timeout=20, stop_after=3)]
+    payloads = [notify.payload for notify in ear.c.notifies(timeout=60, stop_after=3)]
     assert len(payloads) == 3
     assert sorted(int(i) for p in payloads for i in p.split(",")) == ids
     assert ear.heard() == []

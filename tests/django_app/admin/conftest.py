@@ -8,7 +8,7 @@ import pytest
 
 from pgqueue.db.embedded import EmbeddedServer
 from tests.django_app.conftest import _project
-from tests.fixtures.databases import Database, _create, _drop
+from tests.fixtures.databases import Database, _create, _drop, settle
 
 Connection = psycopg.Connection[Any]
 
@@ -23,6 +23,7 @@ def desk_template(server: EmbeddedServer, template: str) -> str:
 
         call_command("migrate", verbosity=0)
         User.objects.create_superuser("root", password="root")
+    settle(server, made.name)
     return made.name
 
 
@@ -44,7 +45,7 @@ def desk(server: EmbeddedServer, desk_template: str) -> Iterator[Database]:
         finally:
             Template._render = plain
     try:
-        problems = database.execute("SELECT * FROM pgqueue.check_invariants()")
+        problems = database.problems()
         assert problems == []
     finally:
         _drop(database)
