@@ -189,7 +189,7 @@ def test_the_server_takes_whatever_python_lets_pass(app: PgQueue) -> None:
         # As long as the text that the server writes, so two lengths tell about where it ends.
         one, two = (len(json.dumps([make(n)], ensure_ascii=False).encode()) for n in (1000, 2000))
         about = 1000 + (MAX_BYTES - one) * 1000 // (two - one)
-        low, high = about - 8, about + 8
+        low, high = about - 2, about + 2
         assert passes(make(low))
         assert not passes(make(high))
         while high - low > 1:
@@ -204,9 +204,10 @@ def test_the_server_takes_whatever_python_lets_pass(app: PgQueue) -> None:
         lambda n: ',:"\\' * n,
         lambda n: [["ü", 1.5, None]] * n,
     ]
-    for make in makers:
-        most = longest(make)
+    lengths = {make: longest(make) for make in makers}
+    for make, most in lengths.items():
         assert app.enqueue(plain.name, [make(most)]).id
+    for make, most in list(lengths.items())[:2]:
         assert app.enqueue(plain.name, [make(most // 2)], meta={"m": make(most // 3)}).id
 
 

@@ -8,7 +8,14 @@ import pytest
 
 from pgqueue.core import failpoints
 from pgqueue.core.errors import ConfigurationError
+from tests.helpers import ROOT
 
+#: A package of the same name, since pgqueue/__init__.py imports a hundred modules more.
+ALONE = f"""
+import sys, types
+package = sys.modules["pgqueue"] = types.ModuleType("pgqueue")
+package.__path__ = [{os.fspath(ROOT / "pgqueue")!r}]
+"""
 GO = "from pgqueue.core import failpoints as f; f.on and f.hit('after_claim'); print('went on')"
 
 
@@ -18,7 +25,7 @@ def process(value: str | None, code: str = GO) -> "subprocess.CompletedProcess[s
     if value is not None:
         env[failpoints.VARIABLE] = value
     return subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", ALONE + code], env=env, capture_output=True, text=True, timeout=240
     )
 
 

@@ -63,7 +63,9 @@ def test_modules_are_short() -> None:
 def test_modules_say_what_lives_there() -> None:
     # The __init__.py of a folder of tests may be empty.
     files = [path for path in _CODE + _TESTS if path in _CODE or path.stem != "__init__"]
-    assert [name(path) for path in files if not ast.get_docstring(parsed(path))] == []
+    # To read all of them takes seconds: those that begin with words between quotes say something.
+    silent = [path for path in files if not re.match(r'"""\w', path.read_text("utf-8"))]
+    assert [name(path) for path in silent if not ast.get_docstring(parsed(path))] == []
 
 
 def test_no_module_is_named_as_one_of_the_standard_library() -> None:
@@ -73,7 +75,11 @@ def test_no_module_is_named_as_one_of_the_standard_library() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    files = [path for path in _TESTS if path.stem.startswith(("test_", "conftest"))]
+    files = [
+        path
+        for path in _TESTS
+        if path.stem.startswith(("test_", "conftest")) and "sleep" in path.read_text("utf-8")
+    ]
     waits = [
         f"{name(path)}:{node.lineno}"
         for path in files
