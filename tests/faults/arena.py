@@ -71,7 +71,7 @@ class Worker:
         self.ordered = True
         self.process.kill()
         self.process.wait()
-        eventually(lambda: not any(is_running(pid) for pid in family), 20)
+        eventually(lambda: not any(is_running(pid) for pid in family))
 
     def stop(self, timeout: float = 60) -> int:
         """Send SIGTERM, wait for the end; give the exit code."""

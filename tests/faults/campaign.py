@@ -180,8 +180,7 @@ def _stop_workers(arena: Arena) -> None:
             lambda: (
                 arena.execute("SELECT count(*) FROM pgqueue.workers")[0][0]
                 <= sum(1 for worker in arena.workers if worker.alive)
-            ),
-            30,
+            )
         )
     for worker in [*arena.workers, *arena.gone]:
         if not worker.ordered and not worker.alive:
@@ -203,7 +202,7 @@ def _stop_workers(arena: Arena) -> None:
         if code != 0:
             arena.history.write("surprise", what=f"a worker stopped with exit code {code}")
     with contextlib.suppress(AssertionError):
-        eventually(lambda: not any(map(is_running, families)), 5)
+        eventually(lambda: not any(map(is_running, families)), 30)
     left = [pid for pid in families if is_running(pid)]
     if left:
         arena.history.write("surprise", what=f"{len(left)} processes outlived their worker")
@@ -225,7 +224,7 @@ def _dump(arena: Arena) -> None:
     arena.history.write("refused", n=logs["refused"])
     with arena.connect() as connection:
         with contextlib.suppress(AssertionError):
-            eventually(lambda: dump.resources(connection)["connections"] == 0, 10)
+            eventually(lambda: dump.resources(connection)["connections"] == 0)
         arena.history.write("resources", when="after", found=dump.resources(connection))
         dump.write(connection, arena.history)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 
@@ -21,7 +21,10 @@ from tests.faults import dump, history
 from tests.faults.checker import Report, check
 from tests.faults.history import History
 
+#: Seconds, unless told otherwise.
 _LEASE = 1.0
+#: Part of the lease for which a member believes that its jobs are its own.
+_SURE = 0.7
 _KINDS = {"plain": 50, "fails": 10, "crashes": 4, "later": 15, "expires": 6, "cancel": 8, "odd": 7}
 _WORK = (
     "SELECT job_ids, payload, hint_out, refused, again FROM pgqueue.work(%s, %s, %s, %s, %s, %s,"
@@ -39,6 +42,7 @@ class Crew:
         hostile: statements that every member's session begins with.
         strays: whether jobs without a position are filed anew, which hides who lost it.
         judge: whether to dump and judge at the end; a campaign does that itself.
+        lease: of its members, in seconds.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Crew:
         hostile: tuple[str, ...] = (),
         strays: bool = False,
         judge: bool = True,
+        lease: float = _LEASE,
     ) -> None:
         self.strays = strays
         self.judge = judge
@@ -62,6 +67,7 @@ class Crew:
         self.jobs = jobs
         self.members = members
         self.drain = drain
+        self.lease = lease
         self.hostile = hostile
         self.history = History(directory, "crew")
         self.calm = threading.Event()
@@ -206,15 +212,15 @@ class Member:
         self.connection = connection
         self.chance = chance
         self.pid = next(_pids)
+        self.beat_at = time.monotonic_ns()
         self.id = int(
             self._value(
                 "SELECT pgqueue.register_worker('crew', pid => %s, lease =>"
                 " make_interval(secs => %s))",
-                self.pid % 1_000_000, _LEASE,
+                self.pid % 1_000_000, crew.lease,
             )
         )  # fmt: skip
         self.batch = 0
-        self.beat_at = time.monotonic_ns()
         self.hint: str | None = None
         self.answers: list[dict[str, Any]] = []
         self.sent: list[dict[str, Any]] = []
@@ -223,8 +229,7 @@ class Member:
     def run(self) -> None:
         """Live: claim, run, answer, and now and then do what workers do at their worst."""
         while not self.crew.over.is_set():
-            self.beat_at = time.monotonic_ns()
-            self._value("SELECT known FROM pgqueue.beat(%s)", self.id)
+            self._beat()
             lines = self._work(self.chance.choice((1, 1, 3, 8)))
             batch = self.batch
             self._haunt()
@@ -269,12 +274,7 @@ class Member:
             if error.sqlstate != "PQ005":
                 raise
             # Given up as lost: everything of ours is somebody else's.
-            if time.monotonic_ns() - self.beat_at > 0.7e9 * _LEASE:
-                self._fault("is late", at=self.beat_at)
-            else:
-                self.crew.surprise("a worker was given up that had given a sign of life")
-            self._bury()
-            raise _Gone from None
+            self._give_up()
         assert row is not None
         ids, payload, self.hint, refused, again = row
         if most:
@@ -288,6 +288,26 @@ class Member:
         if most:
             self.crew.history.write("claim", limit=most, ids=ids or [])
         return [json.loads(line) for line in (payload or "").splitlines()]
+
+    def _beat(self) -> None:
+        """Give a sign of life, from which the lease counts if it is taken."""
+        begun = time.monotonic_ns()
+        if not self._value("SELECT known FROM pgqueue.beat(%s)", self.id):
+            self._give_up()
+        self.beat_at = begun
+
+    def _is_late(self) -> bool:
+        """Whether so much of the lease is over that its jobs may be others' any moment."""
+        return time.monotonic_ns() - self.beat_at > _SURE * 1e9 * self.crew.lease
+
+    def _give_up(self) -> NoReturn:
+        """End: everything of ours is somebody else's, or will be."""
+        if self._is_late():
+            self._fault("is late", at=self.beat_at)
+        else:
+            self.crew.surprise("a worker was given up that had given a sign of life")
+        self._bury()
+        raise _Gone
 
     # -- running ----------------------------------------------------------------------------
 
@@ -303,6 +323,9 @@ class Member:
             if kind == "odd" and self.chance.random() < 0.5 and not self.crew.calm.is_set():
                 rest.append({"id": line[0], "state": self.chance.choice(("unstarted",))})
                 continue
+            if self._is_late():
+                # Whoever was held up starts nothing any more, as a worker that fences itself.
+                self._give_up()
             mine = self._start(line)
             time.sleep(self.chance.uniform(0, 0.003))
             rest.append(self._end(line, mine, kind))
@@ -366,7 +389,7 @@ class Member:
         self.crew.history.write("fault.on", what="freezes", scope="process", targets=[self.pid])
         try:
             self._run(lines, batch)
-            time.sleep(_LEASE + 0.2)
+            time.sleep(self.crew.lease + 0.2)
             self._work(0)
         finally:
             self.crew.history.write(

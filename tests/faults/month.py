@@ -208,6 +208,10 @@ class Month:
         chosen = leading if leading and self._dice.random() < 0.8 else self._crew
         time.sleep(self._dice.random() * 0.05)
         worker = self._dice.choice(chosen)
+        while worker.process.poll() is not None:
+            # It has died by itself meanwhile.
+            self._man()
+            worker = self._dice.choice(self._crew)
         self.facts["leaders_killed"] += worker.pid in leaders
         self._kill(worker)
 

@@ -31,7 +31,7 @@ def kill_child(arena: Arena, worker: Worker) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         arena.dead([victim])
-        eventually(lambda: not _alive(victim), 20)
+        eventually(lambda: not _alive(victim))
 
 
 def _alive(pid: int) -> bool:
@@ -50,7 +50,7 @@ def kill_zygote(arena: Arena, worker: Worker) -> None:
     with arena.fault("zygote-kill", targets=family[1:]):
         with contextlib.suppress(ProcessLookupError):
             os.kill(family[1], signal.SIGKILL)
-        eventually(lambda: not any(map(_alive, family[1:])), 20)
+        eventually(lambda: not any(map(_alive, family[1:])))
         arena.dead(family[1:])
 
 

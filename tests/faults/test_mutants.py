@@ -5,8 +5,11 @@ import pytest
 
 from pgqueue.db.embedded import EmbeddedServer
 from tests.faults import mutants
-from tests.faults.mutants import WORKER_MUTANTS, WorkerMutant, caught, play_sql, play_worker
+from tests.faults.mutants import WORKER_MUTANTS, WorkerMutant, caught, hunt, play_sql
 from tests.faults.sql_mutants import SQL_MUTANTS, SqlMutant
+
+# Of a mutant that is missed there are several campaigns.
+pytestmark = pytest.mark.timeout(400)
 
 FAST = (
     "claim without row lock",
@@ -33,13 +36,13 @@ def test_the_right_sql_passes(server: EmbeddedServer) -> None:
 
 @pytest.mark.parametrize("mutant", [m for m in SQL_MUTANTS if m.name in FAST], ids=lambda m: m.name)
 def test_mutants_of_the_sql(mutant: SqlMutant, server: EmbeddedServer) -> None:
-    report = play_sql(mutant, server)
+    report, _ = hunt(mutant, server)
     assert caught(mutant, report), report.findings
 
 
 @pytest.mark.parametrize("mutant", [m for m in WORKER_MUTANTS if not m.slow], ids=lambda m: m.name)
 def test_mutants_of_the_worker(mutant: WorkerMutant, server: EmbeddedServer) -> None:
-    report = play_worker(mutant, server)
+    report, _ = hunt(mutant, server)
     assert caught(mutant, report), report.findings
 
 

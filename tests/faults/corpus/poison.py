@@ -6,6 +6,7 @@ poison has ended as its row says, within the bound.
 """
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ _PREFIX = "tests.faults.corpus."
 _SIBLINGS = (_PREFIX + "littering.sibling", _PREFIX + "littering.async_sibling")
 _LOOK_AROUND = _PREFIX + "littering.look_around"
 #: Seconds within which a kind must be over; many times what it takes.
-BOUND = 30.0
+BOUND = 90.0
 #: Seconds between two deadly jobs, so that none is there when another dies.
 _APART = 0.06
 
@@ -75,7 +76,8 @@ def _fail(task: str, error: str, *, alone: bool = False, may_crash: bool = False
     )
 
 
-CGROUP = "pgqueue-poison"
+#: Of this process, beside which others may run the same.
+CGROUP = f"pgqueue-poison-{os.getpid()}"
 
 DEADLY = (
     _crash("segfault", "killed by SIGSEGV"),
