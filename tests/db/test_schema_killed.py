@@ -3,21 +3,24 @@
 import subprocess
 import sys
 
+import pytest
+
 from pgqueue.db import catalog, schema, sqlfiles
 from tests.fixtures.databases import Database
 from tests.helpers import ROOT
 
 #: An upgrade to each step of well over a hundred costs as much as fifty whole ones.
-_STRIDE = 6
+_STRIDE = 10
 
 
+@pytest.mark.timeout(400)
 def test_a_migrator_is_killed_at_many_steps(bare_db: Database, db: Database) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.db.migrator", bare_db.dsn, str(_STRIDE)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=True,
     )
     rows = [tuple(map(int, line.split())) for line in ended.stdout.splitlines()]

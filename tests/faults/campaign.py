@@ -34,6 +34,9 @@ DATABASE = "faults"
 _TEMPLATE = "faults_template"
 _prepared: "weakref.WeakSet[EmbeddedServer]" = weakref.WeakSet()
 
+#: What a worker says of a child that it killed since its lease was over, or others had its jobs.
+_FENCED = r"child (\d+) ended: killed(?:: others may have| since its jobs were given)"
+
 #: Findings that a row shows of each verdict.
 _SHOWN = 5
 
@@ -213,7 +216,7 @@ def _dump(arena: Arena) -> None:
     for worker in [*arena.workers, *arena.gone]:
         logs.update(read_log(worker))
         # On a machine that is busy enough a worker may miss its lease without any fault of ours.
-        for pid in re.findall(r"child (\d+) ended: killed: others may have", worker.log()):
+        for pid in re.findall(_FENCED, worker.log()):
             arena.history.write("proc.fenced", pid=int(pid))
             logs["fenced"] += 1
     arena.facts["log"] = dict(logs)

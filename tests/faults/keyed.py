@@ -17,7 +17,7 @@ _RATE = re.compile(r"([0-9]+)/([0-9]*)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Part of the period of a rate that is looked at: a move is written a little after the moment that
 #: the rate counts, and later where the machine is busy.
-_LOOKED_AT = 0.7
+_LOOKED_AT = 0.5
 
 
 def crowding(intervals: Mapping[str, Iterable[tuple[int, int]]], limit: int) -> list[Finding]:
