@@ -166,6 +166,30 @@ def closed_gate(db: Database, number: int) -> Iterator[Gate]:
         yield Gate(connection, number)
 
 
+def presume_lost(jobs: Jobs, worker: RunningWorker) -> None:
+    """Let whoever rescues have the jobs of a worker that was killed, or frozen, as if its lease had
+    long been over.
+
+    So that no test needs a lease as short as the moments for which a busy machine puts off a
+    worker that is well. Its last sign of life may arrive after this; then its lease counts.
+    """
+    jobs.query(
+        "UPDATE pgqueue.workers SET heartbeat_at = heartbeat_at - interval '1 day' WHERE pid = %s",
+        worker.pid,
+    )
+
+
+def asleep(jobs: Jobs) -> int:
+    """Count the locks that tell writers to ring for workers, but for the leader's."""
+    return int(
+        jobs.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 70677101"
+            " AND objid <> 65 AND mode = 'ShareLock' AND granted AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+    )
+
+
 def figures(worker: RunningWorker) -> dict[str, int]:
     """Give the counts that a worker logs at its end."""
     found = re.search(r"worker \d+ stopped: (.*)", worker.log())

@@ -2,14 +2,23 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.support import Jobs, children, closed_gate, descendants, figures, stop
+from tests.acceptance.support import (
+    Jobs,
+    asleep,
+    children,
+    closed_gate,
+    descendants,
+    figures,
+    stop,
+)
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import RunningWorker, StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 
 def holdings(running: RunningWorker) -> dict[int, tuple[int, int]]:
@@ -29,8 +38,22 @@ def memory(pid: int) -> int:
     )
 
 
-def test_nothing_piles_up(jobs: Jobs, worker: StartWorker) -> None:
+def settle(db: Database, jobs: Jobs) -> None:
+    """Wait until a worker of two children with two slots each has all that it will ever have.
+
+    Its listener, and in each child the threads of both slots and of the event loop: which child
+    runs how many of a few short jobs is left to chance.
+    """
+    with closed_gate(db, 1):
+        ids = jobs.add_many(4, "agate", 1)
+        jobs.wait_at_gate(1, 4)
+    jobs.wait_all(ids)
+    eventually(lambda: asleep(jobs) == 1)
+
+
+def test_nothing_piles_up(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     running = worker("--processes", "2", "--threads", "2")
+    settle(db, jobs)
 
     def work(count: int) -> None:
         tasks = ("noop", "echo", "aecho", "fail", "describe")
@@ -43,15 +66,17 @@ def test_nothing_piles_up(jobs: Jobs, worker: StartWorker) -> None:
     large = {pid: memory(pid) for pid in before}
     for _ in range(3):
         work(2_500)
-    assert holdings(running) == before
+    eventually(lambda: holdings(running) == before)
     for pid, was in large.items():
         assert memory(pid) <= was + 16, "megabytes"
-    assert stop(running)["jobs"] == 10_000
+    assert stop(running)["jobs"] == 10_004
 
 
-def test_a_child_that_dies_leaves_no_files_open(jobs: Jobs, worker: StartWorker) -> None:
-    running = worker("--processes", "2")
-    jobs.wait_all(jobs.add_many(100, "noop"))
+def test_a_child_that_dies_leaves_no_files_open(
+    db: Database, jobs: Jobs, worker: StartWorker
+) -> None:
+    running = worker("--processes", "2", "--threads", "2")
+    settle(db, jobs)
 
     def files() -> list[int]:
         zygote = descendants(running.pid)[0]
@@ -72,8 +97,9 @@ def test_rows_that_somebody_holds(db: Database, jobs: Jobs, worker: StartWorker)
     """A curious human with FOR UPDATE: his jobs wait for him, the others do not, nobody spins."""
     with closed_gate(db, 1):
         held = jobs.add_many(2, "gate", 1)
-        running = worker("--processes", "1", "--threads", "4")
+        running = worker("--processes", "1", "--threads", "4", "--grace", "600")
         jobs.wait_at_gate(1, 2)
+        begun = time.monotonic()
         curious = db.connect(autocommit=False)
         curious.execute("SELECT FROM pgqueue.running_jobs FOR UPDATE")
         beside = jobs.add_many(2, "gate", 1)
@@ -88,12 +114,13 @@ def test_rows_that_somebody_holds(db: Database, jobs: Jobs, worker: StartWorker)
     assert jobs.value("SELECT pg_sleep(0.5)::text") == ""
     assert running.process.poll() is None
     curious.rollback()
-    assert running.process.wait(20) == 0
+    seconds = time.monotonic() - begun
+    assert running.process.wait(PATIENCE) == 0
     assert jobs.states(held) == {"succeeded": 2}
     found = figures(running)
     assert found["jobs"] == 104
     # A try every 50 ms while he looked, not one after the other.
-    assert found["calls"] < 150
+    assert found["calls"] < 120 + 25 * seconds
 
 
 POISON = """

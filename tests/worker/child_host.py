@@ -24,8 +24,7 @@ from pgqueue.worker.frames import (
     unpack_ids,
 )
 from tests.fixtures import warm
-
-_PATIENCE = 20.0
+from tests.helpers import PATIENCE
 
 
 class Host:
@@ -62,7 +61,7 @@ class Host:
             )
         theirs.close()
         self._socket = ours
-        self._socket.settimeout(_PATIENCE)
+        self._socket.settimeout(PATIENCE)
         self._frames = FrameReader()
         self._batch_no = 0
         self.outcomes: dict[int, dict[str, Any]] = {}
@@ -81,7 +80,7 @@ class Host:
     def __exit__(self, *_error: object) -> None:
         self._socket.close()
         try:
-            self.exit_code = self._process.wait(_PATIENCE)
+            self.exit_code = self._process.wait(PATIENCE)
         finally:
             self._process.kill()
             self._process.wait()
@@ -152,11 +151,11 @@ class Host:
         self._socket.sendall(pack(Kind.QUIT))
         while self.hear():
             continue
-        return self._process.wait(_PATIENCE)
+        return self._process.wait(PATIENCE)
 
     def wait(self, *ids: int) -> list[dict[str, Any]]:
         """Wait for the outcomes of jobs."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not all(job in self.outcomes for job in ids):
             assert time.monotonic() < deadline, f"no answer for {set(ids) - self.outcomes.keys()}"
             assert self.hear(), "the child has ended"

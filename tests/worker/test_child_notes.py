@@ -2,6 +2,7 @@
 
 import json
 
+from tests.helpers import PATIENCE
 from tests.worker.child_host import Host, line
 
 
@@ -39,7 +40,7 @@ def test_the_supervisor_sees_the_new_limit() -> None:
                 child.hear()
             except TimeoutError:
                 continue
-        child._socket.settimeout(20)
+        child._socket.settimeout(PATIENCE)
         assert max(limits) == 60
         assert child.quit() == 0
 
