@@ -328,10 +328,11 @@ class Supervisor:
         most = self._config.max_outage
         while True:
             await asyncio.sleep(_WATCH_EVERY)
-            silence = self._lease.silence if self._fetcher.worker_id else 0.0
+            # Between two signs of life nobody has been away.
+            silence = self._lease.silence - self._config.heartbeat
             since = self._connector.away_since
-            if since is not None and not self._fetcher.worker_id:
-                silence = self._lease.clock() - since
+            if not self._fetcher.worker_id:
+                silence = 0.0 if since is None else self._lease.clock() - since
             if most is not None and silence > most:
                 raise ConnectionLostError(
                     f"PostgreSQL could not be reached for {silence:.0f} s, and this worker was "

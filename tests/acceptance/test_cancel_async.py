@@ -18,7 +18,7 @@ def cancel(jobs: Jobs, job: int, reason: str = "enough") -> None:
 def test_coroutines_beside_each_other(jobs: Jobs, worker: StartWorker, tmp_path: Path) -> None:
     begun = [tmp_path / f"begun-{n}" for n in range(4)]
     ids = [jobs.add(f"{APP}.wait_begun", str(path)) for path in begun]
-    running = worker("--processes", "1", "--threads", "4", app=APP)
+    running = worker("--processes", "1", "--threads", "4", "--cancel-grace", "600", app=APP)
     eventually(lambda: all(path.exists() for path in begun))
     (child,) = children(running)
     for job in ids[1:3]:

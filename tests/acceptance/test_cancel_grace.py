@@ -58,7 +58,7 @@ def test_a_job_that_does_not_listen_is_killed(
 
 
 def test_a_job_that_listens_costs_no_process(jobs: Jobs, worker: StartWorker) -> None:
-    running = worker("--processes", "1", "--cancel-grace", "20")
+    running = worker("--processes", "1", "--cancel-grace", "600")
     job = jobs.add("until_cancelled")
     jobs.wait(job, "running")
     before = children(running)
@@ -92,11 +92,12 @@ def test_what_is_held_and_has_not_begun_never_begins(
 def test_a_cancel_at_the_end_of_the_worker(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     """Killed for the end of the worker, a job that somebody wanted stopped does not run again."""
     with closed_gate(db, 1):
-        running = worker("--processes", "1", "--grace", "0.5")
+        # Nor killed for not listening before that.
+        running = worker("--processes", "1", "--grace", "0.5", "--cancel-grace", "600")
         job = jobs.add("stubborn", 1)
         jobs.wait_at_gate(1)
         jobs.query("SELECT pgqueue.cancel(%s)", job)
-        assert running.stop(20) == 0
+        assert running.stop() == 0
         assert jobs.state(job) == "cancelled"
 
 

@@ -16,7 +16,7 @@ from pgqueue.db.embedded import EmbeddedServer
 from tests.acceptance.support import Jobs, children, closed_gate, is_running, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 
 class Forwarder:
@@ -109,21 +109,23 @@ def test_a_worker_without_its_database_stops_its_jobs_in_time(
         forwarder.block()
         # Killed before anybody else may have them, by this machine's clock.
         eventually(lambda: not any(map(is_running, before)))
-        assert jobs.state(job) == "running"
+        # Once more, if a busy machine has put the worker off for that long before.
+        so_far = jobs.look(job)
+        assert so_far["state"] == "running"
         assert "others may have its jobs" in cut_off.log()
-        other = worker("--processes", "1", "--lease", "3", "--heartbeat", "0.5", env=direct)
+        other = worker("--processes", "1", env=direct)
         jobs.wait_at_gate(1)
-        eventually(lambda: jobs.look(job)["lost"] == 1)
+        eventually(lambda: jobs.look(job)["lost"] == so_far["lost"] + 1)
     found = jobs.wait(job)
-    assert (found["attempt"], found["lost"], found["crashes"]) == (2, 1, 0)
+    assert (found["attempt"], found["crashes"]) == (so_far["attempt"] + 1, 0)
     waiting = jobs.add_many(5, "noop")
     jobs.wait_all(waiting)
     stop(other)
     forwarder.unblock()
     # It finds out that it was given up, and goes on as another.
-    eventually(lambda: "given up as lost" in cut_off.log(), 40)
+    eventually(lambda: "given up as lost" in cut_off.log())
     jobs.wait_all(jobs.add_many(20, "noop"))
-    assert len(children(cut_off)) == 2
+    eventually(lambda: len(children(cut_off)) == 2)
     assert "Traceback" not in cut_off.log()
     stop(cut_off)
 
@@ -138,11 +140,14 @@ def test_a_frozen_worker_kills_its_children_before_it_writes(
         frozen = worker("--processes", "2", "--lease", "3", "--heartbeat", "0.5")
         jobs.wait_at_gate(1)
         jobs.wait_at_gate(2)
-        before = children(frozen)
         os.kill(frozen.pid, signal.SIGSTOP)
         try:
+            before = children(frozen)
+            # More, if a busy machine has put the worker off for that long before.
+            so_far = {job: jobs.look(job) for job in (first, second)}
             other = worker("--processes", "2")
-            eventually(lambda: jobs.look(first)["lost"] == 1 and jobs.look(second)["lost"] == 1)
+            for job in (first, second):
+                eventually(lambda job=job: jobs.look(job)["lost"] == so_far[job]["lost"] + 1)
             jobs.wait_at_gate(2, 2)
         finally:
             os.kill(frozen.pid, signal.SIGCONT)
@@ -154,9 +159,10 @@ def test_a_frozen_worker_kills_its_children_before_it_writes(
         assert said.index("children are killed") < said.index("given up as lost")
     for job in (first, second):
         found = jobs.wait(job)
-        assert (found["attempt"], found["lost"], found["crashes"]) == (2, 1, 0)
+        assert (found["attempt"], found["crashes"]) == (so_far[job]["attempt"] + 1, 0)
     eventually(lambda: jobs.value("SELECT count(*) FROM pgqueue.workers") == 2)
-    assert sorted(jobs.notes()) == ["first", "first", "second", "second"]
+    for job, note in ((first, "first"), (second, "second")):
+        assert jobs.notes().count(note) == so_far[job]["attempt"] + 1
     jobs.wait_all(jobs.add_many(100, "noop"))
     assert stop(frozen)["lost_leases"] == 0
     stop(other)
@@ -203,10 +209,12 @@ def test_a_worker_gives_up_when_told_so(
     own_server: EmbeddedServer, own_jobs: Jobs, worker: StartWorker
 ) -> None:
     jobs = own_jobs
-    running = worker("--processes", "1", "--max-outage", "2s", dsn=jobs.dsn, ready=False)
+    running = worker(
+        "--processes", "1", "--max-outage", "6s", "--heartbeat", "1", dsn=jobs.dsn, ready=False
+    )
     jobs.wait(jobs.add("noop"))
     jobs.close()
     own_server.stop("fast", keep=True)
-    assert running.process.wait(30) == 3
+    assert running.process.wait(PATIENCE) == 3
     assert "pgqueue: PostgreSQL could not be reached for" in running.log()
     assert "Traceback" not in running.log()

@@ -7,9 +7,9 @@ import pytest
 import pgqueue
 from pgqueue import Flow, JobFailedError, PgQueue, default_app, set_default_app
 from tests.acceptance import flow_tasks as tasks
-from tests.acceptance.support import Jobs, closed_gate
+from tests.acceptance.support import Jobs, closed_gate, presume_lost
 from tests.fixtures.databases import Database
-from tests.fixtures.workers import StartWorker
+from tests.fixtures.workers import RunningWorker, StartWorker
 from tests.helpers import eventually
 
 APP = "tests.acceptance.flow_tasks"
@@ -88,28 +88,33 @@ def test_a_running_job_puts_others_before_those_behind_it(worker: StartWorker) -
     )
 
 
+def lose(jobs: Jobs, running: RunningWorker) -> None:
+    """Kill a worker whose jobs wait at the gate, and let the next one have them."""
+    running.kill()
+    jobs.wait_at_gate(1, 0)
+    presume_lost(jobs, running)
+
+
 def test_callbacks_fire_once_though_workers_are_killed(
     worker: StartWorker, jobs: Jobs, db: Database
 ) -> None:
     with closed_gate(db, 1) as gate, pgqueue.group("g", on_finish=tasks.told) as group:
-        # What they hold is given back soon.
-        brief = ("--lease", "6", "--heartbeat", "1")
-        first = worker("--processes", "1", "--threads", "4", *brief, app=APP)
+        first = worker("--processes", "1", "--threads", "4", app=APP)
         for _ in range(4):
             tasks.gated.using(group=group, on_finish=tasks.told).enqueue(1)
         for number in range(200):
             tasks.add.using(group=group).enqueue(number)
         jobs.wait_at_gate(1, 4)
-        first.kill()
-        second = worker("--processes", "1", "--threads", "4", *brief, app=APP)
+        lose(jobs, first)
+        second = worker("--processes", "1", "--threads", "4", app=APP)
         jobs.wait_at_gate(1, 4)
-        second.kill()
+        lose(jobs, second)
         third = worker("--processes", "2", "--threads", "4", app=APP)
         jobs.wait_at_gate(1, 4)
         gate.open()
-    progress = group.wait(timeout=90)
+    progress = group.wait(timeout=60)
     assert (progress.state, progress.total, progress.succeeded) == ("succeeded", 204, 204)
-    eventually(lambda: len(jobs.notes()) == 5, 60)
+    eventually(lambda: len(jobs.notes()) == 5)
     assert third.stop() == 0
     assert sorted(jobs.notes()) == ["told: group g succeeded"] + 4 * ["told: job 1 succeeded"]
     assert jobs.problems() == []
@@ -121,10 +126,10 @@ def test_batch_tasks_fill_their_calls_and_part_from_poison(worker: StartWorker, 
     good = [jobs.add(name + "kill_or_note", n) for n in range(20)]
     bad = jobs.add(name + "kill_or_note", "kill")
     worker("--processes", "1", "--threads", "1", app="tests.acceptance.batch_tasks")
-    jobs.wait_all(many, timeout=60)
+    jobs.wait_all(many)
     sizes = [int(jobs.look(job)["result"]) for job in many]
     assert sum(sizes) / len(sizes) > 50, sizes
-    jobs.wait_all(good, timeout=90)
-    assert jobs.wait(bad, "failed", timeout=90)["error"].startswith("crash_loop")
+    jobs.wait_all(good)
+    assert jobs.wait(bad, "failed")["error"].startswith("crash_loop")
     # One whose answer had not left yet when the next one killed their process runs again.
     assert set(jobs.notes()) == {str(n) for n in range(20)}

@@ -8,11 +8,13 @@ import sys
 
 import pytest
 
+from pgqueue.core.errors import ConnectionLostError
+from pgqueue.worker import supervisor
 from pgqueue.worker.config import WorkerConfig
 from pgqueue.worker.supervisor import Supervisor
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
-from tests.helpers import ROOT
+from tests.helpers import PATIENCE, ROOT
 
 _NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -54,13 +56,34 @@ def test_it_can_be_stopped_while_the_database_is_away(number: signal.Signals) ->
         assert "trying until it works" in first
         process.send_signal(number)
         said = process.stdout.read()
-        assert process.wait(10) == 0, said
+        assert process.wait(PATIENCE) == 0, said
     assert said.count("\n") == 1, "once for the change of state, once for the end"
 
 
 def test_it_makes_its_parts_without_opening_anything() -> None:
     made = Supervisor(WorkerConfig(dsn=_NOWHERE), "test")
     assert made.stats.jobs == 0
+
+
+def test_the_pause_between_two_signs_of_life_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_WATCH_EVERY", 0.0)
+
+    async def main() -> None:
+        made = Supervisor(WorkerConfig(dsn=_NOWHERE, heartbeat=3, max_outage=1), "test")
+        made._fetcher.worker_id = 1
+        now = made._lease.clock()
+        made._lease.clock = lambda: now
+        made._lease.renewed(now)
+        watching = asyncio.ensure_future(made._outage())
+        now += 3.9
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not watching.done()
+        now += 0.2
+        with pytest.raises(ConnectionLostError, match="told to wait for no more than 1 s"):
+            await watching
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +99,7 @@ def test_a_part_that_nobody_expected_to_fail_ends_it(
     env = {"PGQUEUE_FAILPOINTS": failpoint}
     db.execute("INSERT INTO pgqueue.jobs (task) VALUES ('a.b')")
     running = worker("--processes", "1", env=env, ready=False)
-    assert running.process.wait(30) == 1
+    assert running.process.wait(PATIENCE) == 1
     assert said in running.log()
     assert db.execute("SELECT * FROM pgqueue.workers") == []
     assert db.execute("SELECT state, attempt FROM pgqueue.job_overview") in (
