@@ -238,7 +238,9 @@ class Connection:
         self.listens = self.listens or statement.upper().startswith("LISTEN")
         self.works = self.works or "pgqueue.work(" in statement
         self._looks_last = "pgqueue.waiting(" in statement
-        if self._looks_last or "pgqueue.arm(" in statement or "pgqueue.disarm(" in statement:
+        if self._looks_last or "pgqueue.disarm(" in statement:
+            # Not `arm`: the leader asks for its own ring with it at any time, and a sleeper never
+            # does without the other two beside it.
             self.asleep = False
         for trap in self._proxy.traps:
             if trap.springs(self, statement):
