@@ -28,9 +28,10 @@ def _pause(begun: float) -> float:
 
 
 def eventually(assertion: Callable[[], T], timeout: float = PATIENCE) -> T:
-    """Call until it holds: it raises no AssertionError and returns something true, or None.
+    """Call until it holds: it raises no AssertionError and returns something true.
 
-    So both a function of `assert` statements and `lambda: count() == 3` can be given.
+    Both `lambda: count() == 3` can be given and a function of `assert` statements, whose None says
+    that all of them held; that of a lambda says that nothing was found.
 
     Returns:
         What the last call returned.
@@ -41,7 +42,7 @@ def eventually(assertion: Callable[[], T], timeout: float = PATIENCE) -> T:
         last = time.monotonic() > begun + timeout
         try:
             found = assertion()
-            assert found is None or found, f"still {found!r} after {timeout} s"
+            assert _holds(assertion, found), f"still {found!r} after {timeout} s"
             return found
         except AssertionError:
             if last:
@@ -57,12 +58,18 @@ async def aeventually(assertion: Callable[[], Awaitable[T]], timeout: float = PA
         last = time.monotonic() > begun + timeout
         try:
             found = await assertion()
-            assert found is None or found, f"still {found!r} after {timeout} s"
+            assert _holds(assertion, found), f"still {found!r} after {timeout} s"
             return found
         except AssertionError:
             if last:
                 raise
         await asyncio.sleep(_pause(begun))
+
+
+def _holds(assertion: Callable[[], object], found: object) -> bool:
+    if found is None:
+        return getattr(assertion, "__name__", "") != "<lambda>"
+    return bool(found)
 
 
 def run_cli(

@@ -11,6 +11,7 @@ import pytest
 
 from pgqueue import JobNotFoundError, default_app
 from pgqueue.api import waiting
+from pgqueue.db import ends
 from tests import factories
 from tests.fixtures.databases import Database
 from tests.helpers import eventually
@@ -116,8 +117,10 @@ def test_coroutines_are_refused_too(tasks: Any) -> None:
 def test_the_database_of_tests_can_be_dropped_soon_after(project: Database) -> None:
     call = lambda job: default_app().job(job).result(timeout=60)  # noqa: E731
     assert ended(project, call) == 7
-    # DROP DATABASE waits for five seconds; here nobody closes it.
+    # DROP DATABASE waits for five seconds; here nobody closes it. It lingers for two spans of
+    # which the longer would take 20 s.
+    assert 2 * ends.LINGER_LENT < 5
     eventually(
         lambda: project.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN%'") == [],
-        timeout=8,
+        timeout=2 * ends.LINGER - 2,
     )

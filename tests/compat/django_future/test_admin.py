@@ -1,5 +1,6 @@
 """The admin: the old page, with its list, filter, date hierarchy and form."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
@@ -56,13 +57,15 @@ def test_the_list(root: Any, future: Any, new_order: Callable[[str], Any]) -> No
 
     known = admin.site._registry[future.ScheduledJob]
     assert (known.date_hierarchy, known.list_filter) == ("time_slot_start", ("status",))
-    future.schedule_job("0h", NOTE, args=["the argument", Basket(1)])
-    future.schedule_job("0h", f"{MARKET}.tasks.fail", kwargs={"message": "no"})
-    future.schedule_job("0h", f"{MARKET}.tasks.nothing", kwargs={"password": "hush"})
+    # Days are what the hierarchy offers within a month, whichever it is today.
+    start = dt.datetime(2040, 10, 10, tzinfo=dt.UTC)
+    future.schedule_job(start, NOTE, args=["the argument", Basket(1)])
+    future.schedule_job(start, f"{MARKET}.tasks.fail", kwargs={"message": "no"})
+    future.schedule_job(start, f"{MARKET}.tasks.nothing", kwargs={"password": "hush"})
     gone = new_order("1")
-    future.schedule_job("5d", NOTE, args=[gone])
+    future.schedule_job(start + dt.timedelta(days=5), NOTE, args=[gone])
     gone.delete()
-    future.run_jobs(ignore_errors=True)
+    future.run_jobs(ignore_errors=True, now=start)
     shown = page(root, LIST)
     for words in (
         '<strong style="color: #006e2e">Complete</strong>',

@@ -10,6 +10,7 @@ import signal
 import sys
 import termios
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def workers(db: Database) -> list[int]:
         lost = factories.worker(c, "lost")
         c.execute("UPDATE pgqueue.workers SET heartbeat_at = '2020-01-01' WHERE id = %s", (lost,))
         assert ours is not None
+        # However long a test takes, this one is still starting.
+        c.execute("UPDATE pgqueue.workers SET started_at = now() + interval '1 h' WHERE pid = 77")
         factories.running(c, ours[0], queue="default")
     return [every, int(ours[0])]
 
@@ -56,7 +59,7 @@ def test_the_clusters_are_the_workers_of_the_projects_queues(market: Database) -
     assert first.uptime() >= 0
     assert second.key == f"django_q:default:cluster:{second.cluster_id}"
     assert second.status == Conf.STARTING
-    market.execute("UPDATE pgqueue.workers SET started_at = started_at - interval '1 min'")
+    market.execute("UPDATE pgqueue.workers SET started_at = now() - interval '1 min'")
     assert Stat.get(pid=77, cluster_id=second.cluster_id).status == Conf.WORKING
     for wanted in (second.cluster_id, str(second.cluster_id), 77, ours):
         assert Stat.get(wanted).cluster_id == second.cluster_id
@@ -180,7 +183,17 @@ def test_a_sentinel_runs_tasks_in_this_process(market: Database) -> None:
     assert result(other) == 3
 
 
-def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) -> None:
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """A cluster takes the signals of the process that makes it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_cluster_is_started_and_stopped(market: Database) -> None:
     """With a real worker, which finds the database of this test, not that of its settings."""
     from django.core.management import call_command
     from django.test import override_settings
@@ -193,7 +206,6 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
     from pgqueue.compat.django_q.tasks import async_task
     from tests.compat.project.market.models import Order
 
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     made = async_task("tests.compat.project.market.tasks.order", "a1", cluster="long")
     with override_settings(Q_CLUSTER={"workers": 1}):
         cluster = Cluster(get_broker("long"))
@@ -202,8 +214,10 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
             assert cluster.start() == os.getpid()
             assert cluster.is_running
             assert [cluster.is_starting, cluster.is_stopping, cluster.has_stopped] == [False] * 3
-            eventually(lambda: Task.objects.filter(id=made, success=True).exists())
-            stat = eventually(lambda: stat if (stat := cluster.stat).workers else None)
+            eventually(lambda: Task.objects.filter(id=made, success=True).exists(), 60)
+            # It tells of its processes by a sign of life, which may come after that.
+            eventually(lambda: cluster.stat.workers, 60)
+            stat = cluster.stat
             assert isinstance(stat, Stat)
             assert stat.cluster_id == cluster.cluster_id
             assert cluster.sentinel is not None
@@ -221,11 +235,10 @@ def test_a_cluster_is_started_and_stopped(market: Database, monkeypatch: Any) ->
             call_command("qcluster", run_once=True)
         # What has no cluster is of the first, whose name was changed.
         assert market.execute("SELECT queue FROM pgqueue.scheduled_jobs") == [("renamed",)]
-    assert [order.number for order in Order.objects.all()] == ["a1", "a2"]
-    for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
-        signal.signal(number, handler)
+    assert [order.number for order in Order.objects.order_by("pk")] == ["a1", "a2"]
 
 
+@pytest.mark.usefixtures("handlers")
 def test_a_cluster_that_cannot_start_says_so(market: Database, monkeypatch: Any) -> None:
     from django.core.management import CommandError, call_command
 

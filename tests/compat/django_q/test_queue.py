@@ -332,15 +332,15 @@ def test_the_base_of_brokers(market: Database) -> None:
         assert getattr(broker, call)("x") is None
     assert broker.get_stat("one") is None
     assert broker.get_stats("x") is None
-    broker.set_stat("one", "1", 3)
-    broker.set_stat("two", "2", 3)
+    broker.set_stat("one", "1", 300)
+    broker.set_stat("two", "2", 300)
     assert broker.get_stat("one") == "1"
     assert broker.get_stats("x") == ["1", "2"]
     broker.cache.delete("one")
     assert broker.get_stats("x") == ["2"]
     with override_settings(Q_CLUSTER={"cache": "not_configured"}):
         broker.cache = broker.get_cache()
-        broker.set_stat("one", "1", 3)
+        broker.set_stat("one", "1", 300)
         assert broker.get_stat("one") is None
         assert broker.get_stats("x") is None
 
