@@ -25,9 +25,10 @@ from django.db import connections
 from pgqueue import __version__
 from pgqueue.api.decorating import registry
 from pgqueue.api.default import default_app
+from pgqueue.compat.hanging_up import hang_up
 from pgqueue.compat.pulse import LEASE, Pulse
 from pgqueue.core.context import Context
-from pgqueue.core.errors import JobStateError
+from pgqueue.core.errors import JobStateError, JobTimeout
 from pgqueue.core.outcome import (
     Cancelled,
     Failed,
@@ -377,6 +378,9 @@ class _Place:
                 returned = call(job, context)
             except BaseException as error:
                 self._raised.append(error)
+                if isinstance(error, JobTimeout):
+                    # What became of the job is told over the same connection.
+                    hang_up()
                 raise
             self._returned.append(returned)
             return returned

@@ -384,7 +384,7 @@ def test_a_job_that_takes_long_stays_ours(
     assert seen == [(0,)] * 3
 
 
-@pytest.mark.parametrize("name", ["nap", "count"])
+@pytest.mark.parametrize("name", ["nap", "count", "drowse"])
 def test_a_job_that_takes_longer_than_it_may_fails(market: Database, here: Any, name: str) -> None:
     before = signal.getsignal(signal.SIGURG)
     enqueue(name, timeout=1, max_attempts=1)

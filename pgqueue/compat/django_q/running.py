@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.db import connections
 from django.utils import timezone
 
 from pgqueue.compat import paths
@@ -14,6 +13,7 @@ from pgqueue.compat.django_q import conf
 from pgqueue.compat.django_q.exceptions import TimeoutException
 from pgqueue.compat.django_q.signals import post_execute, post_execute_in_worker, pre_execute
 from pgqueue.compat.django_q.utils import get_func_repr
+from pgqueue.compat.hanging_up import hang_up
 from pgqueue.core.errors import JobTimeout
 from pgqueue.core.outcome import TaskControl
 from pgqueue.worker.limiting import Limit
@@ -49,7 +49,7 @@ def execute(task: dict[str, Any], timeout: float | None = None) -> BaseException
         raise
     except (Exception, TimeoutException, SystemExit) as error:
         if isinstance(error, JobTimeout):
-            _hang_up()
+            hang_up()
         _note(task, _text(error, timeout), success=False)
         reporter = conf.reporter()
         if reporter is not None:
@@ -103,13 +103,6 @@ def _find(func: Any) -> tuple[Callable[..., Any] | None, Exception | None]:
         return None, missing
     except Exception as error:
         return None, error
-
-
-def _hang_up() -> None:
-    """Close connections that a statement may still be under way on: it was torn out of it."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
 
 
 def _note(task: dict[str, Any], result: Any, *, success: bool) -> None:
