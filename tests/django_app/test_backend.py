@@ -293,8 +293,8 @@ def test_a_task_of_a_module_that_nobody_has_imported(
         app="pgqueue.django.project",
         env={"DJANGO_SETTINGS_MODULE": "tests.django_app.full"},
     )  # fmt: skip
-    eventually(lambda: factories.state(c, job) == "succeeded")
-    eventually(lambda: factories.position(c, outside).get("reason") == "unknown_task")
+    eventually(lambda: factories.state(c, job) == "succeeded", 60)
+    eventually(lambda: factories.position(c, outside).get("reason") == "unknown_task", 60)
 
 
 def test_sync_in_a_loop(tasks: Any) -> None:

@@ -15,7 +15,7 @@ def test_a_transaction_left_open(how: str, db: Database, worker: StartWorker) ->
     jobs.make_notes()
     running = worker("--processes", "1", app=APP)
     left = jobs.add(f"{APP}.leave", how)
-    jobs.wait(left)
+    jobs.wait(left, timeout=60)
     assert jobs.wait(jobs.add(f"{APP}.use"))["result"] == [False, True]
     assert jobs.notes() == ["well"]
     assert f"job {left} ({APP}.leave) left a transaction open" in running.log()

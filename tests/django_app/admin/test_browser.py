@@ -22,7 +22,12 @@ from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
 from tests.helpers import eventually
 
+# Each draws some forty pages, for which other processes may leave it little of the processor.
+pytestmark = pytest.mark.timeout(400)
+
 JOBS = "/admin/pgqueue/job/"
+#: Milliseconds that a browser takes to start, and anything in it to happen, on a slow machine.
+_LAUNCH, _WAIT = 120_000, 60_000
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def chromium(site: str, ticket: str) -> Iterator[Any]:
     with sync_playwright() as playwright:
         # Its sandbox does not work for root, and it opens nothing here but our own pages.
         browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"], timeout=_LAUNCH
         )
         yield browser
         browser.close()
@@ -78,6 +83,7 @@ def logged_in(chromium: Any, site: str, ticket: str, **options: Any) -> Any:
         base_url=site, locale="en-GB", timezone_id="UTC",
         viewport={"width": 1000, "height": 500}, **options,
     )  # fmt: skip
+    context.set_default_timeout(_WAIT)
     context.add_cookies([{"name": "sessionid", "value": ticket, "url": site}])
     return context
 
@@ -86,7 +92,6 @@ def logged_in(chromium: Any, site: str, ticket: str, **options: Any) -> Any:
 def page(chromium: Any, site: str, ticket: str) -> Iterator[Any]:
     """A page of somebody who has logged in; whatever goes wrong in it fails the test."""
     context = logged_in(chromium, site, ticket)
-    context.set_default_timeout(30_000)
     opened = context.new_page()
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
@@ -252,7 +257,7 @@ def look_at_the_dashboard(page: Any, desk: Database, c: Connection, worker: Star
     assert "all others" in legend.inner_text()
     # What is now is said while nobody points at a chart.
     page.mouse.move(1, 1)
-    eventually(lambda: "queue-4950" in legend.inner_text())
+    eventually(lambda: "queue-4950" in legend.inner_text(), 60)
     assert page.locator("#pgq-queues tbody tr").count() == 50
     page.fill("#pgq-find", "queue-0")
     assert page.locator("#pgq-queues tbody tr").count() == 10
@@ -286,7 +291,7 @@ def look_without_scripts(chromium: Any, site: str, ticket: str, c: Connection) -
         return bool(re.search(r"mail\s+7\s", opened.inner_text("#pgq-queues")))
 
     # For a second it may show what another page has asked for.
-    eventually(shows_the_queue)
+    eventually(shows_the_queue, 60)
     assert opened.is_hidden(".pgq-charts")
     assert opened.is_visible("#pgq-lately table")
     context.close()
