@@ -7,6 +7,7 @@ import pytest
 
 from tests import factories
 from tests.fixtures.databases import Database
+from tests.sql.calls import AT
 from tests.sql.sleeper import (
     INSERT,
     INSERT_INTO,
@@ -268,7 +269,7 @@ def test_off_is_silent_and_leaves_no_lock(db: Database, writer: Connection) -> N
 # The leader's timer
 
 
-@pytest.mark.parametrize(("delay", "rings"), [("1 s", ["due"]), ("1 h", [])])
+@pytest.mark.parametrize(("delay", "rings"), [("1.9 s", ["due"]), ("1 h", [])])
 def test_a_job_that_falls_due_soon_rings_for_the_leader(
     db: Database, c: Connection, delay: str, rings: list[str]
 ) -> None:
@@ -285,7 +286,8 @@ def test_a_job_that_falls_due_soon_rings_for_the_leader(
 def test_a_retry_that_falls_due_soon_rings_for_the_leader(db: Database, c: Connection) -> None:
     leader = SleeperSession(db, leader=True)
     leader.arm()
-    c.execute("SELECT pgqueue.retry(%s, clock_timestamp() + '1 s')", (factories.finished(c),))
+    retry = "SELECT pgqueue.retry(%s, %s::timestamptz + '1 s', %s)"
+    c.execute(retry, (factories.finished(c), AT, AT))
     job_id = factories.running(c)
     c.execute(
         "SELECT pgqueue.finish(%s, ARRAY[%s::bigint], '{1}', '{retry}', delays => '{1 s}',"

@@ -184,7 +184,7 @@ def test_no_outcome_is_dropped_beside_cancels_progress_and_priorities(
     db: Database, c: Connection
 ) -> None:
     """Whoever changed a running row beside its finish made the finish miss it."""
-    number, size = 3000, 60
+    number, size = 1200, 60
     ids = factories.jobs(c, number)
     worker = factories.worker(c)
     done = threading.Event()
