@@ -25,12 +25,14 @@ CREATE TABLE evil.jobs (id bigint);
 """
 
 SETTINGS = {
+    # Shorter than the lock below is held and than a heartbeat, but no shorter than a busy machine
+    # may need until the worker, newly connected, has said what it wants instead.
     "short": {
-        "statement_timeout": "50ms",
-        "lock_timeout": "1ms",
-        "idle_session_timeout": "300ms",
-        "idle_in_transaction_session_timeout": "50ms",
-        "transaction_timeout": "100ms",
+        "statement_timeout": "2s",
+        "lock_timeout": "1500ms",
+        "idle_session_timeout": "2s",
+        "idle_in_transaction_session_timeout": "2s",
+        "transaction_timeout": "2s",
     },
     "strict": {
         "default_transaction_isolation": "serializable",
@@ -47,6 +49,7 @@ def warnings(running: RunningWorker) -> list[str]:
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_defaults_of_a_role(kind: str, db: Database, jobs: Jobs, worker: StartWorker) -> None:
     jobs.query(EVIL)
+    # All of it on this one connection, which was there before.
     for name, value in SETTINGS[kind].items():
         if name == "transaction_timeout" and db.server.major < 17:
             continue
@@ -54,23 +57,25 @@ def test_defaults_of_a_role(kind: str, db: Database, jobs: Jobs, worker: StartWo
             sql.Identifier(db.name), sql.Identifier(name)
         )
         given = sql.SQL(value) if name == "search_path" else sql.Literal(value)
-        db.execute((where + given).as_string())
-    running = worker("--processes", "2", "--fallback", "60", "--heartbeat", "0.5")
+        jobs.query((where + given).as_string())
+    running = worker("--processes", "2", "--fallback", "600", "--heartbeat", "3", ready=False)
     ids = jobs.add_many(500, "noop")
     ids += [jobs.add("fail_times", 2) for _ in range(3)]
     jobs.wait_all(ids)
-    # Long enough for a session that idles, and for a beat or two.
+    # Long enough for a listener that idles, and for a statement that has to wait.
     before = jobs.value("SELECT max(heartbeat_at) FROM pgqueue.workers")
+    with jobs.connection.transaction():
+        jobs.query("LOCK TABLE pgqueue.ready_jobs IN ACCESS EXCLUSIVE MODE")
+        jobs.query("SELECT pg_sleep(2.5)")
 
     def beaten() -> None:
         now = jobs.value("SELECT max(heartbeat_at) FROM pgqueue.workers")
-        assert (now - before).total_seconds() > 1.2
+        assert (now - before).total_seconds() > 2.5
 
     eventually(beaten)
     jobs.wait(jobs.add("noop"))
     # They are not meant for those who look at the database after the test.
-    with db.connect(options="-c default_transaction_read_only=off") as plain:
-        plain.execute(f'ALTER DATABASE "{db.name}" RESET ALL')
+    jobs.query(f'ALTER DATABASE "{db.name}" RESET ALL')
     assert warnings(running) == []
     counted = stop(running)
     assert (counted["reconnects"], counted["by_fallback"], counted["lost_leases"]) == (0, 0, 0)
@@ -89,5 +94,6 @@ def test_a_row_that_an_admin_holds(db: Database, jobs: Jobs, worker: StartWorker
     said = warnings(running)
     assert len(said) == len({line.partition(":")[0] for line in said}), said
     # A listener that was about to fall asleep is refused as well, and begins anew.
-    begun_anew = sum("listener: the server refused" in line for line in said)
-    assert stop(running)["reconnects"] == begun_anew
+    # Again, if it takes the admin long to go, which is not said again.
+    begun_anew = any("listener: the server refused" in line for line in said)
+    assert (stop(running)["reconnects"] > 0) == begun_anew

@@ -1,7 +1,6 @@
 """What a job leaves behind in a real worker: the next job does not find it, and the log says it."""
 
 import os
-import re
 import signal
 from pathlib import Path
 
@@ -104,11 +103,13 @@ def test_signals_that_are_not_meant_for_a_child(
     ):  # fmt: skip
         for pid in below:
             os.kill(pid, number)
-    for pid in below:
+    # The stacks of both: of the zygote, and of the child in its job. One after the other, since
+    # each is written word for word.
+    assert len(below) == 2
+    for count, pid in enumerate(reversed(below), 1):
         os.kill(pid, signal.SIGUSR1)
-    # The stacks of both: of the zygote, and of the child in its job.
-    eventually(lambda: len(re.findall(r"^Current thread", running.log(), re.MULTILINE)) == 2)
-    assert " in hold" in running.log()
+        eventually(lambda count=count: running.log().count("Current thread 0x") == count)
+        eventually(lambda: " in hold" in running.log())
     program = add(jobs, "start_program")
     release.touch()
     assert jobs.wait(job)["attempt"] == 1
