@@ -17,7 +17,7 @@ from pgqueue.db.embedded import EmbeddedServer
 from tests.acceptance.support import Jobs, stop
 from tests.fixtures.databases import Database, start_server
 from tests.fixtures.workers import RunningWorker, StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def test_the_server_is_restarted(
     jobs = own_jobs
     total = 10_000
     ids = jobs.add_many(total, "noop")
-    running = worker("--processes", "2", "--fallback", "60", dsn=jobs.dsn, ready=False)
+    running = worker("--processes", "2", "--fallback", "600", dsn=jobs.dsn, ready=False)
     eventually(lambda: jobs.value("SELECT count(*) FROM pgqueue.finished_jobs") >= total / 10)
     jobs.close()
     own_server.stop(mode, keep=True)
     eventually(lambda: "trying until it works" in running.log())
     own_server.restart(mode)
-    jobs.wait_all(ids, timeout=60)
+    jobs.wait_all(ids)
     # An attempt may have come to nothing, never an outcome.
     wrong = jobs.query("SELECT * FROM pgqueue.finished_jobs WHERE attempt > lost + 2 LIMIT 5")
     assert wrong == []
@@ -120,7 +120,7 @@ def test_a_server_that_stays_away(
     running.process.terminate()
     eventually(lambda: "stopping" in running.log())
     running.process.terminate()
-    assert running.process.wait(20) == 0
+    assert running.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("which", ["listener", "work", "all"])
@@ -128,23 +128,22 @@ def test_connections_are_terminated(
     which: str, db: Database, jobs: Jobs, worker: StartWorker
 ) -> None:
     ids = jobs.add_many(2000, "noop")
-    running = worker("--processes", "2", "--fallback", "60")
+    running = worker("--processes", "2", "--fallback", "600")
     jobs.wait_all(ids[:100])
     # The listener's session is the one that holds the worker's liveness lock.
-    query = (
-        "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
-        " WHERE a.datname = current_database() AND a.application_name = 'pgqueue'"
-        " AND a.pid <> pg_backend_pid() AND (%s = 'all' OR (%s = 'listener') = EXISTS ("
-        "SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.classid = 70677103))"
-    )
     for _ in range(3):
+        # The worker has both, and nothing is left of those before.
+        found = eventually(lambda: both(jobs))
         more = jobs.add_many(2000, "noop")
-        assert jobs.value(query, which, which) == (2 if which == "all" else 1)
+        # Waits until it is gone.
+        victims = found if which == "all" else [found[which == "work"]]
+        query = "SELECT bool_and(pg_terminate_backend(pid, 60000)) FROM unnest(%s) AS pid"
+        assert jobs.value(query, victims)
         ids += more
         jobs.wait_all(more)
         lone = jobs.add("noop")
         jobs.wait(lone)
-        eventually(lambda: jobs.value(_CONNECTED) == 2)
+    eventually(lambda: both(jobs))
     jobs.wait_all(ids)
     rows = jobs.query("SELECT DISTINCT attempt - lost AS attempts FROM pgqueue.finished_jobs")
     assert rows == [{"attempts": 1}]
@@ -160,7 +159,7 @@ def test_connections_are_terminated_again_and_again(
 ) -> None:
     """A server that lets the worker in and throws it out: it comes back, but not in a frenzy."""
     ids = jobs.add_many(5000, "noop")
-    running = worker("--processes", "2", "--fallback", "60")
+    running = worker("--processes", "2", "--fallback", "600")
     used = cpu_seconds(running.pid)
     begun, thrown_out = time.monotonic(), set[int]()
     while (lasted := time.monotonic() - begun) < 5:
@@ -194,17 +193,20 @@ def test_no_connection_is_left_for_the_worker(
         jobs = Jobs(own.dsn())
         running = worker("--processes", "1", "--lease", "60", dsn=own.dsn(), ready=False)
         jobs.wait(jobs.add("noop"))
-        # Whoever is thrown out finds the places taken.
+        # Whoever is thrown out finds the places taken: it comes too late for them.
         crowd = []
-        while own.log().count("too many clients already") < 10:
+        os.kill(running.pid, signal.SIGSTOP)
+        try:
             jobs.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
                 " WHERE application_name = 'pgqueue'"
             )
             with contextlib.suppress(psycopg.OperationalError):
                 while len(crowd) < 20:
                     crowd.append(psycopg.connect(own.dsn()))
-            jobs.query("SELECT pg_sleep(0.1)")
+        finally:
+            os.kill(running.pid, signal.SIGCONT)
+        eventually(lambda: own.log().count("too many clients already") >= 10)
         waiting = jobs.add("noop")
         for one in crowd:
             one.close()
@@ -214,10 +216,17 @@ def test_no_connection_is_left_for_the_worker(
         jobs.close()
 
 
-_CONNECTED = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    " AND application_name = 'pgqueue'"
-)
+def both(jobs: Jobs) -> list[int]:
+    """Give the server processes of a worker's listener and of its other connection; nothing if it
+    has not both, or more."""
+    rows = jobs.query(
+        "SELECT a.pid, EXISTS ("
+        " SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.classid = 70677103) AS listens"
+        " FROM pg_stat_activity AS a"
+        " WHERE a.datname = current_database() AND a.application_name = 'pgqueue'"
+        " ORDER BY listens DESC"
+    )
+    return [row["pid"] for row in rows] if [row["listens"] for row in rows] == [True, False] else []
 
 
 def cpu_seconds(pid: int) -> float:

@@ -10,10 +10,10 @@ import pytest
 from pgqueue.core.errors import LeaseLostError
 from pgqueue.db import worker_calls
 from pgqueue.db.session import Session
-from tests.acceptance.support import Jobs, stop
+from tests.acceptance.support import Jobs, presume_lost, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import RunningWorker, StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 
 def warnings(running: RunningWorker) -> list[str]:
@@ -39,12 +39,14 @@ def test_a_connection_is_lost_at_a_place(
     jobs.make_notes()
     noted = [jobs.add("note_it", str(number)) for number in range(20)]
     ids = jobs.add_many(1000, "noop")
-    running = worker("--processes", "2", "--fallback", "60", env=env)
+    running = worker("--processes", "2", "--fallback", "600", env=env)
     jobs.wait_all([*noted, *ids])
     # A job that has started is never started again because of a connection.
     assert sorted(jobs.notes(), key=int) == [str(number) for number in range(20)]
     found = jobs.query("SELECT DISTINCT attempt, lost FROM pgqueue.finished_jobs")
     assert found == [{"attempt": 1, "lost": most_lost}]
+    # Also where the jobs were faster than the listener or the leader.
+    eventually(lambda: warnings(running))
     jobs.wait(jobs.add("noop"))
     counted = stop(running)
     assert counted["reconnects"] >= 1
@@ -62,12 +64,12 @@ def test_a_connection_is_lost_at_a_place(
 def test_a_supervisor_dies_at_a_place(name: str, how: str, jobs: Jobs, worker: StartWorker) -> None:
     """Another one takes over; what was stored stays stored."""
     ids = jobs.add_many(50, "noop")
-    times = ("--lease", "2", "--heartbeat", "0.5")
     env = {"PGQUEUE_FAILPOINTS": f"{name}={how}"}
-    dies = worker("--processes", "1", *times, env=env, ready=False)
-    assert dies.process.wait(30) == -signal.SIGKILL
-    running = worker("--processes", "1", *times)
-    jobs.wait_all(ids, timeout=40)
+    dies = worker("--processes", "1", env=env, ready=False)
+    assert dies.process.wait(PATIENCE) == -signal.SIGKILL
+    presume_lost(jobs, dies)
+    running = worker("--processes", "1")
+    jobs.wait_all(ids)
     wrong = jobs.query("SELECT job_id FROM pgqueue.finished_jobs WHERE attempt - lost > 1")
     assert wrong == []
     assert jobs.problems() == []
@@ -103,16 +105,28 @@ def test_a_call_that_comes_after_its_connection_was_given_up(db: Database, jobs:
     assert jobs.states() == {"ready": 3}
 
 
+_LISTENER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 70677103"
+
+
 def test_a_backend_stands_still(jobs: Jobs, worker: StartWorker) -> None:
     """As behind a half-open connection: no farewell comes, and no answer either."""
     running = worker("--processes", "1", "--heartbeat", "0.5")
     jobs.wait(jobs.add("noop"))
-    listener = jobs.value("SELECT pid FROM pg_locks WHERE classid = 70677103")
-    os.kill(listener, signal.SIGSTOP)
+    [[listener]] = [row.values() for row in eventually(lambda: jobs.query(_LISTENER))]
+
+    def stands_still() -> bool:
+        """At rest, that is: at work it might hold what the whole server waits for."""
+        os.kill(listener, signal.SIGSTOP)
+        if jobs.value("SELECT state FROM pg_stat_activity WHERE pid = %s", listener) == "idle":
+            return True
+        os.kill(listener, signal.SIGCONT)
+        return False
+
+    eventually(stands_still)
     try:
         # Whether it stood still at work or at rest is told in other words.
         told = r"listener: the connection to PostgreSQL (is gone|was lost): no answer came within"
-        eventually(lambda: re.search(told, running.log()) is not None, 40)
+        eventually(lambda: re.search(told, running.log()) is not None)
         jobs.wait(jobs.add("noop"))
     finally:
         os.kill(listener, signal.SIGCONT)

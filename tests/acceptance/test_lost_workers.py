@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from tests.acceptance.support import Jobs, closed_gate, descendants, is_running, stop
+from tests.acceptance.support import (
+    Jobs,
+    closed_gate,
+    descendants,
+    is_running,
+    presume_lost,
+    stop,
+)
 from tests.faults.proxy import Proxy
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
@@ -17,7 +24,7 @@ from tests.helpers import eventually
 def test_a_killed_supervisor(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     jobs.make_notes()
     with closed_gate(db, 1):
-        running = worker("--processes", "2")
+        running = worker("--processes", "2", "--lease", "600")
         ran = [jobs.add("note_and_gate", f"ran {n}", 1) for n in range(2)]
         jobs.wait_at_gate(1, 2)
         waiting = jobs.add_many(300, "noop")
@@ -25,8 +32,9 @@ def test_a_killed_supervisor(db: Database, jobs: Jobs, worker: StartWorker) -> N
         running.kill()
         eventually(lambda: not any(map(is_running, below)))
         assert jobs.states(ran) == {"running": 2}
-        other = worker("--processes", "2", "--fallback", "60")
-        # Its jobs come back without waiting for the whole lease of 30 s.
+        jobs.wait_at_gate(1, 0)
+        other = worker("--processes", "2", "--fallback", "600")
+        # Its jobs come back without waiting for the whole lease.
         jobs.wait_at_gate(1, 2)
     jobs.wait_all([*ran, *waiting])
     for job in ran:
@@ -47,7 +55,7 @@ def test_a_killed_supervisor_under_load(jobs: Jobs, worker: StartWorker) -> None
     total = 10_000
     ids = jobs.add_many(total, "noop")
     for share in (0.1, 0.4):
-        running = worker("--processes", "2", "--lease", "6", "--heartbeat", "1")
+        running = worker("--processes", "2")
         below = descendants(running.pid)
 
         def is_far(share: float = share) -> bool:
@@ -57,8 +65,9 @@ def test_a_killed_supervisor_under_load(jobs: Jobs, worker: StartWorker) -> None
         eventually(is_far)
         running.kill()
         eventually(lambda below=below: not any(map(is_running, below)))
+        presume_lost(jobs, running)
     worker("--processes", "2")
-    jobs.wait_all(ids, timeout=60)
+    jobs.wait_all(ids)
     wrong = jobs.query("SELECT * FROM pgqueue.finished_jobs WHERE attempt <> lost + 1 LIMIT 5")
     assert wrong == []
     # A job is told off only for the attempts that were lost.
@@ -70,12 +79,13 @@ def test_a_frozen_worker_comes_back_as_another(
 ) -> None:
     with closed_gate(db, 1):
         job = jobs.add("gate", 1)
-        frozen = worker("--processes", "1", "--lease", "3", "--heartbeat", "0.5")
+        frozen = worker("--processes", "1")
         jobs.wait_at_gate(1)
         os.kill(frozen.pid, signal.SIGSTOP)
         try:
+            presume_lost(jobs, frozen)
             other = worker("--processes", "1")
-            eventually(lambda: jobs.look(job)["lost"] == 1 and jobs.state(job) == "running", 30)
+            eventually(lambda: jobs.look(job)["lost"] == 1 and jobs.state(job) == "running")
         finally:
             os.kill(frozen.pid, signal.SIGCONT)
         eventually(lambda: "given up as lost" in frozen.log())
@@ -91,9 +101,10 @@ def test_a_frozen_worker_comes_back_as_another(
 
 
 def test_six_workers(jobs: Jobs, worker: StartWorker) -> None:
-    ids = jobs.add_many(3000, "noop", queue="many")
     running = [worker("--processes", "1", ready=False) for _ in range(6)]
-    jobs.wait_all(ids, timeout=60)
+    eventually(lambda: jobs.value("SELECT count(*) FROM pgqueue.workers") == 6)
+    ids = jobs.add_many(3000, "noop", queue="many")
+    jobs.wait_all(ids)
     figures = [stop(one) for one in running]
     assert sum(one["jobs"] for one in figures) == 3000
     assert sum(one["lost_leases"] for one in figures) == 0
@@ -106,15 +117,15 @@ def test_six_workers(jobs: Jobs, worker: StartWorker) -> None:
 @pytest.mark.parametrize("task", ["until_cancelled", "auntil_cancelled"])
 def test_a_running_job_is_cancelled(task: str, jobs: Jobs, worker: StartWorker) -> None:
     ids = jobs.add_many(2, task)
-    running = worker("--processes", "1", "--threads", "3", "--heartbeat", "8")
+    running = worker("--processes", "1", "--threads", "3", "--heartbeat", "200", "--lease", "600")
     for job in ids:
         jobs.wait(job, "running")
     assert jobs.value("SELECT pgqueue.cancel(%s, 'enough')", ids[0]) == "running"
     # Told by a notification: the next heartbeat is far.
-    assert jobs.wait(ids[0], "cancelled", 7)["error"] == "cancelled: enough"
+    assert jobs.wait(ids[0], "cancelled")["error"] == "cancelled: enough"
     assert jobs.state(ids[1]) == "running"
     jobs.query("SELECT pgqueue.cancel(%s)", ids[1])
-    assert jobs.wait(ids[1], "cancelled", 7)["error"] == "cancelled"
+    assert jobs.wait(ids[1], "cancelled")["error"] == "cancelled"
     eventually(lambda: jobs.query("SELECT * FROM pgqueue.cancel_requests") == [])
     # A job that runs anew is not the one that was cancelled.
     again = jobs.value("SELECT pgqueue.retry(%s)", ids[0])
@@ -123,7 +134,7 @@ def test_a_running_job_is_cancelled(task: str, jobs: Jobs, worker: StartWorker) 
     jobs.wait_all(jobs.add_many(50, "noop"))
     assert jobs.state(ids[0]) == "running"
     jobs.query("SELECT pgqueue.cancel(%s)", ids[0])
-    jobs.wait(ids[0], "cancelled", 7)
+    jobs.wait(ids[0], "cancelled")
     stop(running)
 
 
@@ -131,7 +142,7 @@ def test_a_job_is_cancelled_before_the_answer_to_its_claim_is_here(
     db: Database, jobs: Jobs, worker: StartWorker
 ) -> None:
     with Proxy.before(db.tcp_dsn) as slow:
-        times = ("--heartbeat", "10", "--lease", "60")
+        times = ("--heartbeat", "200", "--lease", "600")
         running = worker(
             "--processes", "1", "--listen-dsn", db.dsn, *times, dsn=slow.dsn(db.tcp_dsn)
         )
@@ -141,7 +152,7 @@ def test_a_job_is_cancelled_before_the_answer_to_its_claim_is_here(
         jobs.wait(job, "running")
         jobs.query("SELECT pgqueue.cancel(%s)", job)
         # Not only by the next heartbeat, which is far.
-        jobs.wait(job, "cancelled", 8)
+        jobs.wait(job, "cancelled")
         slow.delay = 0
         stop(running)
 
@@ -152,7 +163,7 @@ def test_no_outcome_is_dropped_beside_meddling(
     """Cancels, progress and priorities of the very jobs that are being finished."""
     jobs.make_notes()
     ids = jobs.add_many(1000, "note_it", "ran")
-    running = worker("--processes", "2", "--threads", "2")
+    running = worker("--processes", "2", "--threads", "2", "--cancel-grace", "600")
     statements = (
         "SELECT pgqueue.cancel(%s) WHERE %s %% 7 = 0",
         "SELECT pgqueue.set_progress(%s, (%s %% 10) / 10.0)",
@@ -167,7 +178,7 @@ def test_no_outcome_is_dropped_beside_meddling(
     with ThreadPoolExecutor(len(statements)) as threads:
         for done in [threads.submit(meddle, statement) for statement in statements]:
             done.result()
-    eventually(lambda: jobs.states().keys() <= {"succeeded", "cancelled"}, 60)
+    eventually(lambda: jobs.states().keys() <= {"succeeded", "cancelled"})
     found = jobs.states()
     assert sum(found.values()) == 1000
     succeeded = jobs.value("SELECT count(*) FROM pgqueue.finished_jobs WHERE state = 'succeeded'")

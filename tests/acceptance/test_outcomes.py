@@ -28,7 +28,7 @@ def test_retries_until_it_succeeds_or_the_budget_is_spent(jobs: Jobs, worker: St
     twice = jobs.add("fail_times", 2)
     often = jobs.add("fail_times", 99)
     own_budget = jobs.add("fail_times", 99, max_attempts=2)
-    worker("--processes", "1", "--fallback", "60")
+    worker("--processes", "1", "--fallback", "600")
     found = jobs.wait(twice)
     assert (found["result"], found["attempt"]) == (3, 3)
     assert [error["message"] for error in jobs.errors(twice)] == ["failure 1", "failure 2"]
@@ -55,7 +55,7 @@ def test_backoff(
     worker: StartWorker,
 ) -> None:
     job = jobs.add(task)
-    worker("--processes", "1", "--fallback", "60")
+    worker("--processes", "1", "--fallback", "600")
     for attempt in (1, 2):
         found = jobs.wait(job, "scheduled")
         assert (found["attempt"], found["reason"]) == (attempt, "retry")
@@ -101,7 +101,7 @@ def test_retry_snooze_and_cancel(jobs: Jobs, worker: StartWorker) -> None:
     snoozed = jobs.add("snooze_twice")
     cancelled = jobs.add("acancel", "not needed")
     silent = jobs.add("acancel", "")
-    worker("--processes", "1", "--fallback", "60")
+    worker("--processes", "1", "--fallback", "600")
     found = jobs.wait(asked, "failed")
     assert (found["attempt"], found["error"]) == (2, "Retry: after attempt 2")
     assert [error["message"] for error in jobs.errors(asked)] == [
@@ -164,7 +164,7 @@ def test_expiry(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
     with closed_gate(db, 1):
         blocker = jobs.add("gate", 1)
-        running = worker("--processes", "1", "--fallback", "60")
+        running = worker("--processes", "1", "--fallback", "600")
         jobs.wait_at_gate(1)
         too_late = jobs.add("noop", expires_at=soon)
         over = jobs.add("noop", expires_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=1))

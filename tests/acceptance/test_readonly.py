@@ -54,7 +54,7 @@ def test_the_one_of_two_hosts_that_is_the_primary_is_found(both: Pair, worker: S
     # Nothing about target_session_attrs.
     dsn = f"postgresql://postgres@/postgres?host={hosts}&port={ports}"
     jobs = Jobs(both.primary.dsn())
-    running = worker("--processes", "2", "--fallback", "60", dsn=dsn, ready=False)
+    running = worker("--processes", "2", "--fallback", "600", dsn=dsn, ready=False)
     ids = jobs.add_many(3000, "noop")
     eventually(lambda: jobs.states(ids).get("succeeded", 0) > 100)
     jobs.close()

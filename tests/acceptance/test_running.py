@@ -125,7 +125,7 @@ def test_every_queue(jobs: Jobs, worker: StartWorker) -> None:
 
 
 def test_pause_and_resume_while_it_runs(jobs: Jobs, worker: StartWorker) -> None:
-    running = worker("--processes", "1", "--fallback", "60")
+    running = worker("--processes", "1", "--fallback", "600")
     jobs.wait(jobs.add("noop", queue="mail"))
     jobs.query("SELECT pgqueue.pause('mail')")
     held = [jobs.add("noop", queue="mail") for _ in range(3)]
