@@ -36,7 +36,7 @@ _WRITE_DOWN = 5.0
 _WRITE_DOWN_NOW = 1.0
 #: Seconds for saying good-bye, usually and when there is hurry.
 _GOOD_BYE = 5.0
-_GOOD_BYE_NOW = 0.8
+_GOOD_BYE_NOW = 3.0
 #: Seconds until parts that were cancelled are cancelled again, and until that is given up.
 _CANCEL_AGAIN = 0.5
 _CANCEL_FOR = 5.0
@@ -64,7 +64,7 @@ class Supervisor:
             lease=self._lease,
             on_answer=self._answered,
             on_death=self._died,
-            on_room=self._nudge,
+            on_room=lambda: self._fetcher.nudge(),
         )
         self._membership = Membership(
             config=config,
@@ -105,7 +105,7 @@ class Supervisor:
             lease=self._lease,
             census=self._pool.census,
             on_cancels=self._pool.cancel,
-            on_unknown=self._given_up,
+            on_unknown=lambda: self._lost.set(),
             progress=Progress(
                 taken=lambda: self._fetcher.taken,
                 idle=lambda: self._fetcher.is_idle,
@@ -119,6 +119,7 @@ class Supervisor:
         self._stop_now = asyncio.Event()
         self._quit = asyncio.Event()
         self._lost = asyncio.Event()
+        self._joining = False
         self._broken: asyncio.Future[None] | None = None
         #: Parts that could not be ended; whoever runs this must not wait for them.
         self.stuck: list[str] = []
@@ -188,6 +189,9 @@ class Supervisor:
         begun = False
         try:
             await asyncio.wait([beginning, stop, away], return_when=asyncio.FIRST_COMPLETED)
+            if self._joining and not beginning.done() and self._connector.away_since is None:
+                # It may be registered by now, and is to say good-bye then.
+                await asyncio.wait([beginning], timeout=_GOOD_BYE_NOW)
             begun = beginning.done()
             for part in (beginning, away):
                 if part.done():
@@ -203,6 +207,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         await self._pool.start()
+        self._joining = True
         await self._membership.join(self._fetcher)
         log.info(
             "worker %d ready: pid %d, queues %s, %d processes with %d threads",
@@ -219,14 +224,8 @@ class Supervisor:
         self._finisher.add_casualties(casualties, how)
         self._fetcher.nudge()
 
-    def _nudge(self) -> None:
-        self._fetcher.nudge()
-
     def _listener(self) -> Session | None:
         return self._doorbell.session
-
-    def _given_up(self) -> None:
-        self._lost.set()
 
     def _reconnect(self) -> None:
         self._fetcher.reconnect()

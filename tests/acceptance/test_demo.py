@@ -143,7 +143,7 @@ def test_stopped_in_the_middle_it_leaves_nothing(tree: Path, number: signal.Sign
             workers = _descendants(process.pid)
             assert len(workers) > 6, "two workers with their children, and the server"
             process.send_signal(number)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=100)
         finally:
             process.kill()
             process.communicate()
@@ -153,9 +153,9 @@ def test_stopped_in_the_middle_it_leaves_nothing(tree: Path, number: signal.Sign
         else:
             assert process.returncode == 128 + number
             assert said == "pgqueue: the demonstration was stopped\n"
-            assert [pid for pid in workers if _runs(pid)] == []
             assert os.listdir(place) == []
-        # Killed itself, it leaves the server to its keeper, which takes a moment.
+        # Killed itself, it leaves the server to its keeper, which takes a moment; as the end of
+        # processes does that were killed.
         eventually(lambda: not [pid for pid in workers if _runs(pid)])
         eventually(lambda: os.listdir(place) == [])
 

@@ -3,7 +3,7 @@
 from tests.acceptance.support import Jobs, closed_gate
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 _SENTENCE = (
     "pgqueue: the database has schema version 99, which this pgqueue (schema 1) cannot work with; "
@@ -23,7 +23,7 @@ def test_it_notices_by_itself_and_lets_jobs_end(
         jobs.query(_UPGRADE, 99, True)
         eventually(lambda: "stopping: running jobs have 30 s to end" in running.log())
         later = jobs.add("noop")
-    assert running.process.wait(20) == 4
+    assert running.process.wait(PATIENCE) == 4
     assert jobs.state(job) == "succeeded"
     assert jobs.state(later) == "ready"
     assert running.log().splitlines()[-1] == _SENTENCE
@@ -37,7 +37,7 @@ def test_a_function_it_needs_is_gone(jobs: Jobs, worker: StartWorker) -> None:
         jobs.query(_UPGRADE, 99, True)
         jobs.query("ALTER FUNCTION pgqueue.work RENAME TO labour")
     job = jobs.add("noop")
-    assert running.process.wait(20) == 4
+    assert running.process.wait(PATIENCE) == 4
     assert jobs.state(job) == "ready"
     assert running.log().splitlines()[-1] == _SENTENCE
     assert "Traceback" not in running.log()
@@ -47,7 +47,7 @@ def test_a_function_is_gone_without_a_new_version(jobs: Jobs, worker: StartWorke
     running = worker("--processes", "1")
     jobs.query("ALTER FUNCTION pgqueue.work RENAME TO labour")
     jobs.add("noop")
-    assert running.process.wait(20) == 1
+    assert running.process.wait(PATIENCE) == 1
     said = running.log().splitlines()[-1]
     assert said.startswith("pgqueue: ")
     assert "pgqueue.work" in said

@@ -1,5 +1,6 @@
 """Children that are replaced between jobs: after so many, or when they have grown too large."""
 
+import itertools
 import os
 import resource
 import signal
@@ -7,7 +8,15 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.support import Jobs, children, closed_gate, descendants, is_running, stop
+from tests.acceptance.support import (
+    Jobs,
+    asleep,
+    children,
+    closed_gate,
+    descendants,
+    is_running,
+    stop,
+)
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
 from tests.helpers import eventually
@@ -103,10 +112,13 @@ def test_no_numbers_are_left_for_a_child(jobs: Jobs, worker: StartWorker) -> Non
     running = worker("--processes", "2")
     jobs.wait_all(jobs.add_many(20, "noop"))
     limit = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
-    used = max(int(fd) for fd in os.listdir(f"/proc/{running.pid}/fd"))
     eventually(lambda: len(children(running)) == 2)
+    # Its listener is there too.
+    eventually(lambda: asleep(jobs) == 1)
     first, second = children(running)
-    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (used - 1, limit[1]))
+    used = {int(fd) for fd in os.listdir(f"/proc/{running.pid}/fd")}
+    free = next(fd for fd in itertools.count() if fd not in used)
+    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (free, limit[1]))
     os.kill(first, signal.SIGKILL)
     eventually(lambda: "a child cannot be forked: Too many open files" in running.log())
     # The other child goes on.

@@ -4,7 +4,7 @@ import signal
 
 from tests.acceptance.support import Jobs, figures
 from tests.fixtures.workers import RunningWorker, StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 _WORKERS = 7
 _JOBS = 500
@@ -26,15 +26,15 @@ def test_workers_are_replaced_one_after_the_other(jobs: Jobs, worker: StartWorke
             ids += [jobs.add("note_it", str(number)) for number in numbers]
         # Its successor starts while it is stopped in the middle of its work.
         alive.append(worker("--processes", "1", "--threads", "2", ready=False))
-        eventually(lambda: registered(alive[0]), 60)
+        eventually(lambda: registered(alive[0]))
         gone.append(alive.pop(0))
         gone[-1].process.send_signal(signal.SIGTERM)
-    jobs.wait_all(ids, timeout=60)
-    eventually(lambda: all(map(registered, alive)), 60)
+    jobs.wait_all(ids)
+    eventually(lambda: all(map(registered, alive)))
     for one in alive:
         one.process.send_signal(signal.SIGTERM)
     for one in (*gone, *alive):
-        assert one.process.wait(30) == 0, one.log()
+        assert one.process.wait(PATIENCE) == 0, one.log()
     told = [figures(one) for one in (*gone, *alive)]
     assert sum(one["jobs"] for one in told) == _JOBS
     assert sum(one["lost_leases"] for one in told) == 0

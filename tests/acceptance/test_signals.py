@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.acceptance.support import Jobs, children, closed_gate, descendants, is_running, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 
 def look(jobs: Jobs, job: int) -> tuple[str, int, int, int]:
@@ -18,7 +18,7 @@ def look(jobs: Jobs, job: int) -> tuple[str, int, int, int]:
 
 def test_quit_ends_it_at_once(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     warm = jobs.add_many(300, "noop")
-    running = worker("--processes", "2")
+    running = worker("--processes", "2", "--grace", "600")
     jobs.wait_all(warm)
     with closed_gate(db, 1):
         ran = jobs.add_many(2, "gate", 1)
@@ -26,7 +26,7 @@ def test_quit_ends_it_at_once(db: Database, jobs: Jobs, worker: StartWorker) -> 
         waiting = jobs.add_many(20, "noop")
         below = descendants(running.pid)
         running.process.send_signal(signal.SIGQUIT)
-        assert running.process.wait(10) == 0, running.log()
+        assert running.process.wait(PATIENCE) == 0, running.log()
         eventually(lambda: not any(map(is_running, below)))
         # Nobody has to find out: what it held is ready again, and costs nothing.
         assert jobs.query("SELECT * FROM pgqueue.workers") == []
@@ -43,12 +43,12 @@ def test_quit_ends_it_at_once(db: Database, jobs: Jobs, worker: StartWorker) -> 
 def test_quit_while_it_is_stopping(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     with closed_gate(db, 1):
         job = jobs.add("gate", 1)
-        running = worker("--processes", "1")
+        running = worker("--processes", "1", "--grace", "600")
         jobs.wait_at_gate(1)
         running.process.send_signal(signal.SIGTERM)
         eventually(lambda: "stopping" in running.log())
         running.process.send_signal(signal.SIGQUIT)
-        assert running.process.wait(10) == 0
+        assert running.process.wait(PATIENCE) == 0
         assert look(jobs, job) == ("ready", 1, 1, 0)
 
 
@@ -57,7 +57,7 @@ def test_an_interrupted_job_is_told_of(db: Database, jobs: Jobs, worker: StartWo
         job = jobs.add("gate", 1)
         running = worker("--processes", "1", "--grace", "0.2")
         jobs.wait_at_gate(1)
-        assert running.stop(20) == 0
+        assert running.stop() == 0
     assert look(jobs, job) == ("ready", 1, 1, 0)
     assert "WARNING pgqueue.worker 1 jobs did not end in time; they are interrupted" in (
         running.log()
@@ -119,9 +119,9 @@ def test_quiet(db: Database, jobs: Jobs, worker: StartWorker) -> None:
         jobs.add_many(50, "gate", 1)
         jobs.wait_at_gate(1)
         running.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: "INFO pgqueue.worker quiet" in running.log())
         # What it held and had not begun is given back as it was.
         eventually(lambda: jobs.value("SELECT count(*) FROM pgqueue.running_jobs") == 1)
-        assert "INFO pgqueue.worker quiet" in running.log()
     jobs.wait(job)
     later = jobs.add_many(5, "noop")
     beats: set[str] = set()
@@ -139,7 +139,7 @@ def test_quiet(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     assert jobs.query("SELECT DISTINCT attempt FROM pgqueue.finished_jobs") == [{"attempt": 1}]
     running.process.send_signal(signal.SIGUSR2)
     eventually(lambda: running.log().count("worker quiet") == 2)
-    assert running.stop(20) == 0, "a quiet worker can be stopped"
+    assert running.stop() == 0, "a quiet worker can be stopped"
 
 
 APPLICATION = """

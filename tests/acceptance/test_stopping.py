@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.support import Jobs, closed_gate, descendants, figures, is_running, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import RunningWorker, StartWorker
-from tests.helpers import eventually
+from tests.helpers import PATIENCE, eventually
 
 
 def gone(running: RunningWorker, below: list[int], jobs: Jobs) -> None:
@@ -23,7 +23,7 @@ def test_a_graceful_stop(
     number: signal.Signals, threads: str, db: Database, jobs: Jobs, worker: StartWorker
 ) -> None:
     warm = jobs.add_many(300, "noop")
-    running = worker("--processes", "1", "--threads", threads)
+    running = worker("--processes", "1", "--threads", threads, "--grace", "600")
     # From here on the child is given jobs ahead.
     jobs.wait_all(warm)
     with closed_gate(db, 1):
@@ -39,7 +39,7 @@ def test_a_graceful_stop(
         })  # fmt: skip
         jobs.add("noop")
         assert running.process.poll() is None
-    assert running.process.wait(20) == 0
+    assert running.process.wait(PATIENCE) == 0
     assert jobs.state(job) == "succeeded"
     assert jobs.states() == {"succeeded": 300 + int(threads), "ready": 1002 - int(threads)}
     untouched = jobs.query("SELECT DISTINCT attempt, lost, crashes FROM pgqueue.ready_jobs")
@@ -54,14 +54,14 @@ def test_a_second_signal_interrupts(
 ) -> None:
     with closed_gate(db, 1):
         ids = jobs.add_many(2, "gate", 1)
-        running = worker("--processes", "2")
+        running = worker("--processes", "2", "--grace", "600")
         jobs.wait_at_gate(1, 2)
         waiting = jobs.add("noop")
         below = descendants(running.pid)
         running.process.send_signal(number)
         eventually(lambda: "stopping" in running.log())
         running.process.send_signal(number)
-        assert running.process.wait(10) == 0
+        assert running.process.wait(PATIENCE) == 0
         for job in ids:
             found = jobs.look(job)
             assert (found["state"], found["attempt"], found["lost"]) == ("ready", 1, 1)
@@ -79,7 +79,7 @@ def test_a_job_that_outlives_the_grace(db: Database, jobs: Jobs, worker: StartWo
         job = jobs.add("gate", 1)
         running = worker("--processes", "1", "--grace", "0.5")
         jobs.wait_at_gate(1)
-        assert running.stop(10) == 0
+        assert running.stop() == 0
     found = jobs.look(job)
     assert (found["state"], found["attempt"], found["lost"]) == ("ready", 1, 1)
 
@@ -96,7 +96,7 @@ def test_a_signal_to_every_process_of_the_worker(
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM) if pid != running.pid else None
         eventually(lambda: "stopping" in running.log())
-    assert running.process.wait(20) == 0
+    assert running.process.wait(PATIENCE) == 0
     assert jobs.look(job)["state"] == "succeeded"
 
 
@@ -105,7 +105,7 @@ def test_burst(jobs: Jobs, worker: StartWorker) -> None:
     failed = jobs.add("fail")
     later = jobs.add("noop", run_at="2100-01-01")
     running = worker("--burst", "--processes", "2", ready=False)
-    assert running.process.wait(30) == 0, running.log()
+    assert running.process.wait(PATIENCE) == 0, running.log()
     assert jobs.states(ids) == {"succeeded": 3000}
     assert jobs.state(failed) == "failed"
     assert jobs.state(later) == "scheduled"
@@ -115,7 +115,7 @@ def test_burst(jobs: Jobs, worker: StartWorker) -> None:
 
 def test_burst_on_an_empty_queue(jobs: Jobs, worker: StartWorker) -> None:
     running = worker("--burst", ready=False)
-    assert running.process.wait(30) == 0, running.log()
+    assert running.process.wait(PATIENCE) == 0, running.log()
     assert figures(running)["jobs"] == 0
 
 
@@ -125,7 +125,7 @@ def test_burst_takes_what_comes_meanwhile(db: Database, jobs: Jobs, worker: Star
         running = worker("--burst", "--processes", "1")
         jobs.wait_at_gate(1)
         second = jobs.add_many(20, "noop")
-    assert running.process.wait(30) == 0
+    assert running.process.wait(PATIENCE) == 0
     assert jobs.states([*first, *second]) == {"succeeded": 22}
 
 
@@ -137,7 +137,7 @@ def test_many_starts_and_stops(jobs: Jobs, worker: StartWorker) -> None:
         assert stop(running)["lost_leases"] == 0
         assert "running" not in jobs.states()
     running = worker("--processes", "2", "--burst", ready=False)
-    assert running.process.wait(60) == 0
+    assert running.process.wait(PATIENCE) == 0
     assert jobs.states(ids) == {"succeeded": len(ids)}
     rows = jobs.query("SELECT DISTINCT attempt, lost FROM pgqueue.finished_jobs")
     assert rows == [{"attempt": 1, "lost": 0}]

@@ -1,5 +1,7 @@
 """Jobs that run longer than they may: told first, killed then, and nobody else is blamed."""
 
+import re
+
 from tests.acceptance.support import Jobs, children, closed_gate, is_running, stop
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
@@ -35,7 +37,11 @@ def test_the_job_s_own_timeout_counts(jobs: Jobs, worker: StartWorker) -> None:
 def test_a_task_in_c_code_is_killed(db: Database, jobs: Jobs, worker: StartWorker) -> None:
     with closed_gate(db, 1):
         running = worker("--processes", "2", "--threads", "2")
-        # One after the other, so that each child gets one of both.
+        with closed_gate(db, 2):
+            warm = jobs.add_many(4, "gate", 2)
+            jobs.wait_at_gate(2, 4)
+        jobs.wait_all(warm)
+        # Both children are there. One after the other, so that each child gets one of both.
         beside = [jobs.add("gate", 1)]
         jobs.wait_at_gate(1)
         beside.append(jobs.add("gate", 1))
@@ -63,5 +69,5 @@ def test_a_task_in_c_code_is_killed(db: Database, jobs: Jobs, worker: StartWorke
         assert jobs.errors(job) == []
     jobs.wait_all(behind)
     assert {jobs.look(job)["attempt"] for job in behind} == {1}
-    assert running.log().count("went on 5 s after its limit") == 2
+    assert len(re.findall(r"went on \d+ s after its limit", running.log())) == 2
     stop(running)

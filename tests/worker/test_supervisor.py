@@ -60,6 +60,26 @@ def test_it_can_be_stopped_while_the_database_is_away(number: signal.Signals) ->
     assert said.count("\n") == 1, "once for the change of state, once for the end"
 
 
+def test_it_is_stopped_while_it_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may have its name already, so it ends as a worker does that has begun."""
+
+    async def start() -> None:
+        pass
+
+    async def join(_fetcher: object) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        made = Supervisor(WorkerConfig(dsn=_NOWHERE), "test")
+        monkeypatch.setattr(made._pool, "start", start)
+        monkeypatch.setattr(made._membership, "join", join)
+        made._stop.set()
+        assert await made._begin()
+
+    asyncio.run(main())
+
+
 def test_it_makes_its_parts_without_opening_anything() -> None:
     made = Supervisor(WorkerConfig(dsn=_NOWHERE), "test")
     assert made.stats.jobs == 0
