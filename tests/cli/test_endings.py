@@ -90,7 +90,7 @@ def test_no_right(cli_of: Cli, db: Database) -> None:
 
 def test_ctrl_c_ends_a_command_quietly(upgrading: "subprocess.Popen[str]") -> None:
     upgrading.send_signal(signal.SIGINT)
-    assert upgrading.communicate(timeout=30) == ("", "")
+    assert upgrading.communicate(timeout=100) == ("", "")
     assert upgrading.returncode == 130
 
 
@@ -99,7 +99,7 @@ def test_a_connection_that_breaks(bare_db: Database, upgrading: "subprocess.Pope
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    out, err = upgrading.communicate(timeout=30)
+    out, err = upgrading.communicate(timeout=100)
     assert (out, upgrading.returncode) == ("", 3)
     assert err.startswith("pgqueue: the connection broke during the change of the schema")
     assert err.count("\n") == 1
@@ -110,7 +110,7 @@ def test_a_closed_pipe(db: Database) -> None:
     process = start(db.dsn, "jobs", "list", stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     os.close(reading)
-    assert process.communicate(timeout=30)[1] == ""
+    assert process.communicate(timeout=100)[1] == ""
     assert process.returncode == 141
 
 
@@ -130,8 +130,8 @@ def in_terminal(dsn: str, *words: str, typed: str = "") -> tuple[int, str]:
     os.close(theirs)
     os.write(ours, typed.encode())
     seen = b""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and select.select([ours], [], [], 30)[0]:
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and select.select([ours], [], [], 100)[0]:
         try:
             read = os.read(ours, 65536)
         except OSError:  # how Linux tells that nobody has the terminal open any more
@@ -140,7 +140,7 @@ def in_terminal(dsn: str, *words: str, typed: str = "") -> tuple[int, str]:
             break
         seen += read
     os.close(ours)
-    return process.wait(30), seen.decode().replace("\r\n", "\n")
+    return process.wait(100), seen.decode().replace("\r\n", "\n")
 
 
 def test_tables_on_a_terminal(db: Database, app: PgQueue) -> None:

@@ -21,7 +21,7 @@ from pgqueue.db.embedded import EmbeddedServer
 from tests.cli.conftest import Cli, answer, sentence
 from tests.fixtures.databases import Database
 from tests.fixtures.workers import StartWorker
-from tests.helpers import ROOT, eventually
+from tests.helpers import PATIENCE, ROOT, eventually
 
 
 def test_burst(run: Cli, app: PgQueue, application: Path) -> None:
@@ -188,7 +188,7 @@ def test_signals_stop_a_worker_quietly(worker: StartWorker, number: int) -> None
     running = worker("--name", "mine", app=None)
     eventually(lambda: "ready" in running.log())
     os.killpg(running.pid, number)
-    assert running.process.wait(30) == 0
+    assert running.process.wait(PATIENCE) == 0
     assert "Traceback" not in running.log()
     assert "stopping: running jobs have 30 s to end" in running.log()
 

@@ -202,7 +202,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "sockets": lambda: socket.setdefaulttimeout(7),
     "garbage": gc.disable,
     "locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
-    "alarm": lambda: signal.alarm(1),
+    "alarm": lambda: signal.alarm(1000),
     "handler": lambda: signal.signal(signal.SIGTERM, lambda _number, _frame: None),
     "ignored": lambda: signal.signal(signal.SIGTTOU, signal.SIG_IGN),
     "wakeup": lambda: signal.set_wakeup_fd(_wakeup_fd()),

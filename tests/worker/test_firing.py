@@ -238,7 +238,7 @@ async def test_a_rule_that_takes_long_blocks_nobody() -> None:
             await asyncio.sleep(0)
 
     turning = asyncio.ensure_future(turn())
-    with mock.patch.object(firing, "plan", slow), mock.patch.object(firing, "_PATIENCE", 0.5):
+    with mock.patch.object(firing, "plan", slow), mock.patch.object(firing, "_PATIENCE", 2.0):
         plans = await firing.compute(due, START)
         given_up.append(True)
     turning.cancel()
