@@ -29,6 +29,8 @@ class Connector:
         self._config = config
         self._lease = lease
         self._away: dict[str, float] = {}
+        # When a server could last be reached.
+        self._reached: dict[str, float] = {}
 
     @property
     def away_since(self) -> float | None:
@@ -53,18 +55,21 @@ class Connector:
     ) -> Session:
         pause = _FIRST_PAUSE
         while True:
+            began = self._lease.clock()
             try:
                 session = await Session.open(dsn, on_notify, cap=cap)
             except ConnectionLostError as error:
                 if connections.says_server_is_down(error):
                     self._note_down(dsn)
-                if dsn not in self._away:
+                # One that began before the other connection was opened tells nothing new.
+                if dsn not in self._away and began >= self._reached.get(dsn, 0.0):
                     log.warning("%s; trying until it works", error)
                     self._away[dsn] = self._lease.clock()
                 # Full jitter, so that a hundred workers do not come back at one moment.
                 await asyncio.sleep(pause * random.random())
                 pause = min(_LONGEST_PAUSE, 2 * pause)
                 continue
+            self._reached[dsn] = self._lease.clock()
             if self._away.pop(dsn, None) is not None:
                 log.info("connected again")
             return session
