@@ -224,11 +224,6 @@ BEGIN
         IF v_queue = ANY (v_paused) THEN
             CONTINUE;
         END IF;
-        IF v_ticks THEN
-            -- Not earlier than others let these jobs go: who waited on the way here would date
-            -- their starts back, and the rate they count for would be exceeded.
-            work.at := clock_timestamp();
-        END IF;
         v_most := v_left;
         IF v_queue = ANY (v_limited) THEN
             -- Who counts now must see what the others have taken; where one of them is at it, the
@@ -262,7 +257,7 @@ BEGIN
         ) AS h;
         SELECT c.* INTO v_claim
         FROM pgqueue.claim(work.worker_id, work.batch_no, v_queue, v_most, v_bytes,
-            v_priorities, v_floors, work.at) AS c;
+            v_priorities, v_floors, work.at, v_ticks) AS c;
         IF v_claim.taken > 0 THEN
             v_known := v_known || jsonb_build_object(
                 v_queue, coalesce(v_hint -> v_queue, '{}') || v_claim.seen);
@@ -272,7 +267,7 @@ BEGIN
                 work.payload := concat_ws(E'\n', work.payload, v_claim.payload);
                 v_bytes := v_bytes - octet_length(v_claim.payload);
                 IF v_queue = ANY (v_limited) THEN
-                    PERFORM pgqueue.take_slots(v_queue, v_claim.job_ids, work.at);
+                    PERFORM pgqueue.take_slots(v_queue, v_claim.job_ids, v_claim.started_at);
                     IF v_most < v_left THEN
                         PERFORM pgqueue.rest(v_queue, work.at);
                     END IF;

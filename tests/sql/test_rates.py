@@ -77,6 +77,28 @@ def test_who_waited_on_the_way_does_not_date_starts_back(db: Database) -> None:
     assert one(c, "SELECT min(started_at) FROM pgqueue.running_jobs") > let_go
 
 
+def test_who_pauses_before_he_takes_does_not_date_starts_back(db: Database) -> None:
+    """Also where nothing is waited for: between two lines any process may stand still."""
+    c, holding, slow = db.connect(), db.connect(autocommit=False), db.connect()
+    worker = factories.worker(c)
+    jobs = rated(c, 3)
+    c.execute("DELETE FROM pgqueue.offers")
+    # What is left to be waited for is the table of ready jobs itself.
+    holding.execute("LOCK pgqueue.ready_jobs")
+    call = "SELECT job_ids FROM pgqueue.work(%s, 1, '{default}', 10)"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        working = pool.submit(lambda: one(slow, call, worker))
+        waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+        eventually(lambda: one(c, waits) or working.done())
+        holding.execute("SELECT pgqueue.admit('{k}', clock_timestamp())")
+        let_go = one(holding, "SELECT clock_timestamp()")
+        holding.commit()
+        assert working.result() == jobs
+    assert one(c, "SELECT min(started_at) FROM pgqueue.running_jobs") > let_go
+    until = "SELECT min(until) >= %s + interval '1 min' FROM pgqueue.key_takes"
+    assert one(c, until, let_go)
+
+
 def test_keys_have_rates_of_their_own_and_others_pay_nothing(c: Connection) -> None:
     worker = factories.worker(c)
     plain = factories.job(c)
