@@ -29,6 +29,9 @@ _MOST_JOBS = 2000
 #: given up on.
 _SHARE = 0.25
 _PATIENCE = 5.0
+#: Parts in which that is waited for: a process that was frozen has waited one of them meanwhile,
+#: and no rule is at fault.
+_SLICES = 10
 #: A rule that took too long is tried again after this.
 _LONG = dt.timedelta(hours=1)
 #: Seconds between looks whether the application was loaded anew.
@@ -128,9 +131,11 @@ async def compute(due: Sequence[Due], at: dt.datetime) -> list[Plan]:
 
     # A daemon, which does not hold up the end of the worker.
     threading.Thread(target=work, name="pgqueue-firing", daemon=True).start()
-    try:
-        await asyncio.wait_for(ended, _PATIENCE)
-    except TimeoutError:
+    for _ in range(_SLICES):
+        await asyncio.wait([ended], timeout=_PATIENCE / _SLICES)
+        if ended.done():
+            break
+    else:
         given_up.set()
         if len(plans) < len(due):
             slow = due[len(plans)]

@@ -7,6 +7,7 @@ import functools
 import inspect
 import itertools
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -246,6 +247,26 @@ async def test_a_rule_that_takes_long_blocks_nobody() -> None:
     assert plans[0].error is None
     assert "takes longer" in str(plans[1].error)
     assert turns > 10
+
+
+@run
+async def test_a_process_that_was_frozen_blames_no_rule() -> None:
+    thawed = threading.Event()
+
+    def held_up(due: Due, at: dt.datetime) -> Plan:
+        thawed.wait()
+        time.sleep(0.3)  # it goes on no sooner than the loop
+        return plan(due, at)
+
+    plan = planning.plan
+    due = [Due(id=1, kind="every", rule="1h", starts_at=START, done_until=START)]
+    with mock.patch.object(firing, "plan", held_up), mock.patch.object(firing, "_PATIENCE", 2.0):
+        computing = asyncio.ensure_future(firing.compute(due, START))
+        await asyncio.sleep(0)
+        time.sleep(2.1)
+        thawed.set()
+        [found] = await computing
+    assert found.error is None
 
 
 @run
