@@ -251,11 +251,11 @@ async def test_a_rule_that_takes_long_blocks_nobody() -> None:
 
 @run
 async def test_a_process_that_was_frozen_blames_no_rule() -> None:
-    thawed = threading.Event()
+    thawed, never = threading.Event(), threading.Event()
 
     def held_up(due: Due, at: dt.datetime) -> Plan:
         thawed.wait()
-        time.sleep(0.3)  # it goes on no sooner than the loop
+        never.wait(0.3)  # it goes on no sooner than the loop
         return plan(due, at)
 
     plan = planning.plan
@@ -263,7 +263,7 @@ async def test_a_process_that_was_frozen_blames_no_rule() -> None:
     with mock.patch.object(firing, "plan", held_up), mock.patch.object(firing, "_PATIENCE", 2.0):
         computing = asyncio.ensure_future(firing.compute(due, START))
         await asyncio.sleep(0)
-        time.sleep(2.1)
+        never.wait(2.1)  # and the loop stands still
         thawed.set()
         [found] = await computing
     assert found.error is None
