@@ -225,16 +225,17 @@ def test_an_idle_worker_is_quiet(db: Database, jobs: Jobs, worker: StartWorker) 
             )
         }
 
-    # From one beat to a later one, once it has fallen asleep.
+    # From one beat to a later one, once it has fallen asleep; what a session did before it fell
+    # idle is in the statistics ten seconds later.
     first = calls().get("beat", 0)
-    eventually(lambda: calls().get("beat", 0) >= first + 2)
+    eventually(lambda: calls().get("beat", 0) >= first + 6)
     before, begun = calls(), time.monotonic()
     eventually(lambda: calls()["beat"] >= before["beat"] + 2)
     after = calls()
     seconds = time.monotonic() - begun
     spent = {name: after.get(name, 0) - before.get(name, 0) for name in names}
     print(f"{seconds:.1f} s idle: {spent}")
-    # Statistics of a session arrive late, by up to a second or ten where it is idle.
+    # Statistics of a session that is not idle arrive late as well, by up to a second.
     assert spent["work"] <= 1
     assert spent["arm"] + spent["disarm"] + spent["still_writing"] + spent["held"] <= 1
     assert spent["promote"] <= seconds + 5
