@@ -74,7 +74,8 @@ def test_every_committed_job_is_done_and_no_other_though_a_worker_is_killed(
     assert (figures["lost"], figures["phantom"]) == (0, 0)
     assert figures["kills"] == 1
     assert 0 <= figures["rerun"] <= 270
-    assert 0 < figures["start_ms_p50"] <= figures["start_ms_p99"]
+    # Where our own process was put off, a task has begun before the commit returned: 0.
+    assert 0 <= figures["start_ms_p50"] <= figures["start_ms_p99"]
     assert figures["jobs_per_s"] > 0
 
 
